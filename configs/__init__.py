@@ -1,0 +1,1 @@
+"""Option presets of the command-line programs."""

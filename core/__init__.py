@@ -1,0 +1,1 @@
+"""StreamSplat: an uncalibrated video goes in, a dynamic 3D Gaussian scene comes out."""

@@ -1,0 +1,1 @@
+"""Canonical space, motion through it, and the way out of it. Every function is differentiable."""

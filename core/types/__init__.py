@@ -1,0 +1,7 @@
+"""The values that travel between packages: frozen dataclasses of tensors, no behaviour beyond moving them."""
+
+from core.types.batch import ClipBatch
+from core.types.gaussians import DynamicGaussians
+from core.types.render import RenderOutput
+
+__all__ = ["ClipBatch", "DynamicGaussians", "RenderOutput"]

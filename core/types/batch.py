@@ -1,0 +1,40 @@
+"""What a training source gives to a stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """``b`` short clips of ``v`` frames in order; the first and the last are the key frames."""
+
+    frames: Float[Tensor, "b v 3 h w"]
+    """RGB in [0, 1]."""
+    inverse_depths: Float[Tensor, "b v 1 h w"]
+    """Relative inverse depth, each frame normalised to [0, 1] by itself; zeros where there is none."""
+    masks: Float[Tensor, "b v 1 h w"]
+    """Moving-object masks, 0 or 1; zeros where there is none."""
+    times: Float[Tensor, "b v"]
+    """Times of the frames: the first is 0, the last is 1 (all 0 when there is one frame)."""
+    has_depth: Bool[Tensor, " b"]
+    """Which clips carry depth that is worth learning from."""
+    has_mask: Bool[Tensor, " b"]
+    """Which clips carry masks."""
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> ClipBatch:
+        """Return the same batch on ``device``."""
+        return ClipBatch(
+            *(getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self))
+        )
+
+    @staticmethod
+    def collate(clips: list[ClipBatch]) -> ClipBatch:
+        """Stack batches along the clip axis, for a DataLoader's ``collate_fn``."""
+        return ClipBatch(
+            *(torch.cat([getattr(clip, f.name) for clip in clips]) for f in fields(ClipBatch))
+        )
