@@ -1,4 +1,4 @@
-"""The values that travel between packages: frozen dataclasses of tensors, no behaviour beyond moving them."""
+"""The values that travel between packages: frozen dataclasses of tensors that know how to move."""
 
 from core.types.batch import ClipBatch
 from core.types.gaussians import DynamicGaussians

@@ -16,7 +16,7 @@ class ClipBatch:
     frames: Float[Tensor, "b v 3 h w"]
     """RGB in [0, 1]."""
     inverse_depths: Float[Tensor, "b v 1 h w"]
-    """Relative inverse depth, each frame normalised to [0, 1] by itself; zeros where there is none."""
+    """Relative inverse depth, each frame normalised to [0, 1]; zeros where there is none."""
     masks: Float[Tensor, "b v 1 h w"]
     """Moving-object masks, 0 or 1; zeros where there is none."""
     times: Float[Tensor, "b v"]

@@ -1,0 +1,28 @@
+"""What all tests share: why some are skipped, and where real clips are found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, and say why."""
+    if torch.cuda.is_available():
+        return
+    skip = pytest.mark.skip(reason="no CUDA device on this machine")
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def real_clips() -> Path:
+    """Folder of real clips, ``<clip>/JPEGImages/*.jpg``, named by STREAMSPLAT_CLIPS."""
+    folder = os.environ.get("STREAMSPLAT_CLIPS")
+    if not folder:
+        pytest.skip("STREAMSPLAT_CLIPS names no folder of real clips")
+    return Path(folder)
