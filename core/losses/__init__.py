@@ -1,0 +1,6 @@
+"""What training minimises: one term a file, each a plain function of tensors."""
+
+from core.losses.depth import depth_loss
+from core.losses.photometric import masked_mse, mse
+
+__all__ = ["depth_loss", "masked_mse", "mse"]

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import structural_similarity
+
+from core.metrics import ssim
+
+
+def _reference(image, target):
+    return structural_similarity(
+        image.permute(1, 2, 0).double().numpy(),
+        target.permute(1, 2, 0).double().numpy(),
+        win_size=11,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1.0,
+        channel_axis=2,
+    )
+
+
+def _smooth(size, seed):
+    rng = np.random.default_rng(seed)
+    coarse = torch.tensor(rng.uniform(size=(1, 3, 4, 5)), dtype=torch.float32)
+    return torch.nn.functional.interpolate(coarse, size=size, mode="bicubic").clamp(0, 1)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.2])
+@pytest.mark.parametrize("size", [(11, 11), (48, 61)])
+def test_equals_scikit_image(noise, size):
+    images = torch.cat([_smooth(size, 0), _smooth(size, 1)])
+    torch.manual_seed(0)
+    targets = (images + noise * torch.randn_like(images)).clamp(0, 1)
+    expected = [_reference(image, target) for image, target in zip(images, targets, strict=True)]
+    # float32 variances, E[x^2] - E[x]^2, against float64: about 1e-7 / C2.
+    np.testing.assert_allclose(ssim(images, targets).numpy(), expected, atol=2e-4)
+
+
+def test_equal_images_give_one_and_blur_costs():
+    images = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(ssim(images, images), torch.ones(2))
+    assert (ssim(torch.nn.functional.avg_pool2d(images, 3, 1, 1), images) < 0.8).all()
+
+
+def test_images_smaller_than_the_window_are_refused():
+    with pytest.raises(ValueError, match="at least 11"):
+        ssim(torch.rand(1, 3, 10, 40), torch.rand(1, 3, 10, 40))
