@@ -1,0 +1,62 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.checks import UserError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a path beside ``path`` to write to, and move it into place when the block ends well.
+
+    Folders on the way are made. When the block raises, what was written is removed and whatever
+    was at ``path`` stays as it was. The path given keeps the suffix, by which writers choose
+    a format.
+
+    Args:
+        path: Where the file shall be in the end.
+
+    Yields:
+        A hidden path in the same folder, which does not exist yet.
+
+    Raises:
+        UserError: If ``path`` is a folder, or its folder cannot be made or written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: a folder of that name exists; name a file.")
+    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise UserError(_cannot_write(path, error)) from error
+    try:
+        yield partial
+        os.replace(partial, path)  # noqa: PTH105 (the one call that is atomic on every system)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` through :func:`atomic_path`.
+
+    Raises:
+        UserError: If the file cannot be written, for example because the disk is full.
+    """
+    with atomic_path(path) as partial:
+        try:
+            partial.write_bytes(data)
+        except OSError as error:
+            raise UserError(_cannot_write(Path(path), error)) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    return f"cannot write {path}: {error.strerror or error}; choose a place with room and rights."

@@ -1,0 +1,50 @@
+"""Weight files, read without running anything that is in them."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from core.checks import UserError
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """Read the named tensors of a weight file onto the CPU.
+
+    Args:
+        path: A ``.safetensors`` file, or one of ``torch.save`` (``.pth``, ``.pt``, ``.bin``) that
+            holds a dictionary of tensors. The latter is read with ``weights_only=True``.
+
+    Raises:
+        UserError: If the file does not exist, is damaged, or holds anything but tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"the weight file {path} does not exist.")
+    try:
+        if path.suffix.lower() == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        RuntimeError,
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        IndexError,
+    ) as error:
+        raise UserError(
+            f"cannot read the weight file {path}: it is cut short, damaged, or holds more than "
+            "tensors; download it again."
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"{path} does not hold a plain dictionary of tensors; is it a weight file?")
+    return state

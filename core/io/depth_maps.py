@@ -1,0 +1,199 @@
+"""Depth maps as files: relative inverse depth, large is near."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import av.error
+import cv2
+import numpy as np
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from core.checks import UserError
+from core.io.images import decode_image, list_files, write_png
+from core.logging import get_logger
+
+DEPTH_EXTENSIONS = (".npy", ".exr", ".png")
+_PREDICTION_SUFFIX = "_pred"
+_PNG16_MAX = 65535
+_logger = get_logger(__name__)
+
+
+def read_depth(path: str | Path) -> Float32[np.ndarray, "h w"]:
+    """Read a relative inverse depth map (large is near).
+
+    PNG of 8 or 16 bits is scaled to [0, 1] by its bit depth; EXR and NPY values are taken as they
+    are. A pixel that is not finite takes the smallest finite value of the map, that is, far; a map
+    without any finite value becomes 0, which stands for "no depth".
+
+    Args:
+        path: A .png (grey, or three equal channels), an .exr (one channel, or three equal ones)
+            or a .npy of shape (h, w), (1, h, w) or (h, w, 1).
+
+    Raises:
+        UserError: If the file cannot be read, is of another kind or holds no depth map.
+    """
+    path = Path(path)
+    readers = {".png": _read_png, ".exr": _read_exr, ".npy": _read_npy}
+    if path.suffix.lower() not in readers:
+        raise UserError(f"{path} is not a depth map; expected {', '.join(DEPTH_EXTENSIONS)}.")
+    depth = readers[path.suffix.lower()](path)
+    finite = np.isfinite(depth)
+    if not finite.all():
+        depth = np.where(finite, depth, depth[finite].min() if finite.any() else np.float32(0))
+    return np.ascontiguousarray(depth)
+
+
+def write_depth_png16(
+    path: str | Path, inverse_depth: Float[np.ndarray, "h w"] | Float[Tensor, "h w"]
+) -> None:
+    """Write inverse depth in [0, 1] as a 16-bit PNG, which appears whole or not at all.
+
+    Raises:
+        ValueError: If the map is not (h, w) or leaves [0, 1] (normalise it first).
+        UserError: If the file cannot be written.
+    """
+    if isinstance(inverse_depth, Tensor):
+        inverse_depth = inverse_depth.detach().float().cpu().numpy()
+    if inverse_depth.ndim != 2:
+        raise ValueError(f"write_depth_png16: got shape {inverse_depth.shape}; expected (h, w).")
+    if not ((inverse_depth >= 0) & (inverse_depth <= 1)).all():
+        raise ValueError(
+            f"write_depth_png16: values from {inverse_depth.min()} to {inverse_depth.max()}; "
+            "expected [0, 1]. Was the map normalised?"
+        )
+    write_png(path, np.round(inverse_depth * np.float64(_PNG16_MAX)).astype(np.uint16))
+
+
+class DepthFolder:
+    """The depth maps of a clip, one for each frame.
+
+    A map belongs to the frame whose name it bears (``00000.png`` or ``00000_pred.png``); when the
+    names differ but the numbers agree, or when frames have no names (a video), maps and frames go
+    together in natural order. Of several maps of one name, .npy is preferred to .exr to .png.
+
+    Args:
+        path: A folder of .npy, .exr or .png files.
+        frame_names: Names of all frames in order, as in ``FrameSource.names``; None for a video,
+            where the end of the maps is noticed when a frame beyond it asks.
+
+    Raises:
+        UserError: If the folder holds no map, or not one for each of ``frame_names``.
+    """
+
+    def __init__(self, path: str | Path, frame_names: Sequence[str] | None = None) -> None:
+        self.path = Path(path)
+        by_stem: dict[str, Path] = {}
+        files = list_files(self.path, DEPTH_EXTENSIONS)
+        for file in sorted(files, key=lambda f: DEPTH_EXTENSIONS.index(f.suffix.lower())):
+            by_stem.setdefault(_frame_stem(file), file)
+        if not by_stem:
+            raise UserError(f"{self.path} holds no depth maps ({', '.join(DEPTH_EXTENSIONS)}).")
+        chosen = set(by_stem.values())
+        self._files = [file for file in files if file in chosen]
+        if frame_names is not None:
+            self._files = self._match(by_stem, frame_names)
+
+    def __len__(self) -> int:
+        """Number of depth maps that belong to a frame."""
+        return len(self._files)
+
+    def file(self, index: int) -> Path:
+        """Return the file of the frame at ``index``, from 0.
+
+        Raises:
+            UserError: If there are fewer maps than frames.
+        """
+        if index >= len(self._files):
+            raise UserError(
+                f"{self.path} holds {len(self._files)} depth maps, but the input has more frames; "
+                f"frame {index} (counted from 0) is the first without one."
+            )
+        return self._files[index]
+
+    def read(self, index: int) -> Float32[np.ndarray, "h w"]:
+        """Read the map of the frame at ``index``; see :func:`read_depth` and :meth:`file`."""
+        return read_depth(self.file(index))
+
+    def _match(self, by_stem: dict[str, Path], names: Sequence[str]) -> list[Path]:
+        missing = [name for name in names if name not in by_stem]
+        if not missing:
+            return [by_stem[name] for name in names]
+        if len(self._files) == len(names):
+            _logger.info(
+                "%s: no depth map is named after frame %s, but the numbers agree; frames and maps "
+                "are matched in order.",
+                self.path,
+                missing[0],
+            )
+            return self._files
+        raise UserError(
+            f"{self.path} holds {len(self._files)} depth maps for {len(names)} frames, and none "
+            f"for {len(missing)} of them; the first missing is {missing[0]}.png (or .npy, .exr)."
+        )
+
+
+def _frame_stem(file: Path) -> str:
+    return re.sub(f"{_PREDICTION_SUFFIX}$", "", file.stem)
+
+
+def _read_png(path: Path) -> np.ndarray:
+    pixels = decode_image(path, cv2.IMREAD_UNCHANGED)
+    return _one_channel(pixels, path).astype(np.float32) / np.iinfo(pixels.dtype).max
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(
+            f"cannot read the depth map {path}: it is damaged, or not a plain array of numbers."
+        ) from error
+    number = isinstance(values, np.ndarray) and values.dtype.kind in "fiu"
+    if number and values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
+        values = values[0] if values.shape[0] == 1 else values[..., 0]
+    if not number or values.ndim != 2 or values.size == 0:
+        shape = (
+            f"{values.dtype} of shape {values.shape}" if hasattr(values, "dtype") else "an archive"
+        )
+        raise UserError(f"{path} holds {shape}; expected numbers of shape (h, w).")
+    return values.astype(np.float32)
+
+
+def _read_exr(path: Path) -> np.ndarray:
+    """Decode with FFmpeg's reader: OpenCV's wheels no longer carry one."""
+    try:
+        data = path.read_bytes()
+        with av.open(io.BytesIO(_name_depth_channel(data)), format="exr_pipe") as container:
+            frame = next(container.decode(video=0))
+            grey = frame.format.name.startswith("gray")
+            pixels = frame.to_ndarray(format="grayf32le" if grey else "gbrpf32le")
+    except (av.error.FFmpegError, OSError, StopIteration, ValueError) as error:
+        raise UserError(
+            f"cannot read the depth map {path}: it is damaged, or has other channels than Y, Z or "
+            "R, G, B; save it as .npy or as 16-bit PNG."
+        ) from error
+    return _one_channel(pixels, path)
+
+
+def _name_depth_channel(data: bytes) -> bytes:
+    """Call a lone channel Z (depth, by OpenEXR's naming) Y, the one that FFmpeg knows as grey."""
+    # name, type, bytes in the list; then the one channel's name, 16 bytes on it, and the end mark.
+    pattern = rb"(channels\0chlist\0\x13\0\0\0)Z(\0.{16}\0)"
+    return re.sub(pattern, rb"\1Y\2", data, count=1, flags=re.DOTALL)
+
+
+def _one_channel(pixels: np.ndarray, path: Path) -> np.ndarray:
+    if pixels.ndim == 2:
+        return pixels
+    colors = pixels[..., :3]
+    if (colors != colors[..., :1]).any() and np.isfinite(colors).all():
+        raise UserError(
+            f"{path} is a colour picture; a depth map is grey (large is near), not colour-coded."
+        )
+    return np.ascontiguousarray(colors[..., 0])

@@ -1,0 +1,122 @@
+"""A sequence of frames that is decoded while it is walked through."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+from jaxtyping import UInt8
+
+from core.checks import UserError
+from core.logging import get_logger
+
+_PREFETCHED = 2
+_END = object()
+_logger = get_logger(__name__)
+
+OnError = Literal["skip", "raise"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded frame."""
+
+    index: int
+    """Place in the source, from 0; an image file that was skipped keeps its place."""
+    name: str
+    """Stem of the image file; the index in five digits for a video."""
+    image: UInt8[np.ndarray, "h w 3"]
+    """RGB, upright."""
+
+
+class FrameSource(ABC):
+    """Frames of a folder or a video, one at a time and in constant memory.
+
+    Every ``for`` loop starts at the first frame again. While the caller works on one frame, a
+    background thread decodes the next two; it ends with the loop, also when that is left early.
+
+    Args:
+        path: The folder or file.
+        on_error: What becomes of a frame that cannot be decoded: ``"skip"`` leaves it out, warns
+            and counts it, ``"raise"`` raises a ``UserError``.
+    """
+
+    def __init__(self, path: Path, on_error: OnError) -> None:
+        if on_error not in ("skip", "raise"):
+            raise ValueError(f'on_error is {on_error!r}; expected "skip" or "raise".')
+        self.path = path
+        self.on_error: OnError = on_error
+        self._skipped = 0
+
+    @property
+    def skipped(self) -> int:
+        """Number of frames (or broken packets of a video) that the last walk left out."""
+        return self._skipped
+
+    @property
+    def names(self) -> list[str] | None:
+        """Names of all frames in order, unreadable ones too; None where only decoding tells."""
+        return None
+
+    @property
+    def num_frames(self) -> int | None:
+        """Number of frames, unreadable ones too; None where only decoding tells (videos)."""
+        return None if self.names is None else len(self.names)
+
+    @property
+    def expected_frames(self) -> int | None:
+        """What a progress bar may expect: ``num_frames``, or what a video's header claims."""
+        return self.num_frames
+
+    @property
+    def fps(self) -> Fraction | None:
+        """Average frame rate in 1/s; None for image folders, which have none."""
+        return None
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Decode from the first frame on.
+
+        Raises:
+            UserError: If no frame at all can be decoded; or at the first that cannot, with
+                ``on_error="raise"``.
+        """
+        self._skipped = 0
+        empty = True
+        for frame in _prefetch(self._decode()):
+            empty = False
+            yield frame
+        if empty:
+            raise UserError(f"{self.path}: not one frame can be decoded; is the input damaged?")
+
+    @abstractmethod
+    def _decode(self) -> Iterator[Frame]:
+        """Yield the frames; problems go through :meth:`_skip`."""
+
+    def _skip(self, reason: str) -> None:
+        """Treat one frame that cannot be decoded as ``on_error`` says."""
+        if self.on_error == "raise":
+            raise UserError(reason)
+        self._skipped += 1
+        _logger.warning("skipped: %s", reason)
+
+
+def _prefetch(items: Iterator[T]) -> Iterator[T]:
+    """Run ``items`` in one background thread, at most ``_PREFETCHED`` ahead of the caller."""
+    with ThreadPoolExecutor(1, thread_name_prefix="frames") as pool:
+        pending = deque(pool.submit(next, items, _END) for _ in range(_PREFETCHED))
+        try:
+            while (item := pending.popleft().result()) is not _END:
+                pending.append(pool.submit(next, items, _END))
+                yield item  # pyright: ignore[reportReturnType] (the sentinel never gets here)
+        finally:
+            pool.shutdown(cancel_futures=True)
+            if hasattr(items, "close"):
+                items.close()  # pyright: ignore[reportAttributeAccessIssue] (a generator)
