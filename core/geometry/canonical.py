@@ -26,7 +26,9 @@ def inverse_depth_from_depth(depth: Float[Tensor, "*shape"]) -> Float[Tensor, "*
     return (1.0 / depth - FAR_INVERSE_DEPTH - _EPS) / span
 
 
-def normalize_inverse_depth(inverse_depth: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch h w"]:
+def normalize_inverse_depth(
+    inverse_depth: Float[Tensor, "*batch h w"],
+) -> Float[Tensor, "*batch h w"]:
     """Scale each map to [0, 1] by its own minimum and maximum; a constant map becomes 0."""
     low = inverse_depth.amin(dim=(-2, -1), keepdim=True)
     span = inverse_depth.amax(dim=(-2, -1), keepdim=True) - low
