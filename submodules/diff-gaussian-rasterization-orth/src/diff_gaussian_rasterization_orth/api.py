@@ -1,0 +1,75 @@
+"""The one public function."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from diff_gaussian_rasterization_orth import backends
+from diff_gaussian_rasterization_orth.inputs import SceneInputs, validate
+from diff_gaussian_rasterization_orth.outputs import Rasterization
+
+
+def rasterize(
+    means: Float[Tensor, "b n 3"],
+    motion: Float[Tensor, "b n k 3"],
+    scales: Float[Tensor, "b n 3"],
+    quats: Float[Tensor, "b n 4"],
+    colors: Float[Tensor, "b n 3"],
+    opacities: Float[Tensor, "b n"],
+    opacity_slopes: Float[Tensor, "b n"],
+    opacity_half_lives: Float[Tensor, "b n"],
+    anchor_times: Float[Tensor, "b n"],
+    times: Float[Tensor, "b t"],
+    image_size: tuple[int, int],
+    backgrounds: Float[Tensor, "*background 3"],
+    *,
+    quat_rates: Float[Tensor, "b n 4"] | None = None,
+    backend: str = "auto",
+) -> Rasterization:
+    """Render ``b`` scenes of ``n`` dynamic Gaussians at ``t`` times each, orthographically.
+
+    Differentiable in every tensor. The world has x to the right and z up in [-1, 1] over the image,
+    y away from the camera; the formulas are in the package's README.
+
+    Args:
+        means: Centres at the anchor time: x, normalised inverse depth d (1 is near), z. A Gaussian
+            whose d is outside [0, 1] at some time is not rendered then and gets no gradient.
+        motion: Coefficient ``j`` multiplies (time - anchor)**(j + 1); ``k`` may be 0.
+        scales: Standard deviations along the Gaussian's own axes x, y, z, linear; 1 is half the
+            image's width for lengths along x and half its height for lengths along z.
+        quats: Rotations (w, x, y, z), used as they are, never normalised.
+        colors: RGB, usually in [0, 1].
+        opacities: Opacities at the anchor time, in [0, 1].
+        opacity_slopes: Steepness of the opacity window, at least 0; 0 keeps the opacity constant.
+        opacity_half_lives: Distance in time at which the window passes its midpoint, in (0, 1).
+        anchor_times: Time at which position, rotation and opacity are those given.
+        times: Times to render, in the unit of ``anchor_times``.
+        image_size: Height and width in pixels.
+        backgrounds: RGB behind everything: one colour (3,), one a scene (b, 3), or one an image
+            (b, t, 3).
+        quat_rates: Change of ``quats`` in a unit of time; None keeps rotations constant.
+        backend: ``"reference"`` (plain PyTorch, any device and float64, slow), ``"cpu"`` (numba),
+            ``"cuda"``, or ``"auto"``: the fast one for the device on which the tensors are. The
+            backend ``cpu`` takes CUDA tensors too, and copies them to the host and the images back.
+
+    Raises:
+        ValueError: If an argument has a wrong shape, dtype or device, or holds a value that is not
+            finite; the message names the argument and the place.
+        RuntimeError: If the backend cannot be used on this machine.
+    """
+    inputs = SceneInputs(
+        means=means,
+        motion=motion,
+        scales=scales,
+        quats=quats,
+        colors=colors,
+        opacities=opacities,
+        opacity_slopes=opacity_slopes,
+        opacity_half_lives=opacity_half_lives,
+        anchor_times=anchor_times,
+        times=times,
+        quat_rates=quat_rates,
+    )
+    inputs, image_size, backgrounds = validate(inputs, image_size, backgrounds)
+    return backends.choose(backend, means.device).rasterize(inputs, image_size, backgrounds)

@@ -1,0 +1,80 @@
+"""The three implementations: their names, whether they run here, and which one is meant."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Protocol, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diff_gaussian_rasterization_orth.inputs import SceneInputs
+from diff_gaussian_rasterization_orth.outputs import Rasterization
+
+NAMES = ("reference", "cpu", "cuda")
+
+
+class Backend(Protocol):
+    """What the module of a backend offers."""
+
+    def unavailable_reason(self) -> str | None:
+        """Say in one sentence why it cannot be used on this machine; None where it can."""
+        ...
+
+    def rasterize(
+        self,
+        inputs: SceneInputs,
+        image_size: tuple[int, int],
+        backgrounds: Float[Tensor, "b t 3"],
+    ) -> Rasterization:
+        """Render all scenes at all their times; differentiable in every tensor."""
+        ...
+
+
+def load(name: str) -> Backend:
+    """Import a backend by name; a backend nobody asks for is never imported."""
+    return cast(Backend, import_module(f"{__package__}.{name}"))
+
+
+def available_backends() -> dict[str, str | None]:
+    """Return every backend's name with None, or with the reason why it cannot be used here."""
+    return {name: load(name).unavailable_reason() for name in NAMES}
+
+
+def choose(backend: str, device: torch.device) -> Backend:
+    """Return the backend that a caller means.
+
+    Args:
+        backend: A name, or ``"auto"``: ``cpu`` for CPU tensors, ``cuda`` for CUDA tensors.
+        device: Where the tensors are.
+
+    Raises:
+        ValueError: For a name that is none of these.
+        RuntimeError: If the backend cannot be used here; names the alternatives.
+    """
+    if backend not in ("auto", *NAMES):
+        raise ValueError(
+            f"rasterize: backend is {backend!r}; expected one of {', '.join(('auto', *NAMES))}."
+        )
+    name = backend
+    if backend == "auto":
+        if device.type not in ("cpu", "cuda"):
+            raise ValueError(
+                f'rasterize: no backend is made for {device.type} tensors; backend="reference" '
+                "runs there, slowly."
+            )
+        name = device.type
+    chosen = load(name)
+    reason = chosen.unavailable_reason()
+    if reason is not None:
+        others = [f'"{other}"' for other in NAMES if other != name and _usable(other)]
+        raise RuntimeError(
+            f'rasterize: backend "{name}" cannot be used: {reason} Here one can ask for '
+            f"backend={' or '.join(others)} (cpu copies CUDA tensors to the host and back)."
+        )
+    return chosen
+
+
+def _usable(name: str) -> bool:
+    return load(name).unavailable_reason() is None

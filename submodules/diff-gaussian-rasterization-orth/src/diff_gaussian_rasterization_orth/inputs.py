@@ -1,0 +1,177 @@
+"""Validated inputs: what every backend may rely on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+_SHAPES = {
+    "means": ("b", "n", 3),
+    "motion": ("b", "n", "k", 3),
+    "scales": ("b", "n", 3),
+    "quats": ("b", "n", 4),
+    "colors": ("b", "n", 3),
+    "opacities": ("b", "n"),
+    "opacity_slopes": ("b", "n"),
+    "opacity_half_lives": ("b", "n"),
+    "anchor_times": ("b", "n"),
+    "times": ("b", "t"),
+    "quat_rates": ("b", "n", 4),
+}
+
+
+@dataclass(frozen=True)
+class SceneInputs:
+    """``b`` scenes of ``n`` Gaussians and the ``t`` times at which each is rendered.
+
+    All tensors share one device and one dtype (float32 or float64), are finite, and have the
+    shapes below; they need not be contiguous. Only :func:`validate` makes one.
+    """
+
+    means: Float[Tensor, "b n 3"]
+    """x, normalised inverse depth, z at the anchor time."""
+    motion: Float[Tensor, "b n k 3"]
+    """Polynomial coefficients; number ``j`` multiplies (time - anchor)**(j + 1). ``k`` may be 0."""
+    scales: Float[Tensor, "b n 3"]
+    """Standard deviations along the Gaussian's own axes x, y (depth), z; canonical units."""
+    quats: Float[Tensor, "b n 4"]
+    """Rotations (w, x, y, z), used as they are."""
+    colors: Float[Tensor, "b n 3"]
+    """RGB."""
+    opacities: Float[Tensor, "b n"]
+    """Opacities at the anchor time."""
+    opacity_slopes: Float[Tensor, "b n"]
+    """Steepness of the opacity window."""
+    opacity_half_lives: Float[Tensor, "b n"]
+    """Distance in time at which the logistic window passes its midpoint."""
+    anchor_times: Float[Tensor, "b n"]
+    """Time at which position, rotation and opacity are those given."""
+    times: Float[Tensor, "b t"]
+    """Times to render."""
+    quat_rates: Float[Tensor, "b n 4"] | None
+    """Change of ``quats`` in a unit of time, or None where rotations do not change."""
+
+    @property
+    def num_scenes(self) -> int:
+        """Number of scenes ``b``."""
+        return self.means.shape[0]
+
+    @property
+    def num_times(self) -> int:
+        """Number of times ``t`` at which each scene is rendered."""
+        return self.times.shape[1]
+
+    @property
+    def num_gaussians(self) -> int:
+        """Number of Gaussians ``n`` of each scene."""
+        return self.means.shape[1]
+
+
+def validate(
+    inputs: SceneInputs, image_size: tuple[int, int], backgrounds: Tensor
+) -> tuple[SceneInputs, tuple[int, int], Float[Tensor, "b t 3"]]:
+    """Check everything that a caller can get wrong, and give backgrounds their full shape.
+
+    Args:
+        inputs: Tensors as they came.
+        image_size: Height and width in pixels.
+        backgrounds: One colour (3,), one a scene (b, 3), or one an image (b, t, 3).
+
+    Raises:
+        ValueError: For a wrong shape, dtype or device, or a value that is not finite; the message
+            names the argument, what came, and what was expected.
+    """
+    tensors = {f.name: getattr(inputs, f.name) for f in fields(inputs)}
+    if inputs.quat_rates is None:
+        del tensors["quat_rates"]
+    for name, value in [*tensors.items(), ("backgrounds", backgrounds)]:
+        _check_kind(name, value, tensors["means"])
+    sizes: dict[str, int] = {}
+    for name, value in tensors.items():
+        _check_shape(name, value, sizes)
+    height, width = _check_image_size(image_size)
+    full = _expand_backgrounds(backgrounds, sizes["b"], sizes["t"])
+    _check_finite({**tensors, "backgrounds": backgrounds})
+    return inputs, (height, width), full
+
+
+def _check_kind(name: str, value: object, means: object) -> None:
+    if not isinstance(value, Tensor):
+        raise ValueError(f"rasterize: {name} is a {type(value).__name__}; expected a torch.Tensor.")
+    if value.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"rasterize: {name} has dtype {value.dtype}; expected torch.float32 or torch.float64. "
+            f"Under autocast, cast with {name}.float()."
+        )
+    assert isinstance(means, Tensor)
+    for what in ("dtype", "device"):
+        if getattr(value, what) != getattr(means, what):
+            raise ValueError(
+                f"rasterize: {name} has {what} {getattr(value, what)}, but means has "
+                f"{getattr(means, what)}; all arguments must share one {what}."
+            )
+
+
+def _check_shape(name: str, value: Tensor, sizes: dict[str, int]) -> None:
+    """Match ``value`` against its pattern; letters take their size from whoever comes first."""
+    pattern = _SHAPES[name]
+    expected = tuple(sizes.get(axis, axis) if isinstance(axis, str) else axis for axis in pattern)
+    fits = value.ndim == len(expected) and all(
+        isinstance(want, str) or have == want
+        for have, want in zip(value.shape, expected, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"rasterize: {name} has shape {tuple(value.shape)}; expected "
+            f"({', '.join(map(str, expected))}), that is ({', '.join(map(str, pattern))})."
+        )
+    for axis, have in zip(pattern, value.shape, strict=True):
+        if isinstance(axis, str):
+            sizes[axis] = have
+
+
+def _check_image_size(image_size: tuple[int, int]) -> tuple[int, int]:
+    sides = tuple(image_size) if isinstance(image_size, Sequence) else ()
+    if len(sides) != 2 or not all(isinstance(side, int) and side >= 1 for side in sides):
+        raise ValueError(
+            f"rasterize: image_size is {image_size!r}; expected (height, width), two integers of "
+            "at least 1."
+        )
+    return sides
+
+
+def _expand_backgrounds(backgrounds: Tensor, b: int, t: int) -> Float[Tensor, "b t 3"]:
+    shape = tuple(backgrounds.shape)
+    if shape == (3,):
+        return backgrounds.expand(b, t, 3)
+    if shape == (b, 3):
+        return backgrounds[:, None].expand(b, t, 3)
+    if shape == (b, t, 3):
+        return backgrounds
+    raise ValueError(
+        f"rasterize: backgrounds has shape {shape}; expected (3,), ({b}, 3) or ({b}, {t}, 3), "
+        "that is one colour, one a scene, or one an image."
+    )
+
+
+def _check_finite(tensors: dict[str, Tensor]) -> None:
+    """Look at every value once and wait for the device once; search only when one is bad."""
+    filled = {name: value.detach() for name, value in tensors.items() if value.numel()}
+    bounds = torch.stack([bound for value in filled.values() for bound in torch.aminmax(value)])
+    if bool(torch.isfinite(bounds).all()):
+        return
+    for name, value in filled.items():
+        bad = (~torch.isfinite(value)).nonzero()
+        if len(bad):
+            index = tuple(bad[0].tolist())
+            found = value[index].item()
+            what = "nan" if math.isnan(found) else str(found)
+            raise ValueError(
+                f"rasterize: {name}[{', '.join(map(str, index))}] is {what} "
+                f"({len(bad)} of {value.numel()} values are not finite); expected finite values."
+            )
