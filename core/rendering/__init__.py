@@ -1,0 +1,5 @@
+"""Images of Gaussians; the only package that knows the rasteriser."""
+
+from core.rendering.orthographic import render
+
+__all__ = ["render"]
