@@ -1,0 +1,248 @@
+"""Everything that distinguishes one StreamSplat network from another, and the presets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from core.checks import UserError
+
+MIN_OPACITY = 0.05
+"""Opacity at the anchor time that the static head never goes below."""
+DINO_WIDTH = 768
+"""Width of the tokens of DINOv2 ViT-B."""
+DINO_PATCH_SIZE = 14
+_PIXELS_PER_DINO_PATCH = 16
+
+
+@dataclass(frozen=True)
+class StreamSplatConfig:
+    """Sizes and options of a network; the default is the published one."""
+
+    image_height: int = 288
+    """Height of the input frames in pixels."""
+    image_width: int = 512
+    """Width of the input frames in pixels."""
+    patch_size: int = 8
+    """Side of the square patch of pixels that becomes one token."""
+    width: int = 768
+    """Channels of the tokens of encoder and decoder."""
+    head_width: int = 64
+    """Channels of one attention head, everywhere."""
+    encoder_layers: int = 10
+    """Blocks of the static encoder."""
+    decoder_layers: int = 10
+    """Blocks of the dynamic decoder."""
+    upsampler_widths: tuple[int, ...] = (384, 192)
+    """Channels after each upsampler level; every level doubles the token grid's sides."""
+    window: int = 2304
+    """Tokens that attend to one another in the upsamplers, a run of the row-major sequence."""
+    motion_degree: int = 1
+    """Degree of the motion polynomials (``forder``)."""
+    use_dino: bool = True
+    """Condition the decoder on DINOv2 tokens of the other frame instead of its encoder tokens."""
+    dino_normalize: bool = False
+    """Feed DINOv2 with frames normalised by ImageNet's mean and deviation.
+
+    The published weights were trained without, so this stays false for them."""
+    pixel_skip: bool = False
+    """Hand each Gaussian the pixels that it stands for, past the encoder."""
+    initial_scale: float | None = None
+    """Standard deviation of an untrained network's Gaussians, in pitches of the Gaussian grid.
+
+    ``None`` gives the scale head a zero bias (about 0.07 canonical units)."""
+    initial_opacity: float | None = None
+    """Opacity of an untrained network's Gaussians; ``None`` gives the head a zero bias (0.525)."""
+    log_scale_offset: float = 0.0
+    """Added to the log-scales of the truncated Gaussians of positions and motion.
+
+    Negative values make training start with less random displacement."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "upsampler_widths", tuple(self.upsampler_widths))
+        for name in (
+            *("image_height", "image_width", "patch_size", "width", "head_width", "window"),
+            *("encoder_layers", "decoder_layers", "motion_degree"),
+        ):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "a number of at least 1")
+        _require(
+            len(self.upsampler_widths) >= 1 and min(self.upsampler_widths) >= 1,
+            *("upsampler_widths", self.upsampler_widths, "at least one width, each at least 1"),
+        )
+        for name in ("image_height", "image_width"):
+            _require(
+                getattr(self, name) % self.patch_size == 0,
+                *(name, getattr(self, name), f"a multiple of patch_size {self.patch_size}"),
+            )
+        _require(
+            self.patch_size % self.upsampling == 0,
+            *("patch_size", self.patch_size),
+            f"a multiple of {self.upsampling}, the factor of {len(self.upsampler_widths)} levels "
+            "in upsampler_widths",
+        )
+        for name, width in (
+            ("width", self.width),
+            *(("upsampler_widths", width) for width in self.upsampler_widths),
+        ):
+            _require(
+                width % self.head_width == 0,
+                *(name, width, f"a multiple of head_width {self.head_width}"),
+            )
+        _require(self.width % 2 == 0, "width", self.width, "an even number (sine and cosine pairs)")
+        _require(self.window % 2 == 0, "window", self.window, "an even number (it shifts by half)")
+        _require(
+            (self.num_tokens * 4) % self.window == 0,
+            *("window", self.window),
+            f"a divisor of the first upsampled grid's {self.num_tokens * 4} tokens",
+        )
+        if self.use_dino:
+            for name in ("image_height", "image_width"):
+                _require(
+                    getattr(self, name) % _PIXELS_PER_DINO_PATCH == 0,
+                    *(name, getattr(self, name)),
+                    f"a multiple of {_PIXELS_PER_DINO_PATCH} when use_dino is set",
+                )
+        _require(
+            self.use_dino or not self.dino_normalize,
+            *("dino_normalize", self.dino_normalize, "false where use_dino is false"),
+        )
+        _require(
+            self.initial_scale is None or self.initial_scale > 0,
+            *("initial_scale", self.initial_scale, "a positive number of grid pitches, or null"),
+        )
+        _require(
+            self.initial_opacity is None or MIN_OPACITY < self.initial_opacity < 1,
+            *("initial_opacity", self.initial_opacity, f"in ({MIN_OPACITY}, 1), or null"),
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str) -> StreamSplatConfig:
+        """Read a configuration as :func:`dataclasses.asdict` writes it, for example from JSON.
+
+        Args:
+            values: Field names and values; fields that have a default may be absent.
+            source: Where the values come from, for the message of an error.
+
+        Raises:
+            UserError: If a field is unknown, of the wrong type, or its value impossible.
+        """
+        known = {field.name: field for field in fields(cls)}
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise UserError(
+                f"{source}: unknown model option {', '.join(unknown)}; "
+                f"expected only {', '.join(known)}. Was it written by a newer version?"
+            )
+        for name, value in values.items():
+            default = known[name].default
+            if default is MISSING or default is None:
+                accepted: tuple[type, ...] = (int, float, type(None))
+            elif isinstance(default, tuple):
+                accepted = (list, tuple)
+            else:
+                accepted = (int, float) if isinstance(default, float) else (type(default),)
+            if not isinstance(value, accepted) or (
+                isinstance(value, bool) and bool not in accepted
+            ):
+                raise UserError(
+                    f"{source}: model option {name} is {value!r}; "
+                    f"expected something like {default!r}."
+                )
+        try:
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{source}: {error}") from error
+
+    @property
+    def upsampling(self) -> int:
+        """How many times finer, a side, the Gaussian grid is than the token grid."""
+        return 2 ** len(self.upsampler_widths)
+
+    @property
+    def token_grid(self) -> tuple[int, int]:
+        """Rows and columns of the encoder's tokens."""
+        return self.image_height // self.patch_size, self.image_width // self.patch_size
+
+    @property
+    def num_tokens(self) -> int:
+        """Encoder tokens of a frame."""
+        return self.token_grid[0] * self.token_grid[1]
+
+    @property
+    def gaussian_grid(self) -> tuple[int, int]:
+        """Rows and columns of a frame's Gaussians."""
+        return self.token_grid[0] * self.upsampling, self.token_grid[1] * self.upsampling
+
+    @property
+    def num_gaussians(self) -> int:
+        """Gaussians of a frame."""
+        return self.gaussian_grid[0] * self.gaussian_grid[1]
+
+    @property
+    def pixel_stride(self) -> int:
+        """Side, in pixels, of what one Gaussian stands for."""
+        return self.patch_size // self.upsampling
+
+    @property
+    def dino_grid(self) -> tuple[int, int]:
+        """Rows and columns of DINOv2's patch tokens: one for 16 by 16 input pixels."""
+        return (
+            self.image_height // _PIXELS_PER_DINO_PATCH,
+            self.image_width // _PIXELS_PER_DINO_PATCH,
+        )
+
+    @property
+    def dino_image_size(self) -> tuple[int, int]:
+        """Height and width to which frames are resized for DINOv2."""
+        return self.dino_grid[0] * DINO_PATCH_SIZE, self.dino_grid[1] * DINO_PATCH_SIZE
+
+    @property
+    def num_condition_tokens(self) -> int:
+        """Tokens of one frame to which the other frame attends."""
+        return self.dino_grid[0] * self.dino_grid[1] if self.use_dino else self.num_tokens
+
+    @property
+    def condition_width(self) -> int:
+        """Channels of those tokens before their projection to ``width``."""
+        return DINO_WIDTH if self.use_dino else self.width
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise UserError(f"model option {name} is {value}; expected {expected}.")
+
+
+PRESETS: dict[str, StreamSplatConfig] = {
+    "full": StreamSplatConfig(),
+    "small": StreamSplatConfig(
+        patch_size=16,
+        width=384,
+        head_width=64,
+        encoder_layers=6,
+        decoder_layers=4,
+        upsampler_widths=(192, 128, 64),
+        window=256,
+        use_dino=False,
+        pixel_skip=True,
+        initial_scale=0.6,
+        initial_opacity=0.9,
+        log_scale_offset=-4.5,
+    ),
+    "tiny": StreamSplatConfig(
+        patch_size=16,
+        width=192,
+        head_width=32,
+        encoder_layers=6,
+        decoder_layers=4,
+        upsampler_widths=(128, 64, 64),
+        window=256,
+        use_dino=False,
+        pixel_skip=True,
+        initial_scale=0.6,
+        initial_opacity=0.9,
+        log_scale_offset=-4.5,
+    ),
+}
+"""``full`` is the published network (about 215 million parameters), ``small`` about 25, ``tiny``
+about 7; the last two need no DINOv2 and start training from a sharp picture."""

@@ -1,0 +1,144 @@
+"""DINOv2 as a frozen, external observer of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from timm.layers.pos_embed import resample_abs_pos_embed
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from core.checks import UserError
+from core.io.checkpoints import read_tensors
+from core.models.config import DINO_PATCH_SIZE
+from core.models.weights import assign_weights
+
+DINO_FILE = "dinov2_vitb14_reg4_pretrain.pth"
+DINO_ARCHITECTURE = "vit_base_patch14_reg4_dinov2"
+_WHERE = (
+    f"download {DINO_FILE} from the DINOv2 project (https://github.com/facebookresearch/dinov2, "
+    "ViT-B/14 distilled with registers) into the folder checkpoints/"
+)
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class DinoEncoder(nn.Module):
+    """Patch tokens of a vision transformer that belongs to another project.
+
+    The transformer is kept out of the module tree: it has no part in ``parameters()``, in the
+    state dict or in the training mode, and only follows the module to its device.
+    """
+
+    def __init__(self, image_size: tuple[int, int], *, normalize: bool) -> None:
+        super().__init__()
+        self.image_size = image_size
+        self.normalize = normalize
+        self.__dict__["vit"] = None
+
+    def attach(self, vit: VisionTransformer) -> None:
+        """Take a transformer with its weights; it is frozen here."""
+        self.__dict__["vit"] = vit.requires_grad_(False).eval()
+
+    @property
+    def attached(self) -> bool:
+        """Whether there are weights to encode with."""
+        return self.__dict__["vit"] is not None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DinoEncoder:
+        if self.attached:
+            self.__dict__["vit"]._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+    @torch.no_grad()
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b m e"]:
+        """Return the patch tokens after the final norm, row-major, float32.
+
+        Args:
+            images: RGB in [0, 1], any size.
+
+        Raises:
+            UserError: If no weights are attached.
+        """
+        if not self.attached:
+            raise UserError(f"this network needs DINOv2, whose weights are not loaded: {_WHERE}.")
+        vit: VisionTransformer = self.__dict__["vit"]
+        images = F.interpolate(images.float(), self.image_size, mode="bilinear")
+        if self.normalize:
+            mean = images.new_tensor(_IMAGENET_MEAN)[:, None, None]
+            images = (images - mean) / images.new_tensor(_IMAGENET_STD)[:, None, None]
+        return vit.forward_features(images)[:, vit.num_prefix_tokens :].float()
+
+
+def build_dino(image_size: tuple[int, int], **options: Any) -> VisionTransformer:
+    """Return an untrained DINOv2 ViT-B/14 with registers for frames of ``image_size``.
+
+    Args:
+        image_size: Height and width in pixels, multiples of 14.
+        options: Overrides of the architecture, such as ``depth``.
+    """
+    vit = timm.create_model(
+        DINO_ARCHITECTURE, pretrained=False, img_size=image_size, num_classes=0, **options
+    )
+    assert isinstance(vit, VisionTransformer)
+    return vit
+
+
+def convert_dino_weights(
+    weights: dict[str, Tensor], grid: tuple[int, int], source: str
+) -> dict[str, Tensor]:
+    """Rename DINOv2's own weights to timm's and resize the position embedding.
+
+    Only patches have a position in timm's layout, so the class token's is added to it. The
+    embedding is resized bicubically with antialiasing to the exact grid.
+
+    Args:
+        weights: As published: ``cls_token``, ``register_tokens``, ``pos_embed`` (class first),
+            ``mask_token`` (for training, dropped), ``patch_embed``, ``blocks``, ``norm``.
+        grid: Rows and columns of patches.
+        source: The file's name, for the message of an error.
+
+    Raises:
+        UserError: If the tokens of a DINOv2 with registers are not all there.
+    """
+    wanted = ("cls_token", "register_tokens", "pos_embed")
+    missing = [name for name in wanted if name not in weights]
+    if missing:
+        raise UserError(
+            f"{source} holds no {', '.join(missing)}: these are not weights of a DINOv2 with "
+            f"registers. {_WHERE.capitalize()}."
+        )
+    rest = {k: v for k, v in weights.items() if k not in (*wanted, "mask_token")}
+    position = weights["pos_embed"]
+    return {
+        "cls_token": weights["cls_token"] + position[:, :1],
+        "reg_token": weights["register_tokens"],
+        "pos_embed": resample_abs_pos_embed(position[:, 1:], list(grid), num_prefix_tokens=0),
+        **rest,
+    }
+
+
+def load_dino(path: str | Path, image_size: tuple[int, int]) -> VisionTransformer:
+    """Load the published DINOv2 weights.
+
+    Args:
+        path: ``dinov2_vitb14_reg4_pretrain.pth``.
+        image_size: Height and width of the frames that it will see.
+
+    Raises:
+        UserError: If the file is missing, unreadable or something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; {_WHERE}.")
+    vit = build_dino(image_size)
+    grid = (image_size[0] // DINO_PATCH_SIZE, image_size[1] // DINO_PATCH_SIZE)
+    weights = convert_dino_weights(read_tensors(path), grid, str(path))
+    assign_weights(vit, weights, str(path))
+    return vit

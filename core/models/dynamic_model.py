@@ -1,0 +1,60 @@
+"""Stage 2: what happens between two frames."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from core.models.dynamic_decoder import ConditionEncoder, DynamicDecoder
+from core.models.dynamic_heads import DynamicHeads, GaussianDynamics
+from core.models.upsampler import Upsampler
+
+
+class DynamicModel(nn.Module):
+    """Decoder over both frames, its own upsampler, and the dynamic heads."""
+
+    def __init__(
+        self,
+        condition: ConditionEncoder,
+        decoder: DynamicDecoder,
+        upsampler: Upsampler,
+        static_projection: nn.Linear,
+        heads: DynamicHeads,
+    ) -> None:
+        super().__init__()
+        self.condition = condition
+        self.decoder = decoder
+        self.upsampler = upsampler
+        self.static_projection = static_projection
+        self.heads = heads
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "b 2 l d"],
+        conditions: Float[Tensor, "b 2 m d"],
+        features: Float[Tensor, "b 2 n c"],
+        *,
+        sample: bool,
+    ) -> tuple[GaussianDynamics, GaussianDynamics]:
+        """Return the dynamics of the Gaussians of the first and of the second frame.
+
+        Args:
+            tokens: Encoder tokens of both frames.
+            conditions: Their prepared condition tokens.
+            features: Their static features on the Gaussian grid.
+            sample: Draw the motion from its distribution instead of taking the mean.
+        """
+        mixed = rearrange(self.decoder(tokens, conditions), "b v l d -> (b v) l d")
+        dynamic = self.upsampler(mixed)
+        static = self.static_projection(features.flatten(0, 1)).float()
+        both = self.heads(torch.cat((static, dynamic), dim=-1), sample=sample)
+        return _of_frame(both, 0), _of_frame(both, 1)
+
+
+def _of_frame(both: GaussianDynamics, frame: int) -> GaussianDynamics:
+    # The decoder's batch runs over frames fastest.
+    return GaussianDynamics(
+        both.motion[frame::2], both.opacity_slopes[frame::2], both.opacity_half_lives[frame::2]
+    )

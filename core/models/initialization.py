@@ -1,0 +1,90 @@
+"""Weights of an untrained network.
+
+- Linear and patch layers: Xavier-uniform weights, zero biases.
+- The layer that closes a residual branch: divided by the square root of the number of branches in
+  its stack, so that the residual stream keeps its magnitude with depth.
+- The layer that closes a head: Xavier-normal with gain 0.01, so that an untrained network says the
+  same of every Gaussian; the biases say what.
+- Learned embeddings: normal with deviation 0.02. Norm weights: one.
+- Pixel skip: zero, a Gaussian's pixels reach its features as training asks for them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from core.models.attention import CrossAttention, SelfAttention
+from core.models.blocks import FeedForward, RecomputingStack
+from core.models.config import MIN_OPACITY, StreamSplatConfig
+from core.models.dynamic_decoder import DynamicDecoder
+from core.models.dynamic_heads import DynamicHeads
+from core.models.pixel_skip import PixelSkip
+from core.models.static_heads import SCALE_UNIT, StaticHeads
+from core.models.truncated_gaussian import TanhHead, TruncatedGaussianHead
+
+_HEAD_GAIN = 0.01
+_EMBEDDING_STD = 0.02
+
+
+def initialize(model: nn.Module, config: StreamSplatConfig) -> None:
+    """Set the weights of ``model`` as this module's text says, from torch's generator."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv2d):
+            nn.init.xavier_uniform_(module.weight.view(len(module.weight), -1))
+        elif isinstance(module, DynamicDecoder):
+            nn.init.normal_(module.positional_embedding, std=_EMBEDDING_STD)
+            nn.init.normal_(module.frame_embedding, std=_EMBEDDING_STD)
+    for module in model.modules():
+        if isinstance(module, RecomputingStack):
+            _calm_residual_branches(module)
+        elif isinstance(module, StaticHeads):
+            _initialize_static_heads(module, config)
+        elif isinstance(module, DynamicHeads):
+            _quiet(_last_linear(module.opacity_window))
+        elif isinstance(module, TruncatedGaussianHead):
+            _quiet(_last_linear(module.mean))
+            _quiet(_last_linear(module.log_scale))
+        elif isinstance(module, TanhHead):
+            _quiet(_last_linear(module.mean))
+        elif isinstance(module, PixelSkip):
+            nn.init.zeros_(module.linear.weight)
+
+
+def _calm_residual_branches(stack: RecomputingStack) -> None:
+    branches = [
+        module.down if isinstance(module, FeedForward) else module.out
+        for module in stack.modules()
+        if isinstance(module, (FeedForward, SelfAttention, CrossAttention))
+    ]
+    for branch in branches:
+        branch.weight.data /= math.sqrt(len(branches))
+
+
+def _initialize_static_heads(heads: StaticHeads, config: StreamSplatConfig) -> None:
+    for head in (heads.color, heads.opacity, heads.scale):
+        _quiet(head)
+    if config.initial_opacity is not None:
+        share = (config.initial_opacity - MIN_OPACITY) / (1 - MIN_OPACITY)
+        nn.init.constant_(heads.opacity.bias, math.log(share / (1 - share)))
+    if config.initial_scale is not None:
+        rows, columns = heads.grid
+        with torch.no_grad():
+            for axis, cells in enumerate((columns, rows)):
+                scale = config.initial_scale * 2 / cells
+                # The inverse of softplus.
+                heads.scale.bias[axis] = math.log(math.expm1(scale / SCALE_UNIT))
+
+
+def _quiet(layer: nn.Linear) -> None:
+    nn.init.xavier_normal_(layer.weight, gain=_HEAD_GAIN)
+
+
+def _last_linear(module: nn.Module) -> nn.Linear:
+    return [part for part in module.modules() if isinstance(part, nn.Linear)][-1]

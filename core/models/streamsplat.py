@@ -1,0 +1,139 @@
+"""The whole network: two frames become a scene for every time between them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from core.models.blocks import set_gradient_checkpointing
+from core.models.config import StreamSplatConfig
+from core.models.dino import DinoEncoder
+from core.models.dynamic_heads import GaussianDynamics
+from core.models.dynamic_model import DynamicModel
+from core.models.hub import HubModel
+from core.models.keyframe import KeyFrame
+from core.models.static_model import StaticModel
+from core.types import DynamicGaussians
+
+
+class StreamSplat(HubModel):
+    """Static encoder, dynamic decoder and, if the configuration asks for it, DINOv2."""
+
+    def __init__(
+        self,
+        config: StreamSplatConfig,
+        static: StaticModel,
+        dynamic: DynamicModel,
+        dino: DinoEncoder | None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.static = static
+        self.dynamic = dynamic
+        self.dino = dino
+        self.static_is_frozen = False
+
+    @classmethod
+    def from_config(cls, config: StreamSplatConfig) -> StreamSplat:
+        """Build an untrained network, without DINOv2's weights."""
+        # The factory imports the classes that it wires, this one among them.
+        from core.models.factory import build_model
+
+        return build_model(config)
+
+    def encode(
+        self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"]
+    ) -> KeyFrame:
+        """Pass frames through everything that looks at one frame alone.
+
+        Args:
+            images: RGB in [0, 1], of the configured size.
+            inverse_depths: Relative inverse depth in [0, 1], normalised per frame; zeros where
+                there is none.
+
+        Raises:
+            UserError: If the size is wrong, or DINOv2 is needed and not loaded.
+        """
+        encoded = self.static.encode(images, inverse_depths)
+        seen = encoded.tokens if self.dino is None else self.dino(images)
+        return KeyFrame(
+            tokens=encoded.tokens,
+            features=encoded.features,
+            condition=self.dynamic.condition(seen),
+            gaussians=self.static.gaussians(encoded),
+        )
+
+    def decode(
+        self, first: KeyFrame, second: KeyFrame, *, sample: bool | None = None
+    ) -> DynamicGaussians:
+        """Find the motion between key frames at time 0 and time 1.
+
+        Args:
+            first: The key frames at time 0.
+            second: Those at time 1, as many.
+            sample: Draw motion from its distribution; by default in training mode only.
+
+        Returns:
+            The first frame's Gaussians, anchored at 0, then the second's, anchored at 1.
+        """
+        forward, backward = self.dynamic(
+            torch.stack((first.tokens, second.tokens), dim=1),
+            torch.stack((first.condition, second.condition), dim=1),
+            torch.stack((first.features, second.features), dim=1),
+            sample=self.training if sample is None else sample,
+        )
+        return DynamicGaussians.cat(
+            [
+                _animate(first.gaussians, forward, anchor_time=0.0),
+                _animate(second.gaussians, backward, anchor_time=1.0),
+            ]
+        )
+
+    def forward(
+        self, frames: Float[Tensor, "b 2 3 h w"], inverse_depths: Float[Tensor, "b 2 1 h w"]
+    ) -> DynamicGaussians:
+        """Turn pairs of key frames into scenes; see :meth:`encode` and :meth:`decode`."""
+        both = self.encode(
+            rearrange(frames, "b v c h w -> (v b) c h w"),
+            rearrange(inverse_depths, "b v c h w -> (v b) c h w"),
+        )
+        count = len(frames)
+        return self.decode(
+            both.map(lambda value: value[:count]), both.map(lambda value: value[count:])
+        )
+
+    def static_gaussians(self, keyframe: KeyFrame) -> DynamicGaussians:
+        """Return a key frame's own Gaussians, which neither move nor fade."""
+        return keyframe.gaussians
+
+    def freeze_static(self) -> None:
+        """Stop training the static part, and keep it in evaluation mode from here on."""
+        self.static_is_frozen = True
+        self.static.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> StreamSplat:
+        """Set the training mode; a frozen static part stays in evaluation mode."""
+        super().train(mode)
+        if self.static_is_frozen:
+            self.static.eval()
+        return self
+
+    def set_gradient_checkpointing(self, enabled: bool) -> None:
+        """Trade time for memory in the backward pass."""
+        set_gradient_checkpointing(self, enabled)
+
+
+def _animate(
+    gaussians: DynamicGaussians, dynamics: GaussianDynamics, *, anchor_time: float
+) -> DynamicGaussians:
+    return replace(
+        gaussians,
+        motion=dynamics.motion,
+        opacity_slopes=dynamics.opacity_slopes,
+        opacity_half_lives=dynamics.opacity_half_lives,
+        anchor_times=torch.full_like(gaussians.opacities, anchor_time),
+    )
