@@ -1,0 +1,122 @@
+"""True perspective views, splatted by the orthographic rasteriser.
+
+A pinhole camera's view of 3D Gaussians is, after the projection, a set of 2D Gaussians in an order
+of depth: exactly what an orthographic view of suitably flattened Gaussians gives.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import repeat
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from core.geometry.cameras import Lens
+from core.geometry.canonical import depth_from_inverse_depth, inverse_depth_from_depth
+from core.geometry.lift import LiftedGaussians
+from core.rendering.orthographic import render
+from core.types import DynamicGaussians, RenderOutput
+
+_SLOPE_LIMIT = 1.3
+"""Rays steeper than this, in half pictures, are linearised as if they were this steep: beyond the
+edge of the picture the linear footprint of a Gaussian grows without bound."""
+
+
+def render_perspective(
+    gaussians: LiftedGaussians,
+    cam_from_world: Float[Tensor, "b 4 4"],
+    lens: Lens,
+    image_size: tuple[int, int],
+    background: Float[Tensor, "..."] | float = 0.5,
+    *,
+    backend: str = "auto",
+) -> RenderOutput:
+    """Render each scene from a pinhole camera of its own.
+
+    At the identity pose, with the lens of the lift, this is the orthographic picture. The
+    rasteriser's depths span a factor of 50: what is nearer than a fiftieth of the farthest centre
+    is culled. For looking only: where a footprint is round its axes have no gradient.
+
+    Args:
+        gaussians: Scenes lifted by :func:`core.geometry.lift.lift`.
+        cam_from_world: Rigid poses; the identity is the input view.
+        lens: Field of view and aspect of the picture.
+        image_size: Height and width in pixels; they need not have the lens's aspect.
+        background: Colour behind everything, RGB in [0, 1] or one grey.
+        backend: The rasteriser's backend.
+
+    Returns:
+        One time per scene (``t`` is 1); depth in scene units along the viewing direction.
+    """
+    centers, covars = project(gaussians, cam_from_world, lens)
+    depths = centers[..., 2]
+    ahead = gaussians.valid & (depths > 0)
+    near, far = depth_from_inverse_depth(depths.new_tensor([1.0, 0.0]))
+    farthest = torch.where(ahead, depths, 0).amax(dim=1, keepdim=True)  # (b, 1)
+    unit = torch.where(farthest > 0, far / farthest, 1.0)
+    shown = ahead & (depths * unit >= near * (1 - 1e-4))  # the nearest of all lie right there
+    flat = _flatten(gaussians, centers, covars, unit, shown)
+    times = torch.zeros(depths.shape[0], 1, device=depths.device)
+    picture = render(flat, times, image_size, background, backend=backend)
+    return RenderOutput(picture.rgb, picture.depth / unit[:, :, None, None, None], picture.alpha)
+
+
+def project(
+    gaussians: LiftedGaussians, cam_from_world: Float[Tensor, "b 4 4"], lens: Lens
+) -> tuple[Float[Tensor, "b n 3"], Float[Tensor, "b n 2 2"]]:
+    """Project Gaussians by the local affine approximation of the perspective (EWA splatting).
+
+    Source: Zwicker et al., EWA Splatting, 2002: the covariance ``J W Σ Wᵀ Jᵀ`` of a footprint, with
+    ``W`` the rotation into the camera and ``J`` the projection's Jacobian at the centre.
+
+    Returns:
+        Centres (x, z, depth), x and z in canonical picture units ([-1, 1], z up), depth in scene
+        units; and covariances in the same picture units.
+    """
+    rotation, shift = cam_from_world[:, :3, :3], cam_from_world[:, :3, 3]
+    means = gaussians.means @ rotation.mT + shift[:, None]
+    depth = means[..., 2]
+    safe = torch.where(depth > 0, depth, 1.0)
+    x = lens.focal * means[..., 0] / safe
+    z = -lens.focal * means[..., 1] / (lens.aspect * safe)
+    zero = torch.zeros_like(safe)
+    steep_x, steep_z = (s.clamp(-_SLOPE_LIMIT, _SLOPE_LIMIT) for s in (x, z))
+    rows = [
+        torch.stack([lens.focal / safe, zero, -steep_x / safe], dim=-1),
+        torch.stack([zero, -lens.focal / (lens.aspect * safe), -steep_z / safe], dim=-1),
+    ]
+    jacobian = torch.stack(rows, dim=-2) @ rotation[:, None]  # (b, n, 2, 3)
+    covars = jacobian @ gaussians.covars @ jacobian.mT
+    return torch.stack([x, z, depth], dim=-1), covars
+
+
+def _flatten(
+    gaussians: LiftedGaussians,
+    centers: Float[Tensor, "b n 3"],
+    covars: Float[Tensor, "b n 2 2"],
+    unit: Float[Tensor, "b 1"],
+    shown: Bool[Tensor, "b n"],
+) -> DynamicGaussians:
+    """Write projected Gaussians as still canonical ones, depths multiplied by ``unit``."""
+    a, c, b = covars[..., 0, 0], covars[..., 1, 1], covars[..., 0, 1]
+    middle, reach = (a + c) / 2, torch.hypot((a - c) / 2, b)
+    major = middle + reach
+    minor = ((a * c - b * b) / major.clamp_min(1e-30)).clamp_min(0)  # no cancellation, unlike m - r
+    scale_x, scale_z = major.sqrt(), minor.sqrt()
+    # A turn by θ about the depth axis takes x to (cos θ, -sin θ) in the plane of x and z.
+    half_turn = -torch.atan2(2 * b, a - c) / 4
+    zero = torch.zeros_like(a)
+    inverse_depth = inverse_depth_from_depth(centers[..., 2] * unit).clamp(0, 1)
+    return DynamicGaussians(
+        means=torch.stack(
+            [centers[..., 0], torch.where(shown, inverse_depth, -1.0), centers[..., 1]], dim=-1
+        ),
+        motion=repeat(zero, "b n -> b n k 3", k=1)[:, :, :0],
+        scales=torch.stack([scale_x, (scale_x + scale_z) / 2, scale_z], dim=-1),
+        quats=torch.stack([half_turn.cos(), zero, half_turn.sin(), zero], dim=-1),
+        colors=gaussians.colors,
+        opacities=gaussians.opacities,
+        opacity_slopes=zero,
+        opacity_half_lives=torch.full_like(zero, 0.5),
+        anchor_times=zero,
+    )
