@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ class Frame:
     """One decoded frame."""
 
     index: int
-    """Place in the source, from 0; an image file that was skipped keeps its place."""
+    """Place in the source, from 0; skipped frames keep theirs (nearly, around a video's damage)."""
     name: str
     """Stem of the image file; the index in five digits for a video."""
     image: UInt8[np.ndarray, "h w 3"]
@@ -100,12 +101,12 @@ class FrameSource(ABC):
     def _decode(self) -> Iterator[Frame]:
         """Yield the frames; problems go through :meth:`_skip`."""
 
-    def _skip(self, reason: str) -> None:
-        """Treat one frame that cannot be decoded as ``on_error`` says."""
+    def _skip(self, reason: str, count: int = 1, *, quiet: bool = False) -> None:
+        """Treat ``count`` frames that cannot be decoded as ``on_error`` says."""
         if self.on_error == "raise":
             raise UserError(reason)
-        self._skipped += 1
-        _logger.warning("skipped: %s", reason)
+        self._skipped += count
+        _logger.log(logging.DEBUG if quiet else logging.WARNING, "skipped: %s", reason)
 
 
 def _prefetch(items: Iterator[T]) -> Iterator[T]:

@@ -66,13 +66,10 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         with ExitStack() as stack:
             partial = stack.enter_context(atomic_path(self.path))
+            container = _CONTAINERS[self.path.suffix.lower()]
+            options = {} if container == "matroska" else {"movflags": "faststart"}
             self._container = stack.enter_context(
-                av.open(
-                    str(partial),
-                    "w",
-                    format=_CONTAINERS[self.path.suffix.lower()],
-                    options={"movflags": "faststart"},
-                )
+                av.open(f"file:{partial}", "w", format=container, options=options)
             )
             self._stream = self._add_stream(_choose_encoder())
             self._stack = stack.pop_all()

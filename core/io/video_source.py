@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,16 +15,22 @@ from jaxtyping import UInt8
 
 from core.checks import UserError
 from core.io.frame_source import Frame, FrameSource, OnError
+from core.logging import get_logger
 
 # Readers by which FFmpeg finds "video" in text files and single pictures.
 _NOT_VIDEO_FORMATS = ("tty", "image2", "bin", "xbin", "idf", "adf")
+# Headers round, and the last frame of a stream of variable rate may have no duration.
+_SLACK_FRAMES = 3
+_SLACK_SHARE = Fraction(1, 50)
+_logger = get_logger(__name__)
 
 
 class VideoSource(FrameSource):
     """The first video stream of a file, turned upright as its rotation metadata says.
 
-    A packet that cannot be decoded is one skipped frame; where the file breaks off, the walk ends
-    with what was decoded until there, and the break counts as one.
+    A packet that cannot be decoded is one skipped frame. Where the file breaks off, the walk ends
+    with what was decoded until there, and the frames that the header announces beyond are skipped
+    ones (estimated from the duration where the header gives no number).
 
     Raises:
         UserError: If the file cannot be opened as a video, or has no video stream.
@@ -34,12 +41,12 @@ class VideoSource(FrameSource):
         with _open(self.path) as container:
             stream = container.streams.video[0]
             self._fps = stream.average_rate or stream.guessed_rate
-            self._claimed_frames = stream.frames or None
+            self._announced_frames = stream.frames or None
 
     @property
     def expected_frames(self) -> int | None:
-        """What the header claims; None when it is silent."""
-        return self._claimed_frames
+        """What the header announces; None when it is silent."""
+        return self._announced_frames
 
     @property
     def fps(self) -> Fraction | None:
@@ -50,32 +57,68 @@ class VideoSource(FrameSource):
         with _open(self.path) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            for index, frame in enumerate(self._decoded(container, stream)):
+            delivered = 0
+            for frame in self._decoded(container, stream):
+                if frame.is_corrupt:
+                    # The decoder patched what it could not read, in grey or from other frames.
+                    self._skip_packet("a part of the picture is missing")
+                    continue
+                index = delivered + self.skipped
                 yield Frame(index, f"{index:05d}", _upright(frame))
+                delivered += 1
+        if self.skipped > 1:
+            _logger.warning("%s: %d frames were skipped in all.", self.path, self.skipped)
 
     def _decoded(
         self, container: InputContainer, stream: av.VideoStream
     ) -> Iterator[av.VideoFrame]:
-        packets = container.demux(stream)
-        while True:
+        time_base = stream.time_base or Fraction(0)
+        announced_end = _announced_end(container, stream)
+        end, packets = Fraction(0), 0
+        for packet in self._demuxed(container, stream):
+            if packet.pts is not None:
+                end = max(end, (packet.pts + (packet.duration or 0)) * time_base)
+                packets += 1
             try:
-                packet = next(packets)
-            except StopIteration:
-                return
+                if packet.is_corrupt:
+                    self._skip_packet(f"the one at {float(end):.2f} s is cut short")
+                else:
+                    yield from packet.decode()
             except av.error.FFmpegError as error:
-                self._skip(f"{self.path} breaks off: {_reason(error)}")
-                break
-            if packet.is_corrupt:
-                self._skip(f"{self.path}: the packet at {packet.pts} is damaged or cut short")
-                continue
-            try:
-                yield from packet.decode()
-            except av.error.EOFError:
-                return
-            except av.error.FFmpegError as error:
-                self._skip(f"{self.path}: a packet cannot be decoded: {_reason(error)}")
-        # The decoder still holds frames that came before the break.
-        yield from stream.decode(None)
+                self._skip_packet(_reason(error))
+        # After a break the decoder still holds frames that came before it.
+        with suppress(av.error.FFmpegError):
+            yield from stream.decode(None)
+
+        missing = announced_end - end
+        if self._fps and missing > max(_SLACK_FRAMES / self._fps, _SLACK_SHARE * announced_end):
+            total = self._announced_frames or packets + round(missing * self._fps)
+            count = max(1, total - packets)
+            self._skip(
+                f"{self.path} breaks off after {float(end):.1f} of {float(announced_end):.1f} "
+                f"seconds; about {count} frames are missing",
+                count,
+            )
+
+    def _demuxed(self, container: InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+        """Yield the packets until the end, or until the file can be read no further."""
+        try:
+            yield from container.demux(stream)
+        except av.error.FFmpegError as error:
+            self._skip_packet(_reason(error))
+
+    def _skip_packet(self, reason: str) -> None:
+        """Skip one packet; a stream that lost its reference frames says so only once."""
+        self._skip(f"{self.path}: a packet cannot be decoded: {reason}", quiet=self.skipped > 0)
+
+
+def _announced_end(container: InputContainer, stream: av.VideoStream) -> Fraction:
+    """Return when the video ends by its header, in seconds; 0 when it does not say."""
+    if stream.duration:
+        return (stream.duration + (stream.start_time or 0)) * (stream.time_base or Fraction(0))
+    if container.duration and len(container.streams) == 1:
+        return Fraction(container.duration, av.time_base)
+    return Fraction(0)
 
 
 def _open(path: Path) -> InputContainer:
