@@ -58,12 +58,13 @@ class StreamSplat(HubModel):
         Raises:
             UserError: If the size is wrong, or DINOv2 is needed and not loaded.
         """
+        # First, because it is what may be missing.
+        observed = None if self.dino is None else self.dino(images)
         encoded = self.static.encode(images, inverse_depths)
-        seen = encoded.tokens if self.dino is None else self.dino(images)
         return KeyFrame(
             tokens=encoded.tokens,
             features=encoded.features,
-            condition=self.dynamic.condition(seen),
+            condition=self.dynamic.condition(encoded.tokens if observed is None else observed),
             gaussians=self.static.gaussians(encoded),
         )
 
