@@ -170,15 +170,23 @@ def _read_exr(path: Path) -> np.ndarray:
     try:
         data = path.read_bytes()
         with av.open(io.BytesIO(_name_depth_channel(data)), format="exr_pipe") as container:
-            frame = next(container.decode(video=0))
-            grey = frame.format.name.startswith("gray")
-            pixels = frame.to_ndarray(format="grayf32le" if grey else "gbrpf32le")
+            pixels = _float_planes(next(container.decode(video=0)))
     except (av.error.FFmpegError, OSError, StopIteration, ValueError) as error:
         raise UserError(
             f"cannot read the depth map {path}: it is damaged, or has other channels than Y, Z or "
             "R, G, B; save it as .npy or as 16-bit PNG."
         ) from error
     return _one_channel(pixels, path)
+
+
+def _float_planes(frame: av.VideoFrame) -> np.ndarray:
+    """Return the colour planes (h, w, 1 or 3) as they are; FFmpeg's conversions clip to [0, 1]."""
+    kind = np.dtype("<f2" if "f16" in frame.format.name else "<f4")
+    planes = []
+    for plane in frame.planes[: 1 if frame.format.name.startswith("gray") else 3]:
+        rows = np.frombuffer(bytes(plane), kind).reshape(plane.height, -1)
+        planes.append(rows[:, : plane.width].astype(np.float32))
+    return np.stack(planes, axis=-1)
 
 
 def _name_depth_channel(data: bytes) -> bytes:

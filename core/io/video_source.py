@@ -92,7 +92,9 @@ class VideoSource(FrameSource):
 
         missing = announced_end - end
         if self._fps and missing > max(_SLACK_FRAMES / self._fps, _SLACK_SHARE * announced_end):
-            total = self._announced_frames or packets + round(missing * self._fps)
+            # Packets come in decoding order, so the gap in time says less than their number.
+            start = (stream.start_time or 0) * time_base
+            total = self._announced_frames or round((announced_end - start) * self._fps)
             count = max(1, total - packets)
             self._skip(
                 f"{self.path} breaks off after {float(end):.1f} of {float(announced_end):.1f} "

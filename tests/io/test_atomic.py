@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from core.checks import UserError
+from core.io import atomic_path, write_bytes
+
+
+def test_the_file_appears_with_its_content_and_its_folders(tmp_path):
+    target = tmp_path / "a" / "b" / "file.bin"
+    with atomic_path(target) as partial:
+        assert partial.parent == target.parent
+        assert partial.suffix == target.suffix
+        partial.write_bytes(b"new")
+        assert not target.exists()
+    assert target.read_bytes() == b"new"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_failure_keeps_what_was_there_and_leaves_nothing_behind(tmp_path):
+    target = tmp_path / "file.bin"
+    target.write_bytes(b"old")
+
+    def interrupted():
+        with atomic_path(target) as partial:
+            partial.write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_write_bytes_replaces(tmp_path):
+    target = tmp_path / "file.bin"
+    write_bytes(target, b"one")
+    write_bytes(target, b"two")
+    assert target.read_bytes() == b"two"
+
+
+def test_places_that_cannot_be_written_to_are_named(tmp_path):
+    with pytest.raises(UserError, match="a folder of that name"):
+        write_bytes(tmp_path, b"")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match="cannot write"):
+        write_bytes(tmp_path / "file" / "below.bin", b"")

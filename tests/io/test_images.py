@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import struct
+
+import cv2
+import numpy as np
+import pytest
+
+from core.checks import UserError
+from core.io import list_frames, read_image, write_png
+
+_RED, _GREEN = (220, 10, 30), (10, 200, 60)
+
+
+def _picture() -> np.ndarray:
+    """RGB of 6 x 4 pixels: the left half red, the right half green."""
+    image = np.empty((4, 6, 3), np.uint8)
+    image[:, :3], image[:, 3:] = _RED, _GREEN
+    return image
+
+
+def _encode(path, pixels_bgr):
+    assert cv2.imwrite(str(path), pixels_bgr)
+    return path
+
+
+def test_frames_come_in_natural_order_without_other_files(tmp_path):
+    for name in ("f10.png", "f2.PNG", "f1.jpg", "F3.webp", "notes.txt", "._f4.png"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.png").mkdir()
+    assert [f.name for f in list_frames(tmp_path)] == ["f1.jpg", "f2.PNG", "F3.webp", "f10.png"]
+
+
+def test_a_folder_without_images_names_extensions_and_sub_folders(tmp_path):
+    (tmp_path / "JPEGImages").mkdir()
+    with pytest.raises(UserError, match=r"holds no images \(\.jpg.*\.tiff\).*JPEGImages"):
+        list_frames(tmp_path)
+
+
+@pytest.mark.parametrize("make", [lambda p: p / "none", lambda p: _encode(p / "a.png", _picture())])
+def test_what_is_not_a_folder_is_refused(tmp_path, make):
+    with pytest.raises(UserError, match=r"does not exist|is a file, not a folder"):
+        list_frames(make(tmp_path))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".webp", ".jpg"])
+def test_colours_keep_their_channels(tmp_path, suffix):
+    pixels = cv2.resize(_picture(), (96, 64), interpolation=cv2.INTER_NEAREST)
+    path = _encode(tmp_path / f"a{suffix}", pixels[..., ::-1])
+    image = read_image(path)
+    assert image.dtype == np.uint8
+    # JPEG and WebP lose some; far from the edge between the halves it is little.
+    tolerance = 4 if suffix in (".jpg", ".webp") else 0
+    assert np.abs(image[32, 16].astype(int) - _RED).max() <= tolerance
+    assert np.abs(image[32, 80].astype(int) - _GREEN).max() <= tolerance
+
+
+def test_deep_grey_and_transparent_images_become_rgb(tmp_path):
+    deep = _encode(tmp_path / "deep.png", _picture()[..., ::-1].astype(np.uint16) * 257)
+    np.testing.assert_array_equal(read_image(deep), _picture())
+
+    grey = np.arange(24, dtype=np.uint16).reshape(4, 6) * 2570
+    image = read_image(_encode(tmp_path / "grey.png", grey))
+    np.testing.assert_array_equal(image, np.repeat((grey // 257).astype(np.uint8)[..., None], 3, 2))
+
+    rgba = np.dstack([_picture()[..., ::-1], np.full((4, 6), 7, np.uint8)])
+    np.testing.assert_array_equal(read_image(_encode(tmp_path / "alpha.png", rgba)), _picture())
+
+
+def test_a_cameras_orientation_is_applied(tmp_path):
+    pixels = cv2.resize(_picture(), (96, 64), interpolation=cv2.INTER_NEAREST)
+    jpeg = cv2.imencode(".jpg", pixels[..., ::-1])[1].tobytes()
+    # An EXIF segment with one entry, Orientation (0x0112) = 6: turn clockwise to show.
+    tiff = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
+    segment = b"Exif\0\0" + tiff
+    path = tmp_path / "turned.jpg"
+    path.write_bytes(
+        jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + jpeg[2:]
+    )
+    image = read_image(path)
+    assert image.shape == (96, 64, 3)
+    assert np.abs(image[16, 32].astype(int) - _RED).max() <= 4
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", "half"])
+def test_damaged_files_are_named(tmp_path, content):
+    path = tmp_path / "broken.png"
+    noise = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    whole = cv2.imencode(".png", noise)[1].tobytes()
+    path.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
+    with pytest.raises(UserError, match=r"cannot decode the image .*broken\.png"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_png_round_trips(tmp_path, dtype):
+    image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (5, 7), dtype)
+    write_png(tmp_path / "grey.png", image)
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "grey.png"), -1), image)
+    write_png(tmp_path / "rgb.png", _picture())
+    np.testing.assert_array_equal(read_image(tmp_path / "rgb.png"), _picture())
+
+
+def test_write_png_refuses_what_png_cannot_hold(tmp_path):
+    with pytest.raises(ValueError, match="float64"):
+        write_png(tmp_path / "a.png", np.zeros((4, 4)))
+    with pytest.raises(ValueError, match=r"\(4, 4, 2\)"):
+        write_png(tmp_path / "a.png", np.zeros((4, 4, 2), np.uint8))
