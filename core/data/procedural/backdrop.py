@@ -1,0 +1,235 @@
+"""What is behind the objects: a sky or wall, a ridge or building, and the ground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from core.data.procedural.dice import Dice
+from core.data.procedural.hashing import hash_cells, unit_pair
+from core.data.procedural.lighting import Lighting, light_up
+from core.data.procedural.materials import Materials, draw_materials, paint
+from core.data.procedural.palettes import ColorMood, draw_palettes
+from core.data.procedural.spectral import spectral_fields
+
+WALL, GROUND, RIDGE = range(3)
+"""The layers of a backdrop, in the order of painting."""
+
+MARGIN = 1.3
+"""How far the backdrop reaches beyond the reference view, as a factor."""
+
+_PATTERN_WEIGHTS = [4.0, 2.0, 1.5, 0.7, 0.7, 1.2, 0.5, 1.0, 0.4]
+
+
+@dataclass(frozen=True)
+class BackdropPlan:
+    """Geometry and look of ``b`` backdrops, each of three layers."""
+
+    planes: Float[Tensor, "b 3 3"]
+    """Inverse depth of each layer at (x, y, 1) of the reference view."""
+    has_sky: Bool[Tensor, " b"]
+    """Whether the farthest layer is a sky; otherwise it is a wall."""
+    has_ground: Bool[Tensor, " b"]
+    """Whether there is a ground plane."""
+    has_ridge: Bool[Tensor, " b"]
+    """Whether something stands between the objects and the farthest layer."""
+    horizon: Float[Tensor, " b"]
+    """Height at which the ground ends, in view coordinates (y downwards)."""
+    base: Float[Tensor, " b"]
+    """Where the ridge meets the ground."""
+    ridge_style: Int[Tensor, " b"]
+    """Hills, trees, houses, a straight roof or a wall at the side."""
+    ridge_dials: Float[Tensor, "b 24"]
+    """Numbers in [0, 1] that shape the ridge."""
+    clouds: Float[Tensor, "b 2"]
+    """Amount and sharpness of clouds."""
+    materials: Materials
+    """Three rows for each scene."""
+
+    @property
+    def nearest(self) -> Float[Tensor, " b"]:
+        """Inverse depth of what stands upright in the backdrop, at its nearest."""
+        wall = self.planes[:, WALL]
+        wall = wall[:, 2] + MARGIN * wall[:, :2].abs().sum(dim=-1)
+        return torch.maximum(wall, torch.where(self.has_ridge, self.planes[:, RIDGE, 2], 0.0))
+
+
+def draw_backdrop(dice: Dice, mood: ColorMood, width: int, aspect: float) -> BackdropPlan:
+    """Draw the backdrop of each scene.
+
+    Args:
+        dice: The source of randomness.
+        mood: Common colours.
+        width: Width of the image in pixels.
+        aspect: Height of the image divided by its width.
+    """
+    has_ground, has_ridge = dice.flip(0.6), dice.flip(0.6)
+    horizon = dice.uniform(-0.5, 0.45) * aspect
+    far, near = dice.uniform(0.03, 0.1), dice.uniform(0.5, 1.1)
+    slope = (near - far) / (aspect - horizon)
+    zero = torch.zeros_like(far)
+    ground = torch.stack([zero, slope, far - slope * horizon], dim=-1)
+    ground = torch.where(has_ground[:, None], ground, torch.stack([zero, zero, far], dim=-1))
+
+    wall_depth = torch.where(has_ground, far * dice.uniform(0.3, 1.0), dice.uniform(0.08, 0.3))
+    slant = torch.stack([dice.uniform(-0.3, 0.3), dice.uniform(-0.2, 0.2)], dim=-1)
+    slant = torch.where(has_ground[:, None], 0.0, slant * wall_depth[:, None])
+    wall = torch.cat([slant, wall_depth[:, None]], dim=-1)
+
+    steepest = wall_depth + MARGIN * slant.abs().sum(dim=-1)
+    ridge_depth = torch.where(has_ground, far, steepest) * dice.log_uniform(1.2, 3.0)
+    base = torch.where(has_ground, (0.97 * ridge_depth - ground[:, 2]) / slope, 9.0)
+    ridge = torch.stack([zero, zero, ridge_depth], dim=-1)
+    palettes = draw_palettes(dice, mood, 3)
+    return BackdropPlan(
+        planes=torch.stack([wall, ground, ridge], dim=1),
+        has_sky=dice.flip(0.75) & (has_ground | has_ridge),
+        has_ground=has_ground,
+        has_ridge=has_ridge,
+        horizon=horizon,
+        base=base,
+        ridge_style=dice.choose([3.0, 2.0, 1.5, 1.0, 1.0]),
+        ridge_dials=dice.uniform(0.0, 1.0, 24),
+        clouds=dice.uniform(0.0, 1.0, 2),
+        materials=draw_materials(dice, palettes, _PATTERN_WEIGHTS, width),
+    )
+
+
+def bake_backdrop(
+    plan: BackdropPlan, mood: ColorMood, lighting: Lighting, image_size: tuple[int, int]
+) -> Float[Tensor, "b 3 4 th tw"]:
+    """Paint the layers as the reference view sees them, RGB and opacity.
+
+    Everything lies on the device of ``lighting``, the plan included (its patterns' names aside).
+    """
+    height, width = (32 * -(-int(MARGIN * size) // 32) for size in image_size)
+    device = lighting.haze.device
+    aspect, pixels = image_size[0] / image_size[1], 0.5 * image_size[1]
+    x = MARGIN * ((2.0 * torch.arange(width, device=device) + 1.0) / width - 1.0)
+    y = MARGIN * aspect * ((2.0 * torch.arange(height, device=device) + 1.0) / height - 1.0)
+    planes = rearrange(plan.planes, "b l k -> (b l) k 1 1")
+    depths = planes[:, 0] * x + planes[:, 1] * y[:, None] + planes[:, 2]  # (n, h, w)
+    x, y = x.expand_as(depths), y[:, None].expand_as(depths)
+
+    materials = plan.materials
+    cutoffs = torch.full_like(materials.angle, 0.3)
+    fields = spectral_fields(materials.keys, materials.exponents, cutoffs, height, width)
+    chart, footprint = torch.stack([x, y], dim=1) * pixels, torch.ones_like(x)
+    grounds = slice(GROUND, None, 3)
+    chart[grounds], footprint[grounds] = _ground_chart(plan, x[grounds], y[grounds], pixels)
+    fields[grounds] = _sample_periodic(fields[grounds], chart[grounds], footprint[grounds])
+
+    lighting = lighting.repeat(3)
+    color = paint(materials, chart, footprint, fields, lighting.direction[:, :2])
+    walls, ridges = slice(WALL, None, 3), slice(RIDGE, None, 3)
+    sky = _paint_sky(plan, mood, y[walls] / aspect, fields[walls])
+    color[walls] = torch.where(plan.has_sky[:, None, None, None], sky, color[walls])
+    color = light_up(color, x, y, depths, _clear_sky(lighting, plan))
+    opacity = torch.ones_like(x)
+    opacity[grounds] = _soft_step((y[grounds] - plan.horizon[:, None, None]) * pixels)
+    opacity[grounds] *= plan.has_ground[:, None, None]
+    opacity[ridges] = _ridge_opacity(plan, x[ridges], y[ridges], fields[ridges], pixels)
+    return rearrange(torch.cat([color, opacity[:, None]], dim=1), "(b l) c h w -> b l c h w", l=3)
+
+
+def _soft_step(distance: Tensor) -> Tensor:
+    return (distance + 0.5).clamp(0.0, 1.0)
+
+
+def _clear_sky(lighting: Lighting, plan: BackdropPlan) -> Lighting:
+    # A sky is painted with its haze already in it.
+    haze = lighting.haze.clone()
+    haze[WALL::3] = torch.where(plan.has_sky, 0.0, haze[WALL::3])
+    return replace(lighting, haze=haze)
+
+
+def _ground_chart(
+    plan: BackdropPlan, x: Float[Tensor, "b h w"], y: Float[Tensor, "b h w"], pixels: float
+) -> tuple[Float[Tensor, "b 2 h w"], Float[Tensor, "b h w"]]:
+    # Seen from a camera at height 1 / slope, a ground point lies at (x, 1) / inverse depth. The
+    # unit is chosen so that a pixel at the lower edge of the image has a footprint of about 1.
+    slope, offset = plan.planes[:, GROUND, 1, None, None], plan.planes[:, GROUND, 2, None, None]
+    depths = (slope * y + offset).clamp(min=0.02)
+    nearest = depths.amax(dim=(-2, -1), keepdim=True) / MARGIN
+    unit = nearest * pixels
+    chart = torch.stack([x * unit / depths, unit / slope.clamp(min=0.1) / depths], dim=1)
+    footprint = nearest / depths * (nearest / depths).sqrt()
+    return chart, footprint
+
+
+def _sample_periodic(
+    fields: Float[Tensor, "b c h w"],
+    chart: Float[Tensor, "b 2 h w"],
+    footprint: Float[Tensor, "b h w"],
+) -> Float[Tensor, "b c h w"]:
+    # A pyramid of periodic textures, blended between the two levels nearest to the footprint.
+    height, width = fields.shape[-2:]
+    size = torch.tensor([width, height], device=fields.device)[:, None, None]
+    grid = rearrange(2.0 * torch.remainder(chart / size, 1.0) - 1.0, "b xy h w -> b h w xy")
+    wanted = footprint.clamp(min=1.0).log2()
+    result = torch.zeros_like(fields)
+    for level in range(6):
+        tile = F.avg_pool2d(fields, 2**level) if level else fields
+        th, tw = tile.shape[-2:]
+        tile = F.pad(tile, (1, 1, 1, 1), mode="circular")
+        inner = grid * torch.tensor([tw / (tw + 2.0), th / (th + 2.0)], device=grid.device)
+        weight = (1.0 - (wanted - level).abs()).clamp(min=0.0)
+        if level == 5:
+            weight = (wanted - 4.0).clamp(0.0, 1.0)
+        result += weight[:, None] * F.grid_sample(tile, inner, align_corners=False)
+    return result
+
+
+def _paint_sky(
+    plan: BackdropPlan,
+    mood: ColorMood,
+    y: Float[Tensor, "b h w"],
+    fields: Float[Tensor, "b 4 h w"],
+) -> Float[Tensor, "b 3 h w"]:
+    horizon = torch.where(plan.has_ground, plan.horizon, 0.3)[:, None, None] / 0.5625
+    climb = ((horizon - y) / 1.2).clamp(0.0, 1.0)[:, None]
+    zenith, low = mood.sky[:, 0, :, None, None], mood.sky[:, 1, :, None, None]
+    sky = low.lerp(zenith, climb**0.8)
+    amount, sharpness = plan.clouds[:, 0, None, None], plan.clouds[:, 1, None, None]
+    density = fields[:, 2] + 0.5 * fields[:, 3] + 0.25 * fields[:, 0] + 2.2 * amount - 2.0
+    cover = torch.sigmoid((1.5 + 4.0 * sharpness) * density)
+    # Thick parts of a cloud are darker below than its rim.
+    shade = 1.02 - 0.22 * torch.sigmoid(2.0 * (density - 0.8)) + 0.04 * fields[:, 1]
+    white = 0.35 * low + 0.65
+    return sky.lerp(white * shade[:, None], 0.9 * cover[:, None])
+
+
+def _ridge_opacity(
+    plan: BackdropPlan,
+    x: Float[Tensor, "b h w"],
+    y: Float[Tensor, "b h w"],
+    fields: Float[Tensor, "b 4 h w"],
+    pixels: float,
+) -> Float[Tensor, "b h w"]:
+    dials = plan.ridge_dials[..., None, None]  # (b, 24, 1, 1)
+    style = plan.ridge_style[:, None, None]
+    top = torch.where(plan.has_ground, plan.base - 0.05, 0.15)[:, None, None]
+    top = top - 0.3 * dials[:, 0]
+    waves = torch.zeros_like(x)
+    for k in range(1, 9):
+        phase = 6.2832 * dials[:, k]
+        waves = waves + torch.sin((1.1 * k * k**0.4) * x + phase) * dials[:, k + 8] / k**1.2
+    hills = top - 0.16 * waves
+    trees = top - 0.05 * waves - 0.035 * fields[:, 0] - 0.03 * fields[:, 2]
+    lot = (x / (0.1 + 0.15 * dials[:, 17])).floor()
+    tall, notch = unit_pair(hash_cells(plan.materials.keys[RIDGE::3, None, None], lot, lot * 0.0))
+    houses = top - 0.3 * tall * (notch > 0.15)
+    roof = top + 0.25 * (dials[:, 18] - 0.5) * x
+    edge = torch.where(style == 0, hills, torch.where(style == 1, trees, houses))
+    edge = torch.where(style == 3, roof, edge)
+    inside = y - edge
+    side = torch.where(dials[:, 19] > 0.5, 1.0, -1.0)
+    beside = side * x - 0.1 - 0.5 * dials[:, 20] + 0.3 * (dials[:, 21] - 0.5) * y
+    inside = torch.where(style == 4, beside, inside)
+    inside = torch.minimum(inside, plan.base[:, None, None] - y)
+    return _soft_step(inside * pixels) * plan.has_ridge[:, None, None]

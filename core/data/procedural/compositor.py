@@ -1,0 +1,107 @@
+"""Paints stacks of textured planes, back to front, at the points of the image asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LayerStack:
+    """``l`` textured planes of ``b`` scenes, ordered from the farthest to the nearest."""
+
+    planes: Float[Tensor, "b l 3"]
+    """Inverse depth at ``(x, y, 1)`` of the reference view, see :mod:`.motion`."""
+    charts: Float[Tensor, "b l 3 3"]
+    """Map the reference view to texture coordinates in [-1, 1]."""
+    textures: tuple[Float[Tensor, "b c th tw"], ...]
+    """One for each layer: RGB, opacity and, where there are five channels, the shadow's shape."""
+    shadow_offsets: Float[Tensor, "b l 2"]
+    """Where a layer's shadow falls, relative to the layer, in texture coordinates."""
+    shadow_opacities: Float[Tensor, "b l"]
+    """How much light the shadow takes away."""
+    moving: Bool[Tensor, "b l"]
+    """Which layers move on their own."""
+
+
+@dataclass(frozen=True)
+class Composite:
+    """What is seen at ``h`` by ``w`` points of ``v`` views."""
+
+    colors: Float[Tensor, "b v 3 h w"]
+    """RGB in [0, 1]."""
+    inverse_depths: Float[Tensor, "b v h w"]
+    """Inverse depth of the foremost layer that covers at least half of the point."""
+    layers: Int[Tensor, "b v h w"]
+    """Which layer that is."""
+
+
+def _rows_times_points(
+    matrix: Float[Tensor, "b v k 3"], x: Float[Tensor, "..."], y: Float[Tensor, "..."]
+) -> list[Float[Tensor, "b v h w"]]:
+    # x and y broadcast to (b, v, h, w); on a pixel grid they are a row and a column, so that
+    # only one full-size operation is spent on each result.
+    rows = matrix[..., None, None, :].unbind(2)  # k times (b, v, 1, 1, 3)
+    return [row[..., 0] * x + (row[..., 1] * y + row[..., 2]) for row in rows]
+
+
+def _look_up(
+    texture: Float[Tensor, "b c th tw"], u: Float[Tensor, "b v h w"], v: Float[Tensor, "b v h w"]
+) -> Float[Tensor, "b c v h w"]:
+    views, height = u.shape[1:3]
+    grid = torch.stack([u, v], dim=-1).flatten(1, 2)  # (b, v*h, w, 2)
+    found = F.grid_sample(texture, grid, padding_mode="border", align_corners=False)
+    return found.unflatten(2, (views, height))
+
+
+def composite(
+    stack: LayerStack,
+    homographies: Float[Tensor, "b v l 3 3"],
+    x: Float[Tensor, "..."],
+    y: Float[Tensor, "..."],
+) -> Composite:
+    """Blend the layers at points of the views.
+
+    Args:
+        stack: The layers; the first must cover everything.
+        homographies: Each layer's way from the reference view into each view.
+        x: View coordinates that broadcast with ``y`` to (b, v, h, w).
+        y: See ``x``.
+    """
+    back = torch.linalg.inv(homographies)  # (b, v, l, 3, 3)
+    to_texture = stack.charts[:, None] @ back
+    to_inverse_depth = (stack.planes[:, None, :, None] @ back)[..., 0, :]
+    matrices = torch.cat([to_texture, to_inverse_depth[..., None, :]], dim=-2)
+    colors = inverse_depths = layers = None
+    for index, texture in enumerate(stack.textures):
+        u, v, scale, inverse_depth = _rows_times_points(matrices[:, :, index], x, y)
+        u, v = u / scale, v / scale
+        found = _look_up(texture[:, :4], u, v)
+        color, opacity = found[:, :3], found[:, 3]  # (b, 3, v, h, w), (b, v, h, w)
+        if colors is None or inverse_depths is None or layers is None:
+            colors = color.clone()
+            inverse_depths = inverse_depth.clone()
+            layers = torch.zeros_like(opacity, dtype=torch.uint8)
+            continue
+        if texture.shape[1] == 5:
+            colors *= 1.0 - _shadow(stack, index, u, v)[:, None]
+        colors = colors.lerp_(color, opacity[:, None])
+        covered = opacity >= 0.5
+        inverse_depths = torch.where(covered, inverse_depth, inverse_depths)
+        layers = layers.masked_fill_(covered, index)
+    assert colors is not None
+    assert inverse_depths is not None
+    assert layers is not None
+    return Composite(colors.transpose(1, 2), inverse_depths, layers)
+
+
+def _shadow(
+    stack: LayerStack, index: int, u: Float[Tensor, "b v h w"], v: Float[Tensor, "b v h w"]
+) -> Float[Tensor, "b v h w"]:
+    offset = stack.shadow_offsets[:, index, :, None, None, None]  # (b, 2, 1, 1, 1)
+    shape = _look_up(stack.textures[index][:, 4:], u - offset[:, 0], v - offset[:, 1])[:, 0]
+    return shape * stack.shadow_opacities[:, index, None, None, None]

@@ -1,0 +1,65 @@
+"""Random parameters that depend on (seed, index) alone, whatever the batch or the device."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class Dice:
+    """Draws the parameters of a batch of scenes; each scene has a generator of its own.
+
+    Every draw returns a CPU tensor whose first axis is the batch. Scenes of one batch make the
+    same calls in the same order, so that a scene does not feel its neighbours.
+
+    Args:
+        seed: Seed of the source.
+        indices: Index of each scene.
+    """
+
+    def __init__(self, seed: int, indices: Sequence[int]) -> None:
+        self._generators = [
+            torch.Generator().manual_seed(_mix(seed, int(index))) for index in indices
+        ]
+
+    def uniform(self, low: float, high: float, *shape: int) -> Float[Tensor, "b *shape"]:
+        """Draw uniformly from [low, high)."""
+        draws = [torch.rand(shape, generator=generator) for generator in self._generators]
+        return low + (high - low) * torch.stack(draws)
+
+    def log_uniform(self, low: float, high: float, *shape: int) -> Float[Tensor, "b *shape"]:
+        """Draw so that every octave of [low, high) is as likely."""
+        return self.uniform(math.log(low), math.log(high), *shape).exp()
+
+    def flip(self, probability: float, *shape: int) -> Tensor:
+        """Draw booleans that are true with ``probability``."""
+        return self.uniform(0.0, 1.0, *shape) < probability
+
+    def choose(self, weights: Sequence[float], *shape: int) -> Int[Tensor, "b *shape"]:
+        """Draw positions in ``weights``, each as often as its weight says."""
+        edges = torch.tensor(weights).cumsum(0)
+        draws = self.uniform(0.0, 1.0, *shape) * edges[-1]
+        return torch.searchsorted(edges, draws, right=True).clamp(max=len(weights) - 1)
+
+    def direction(self, *shape: int) -> Float[Tensor, "b *shape 2"]:
+        """Draw unit vectors of the plane."""
+        angle = self.uniform(0.0, 2.0 * math.pi, *shape)
+        return torch.stack([angle.cos(), angle.sin()], dim=-1)
+
+    def keys(self, *shape: int) -> Int[Tensor, "b *shape"]:
+        """Draw int32 keys for :mod:`core.data.procedural.hashing`."""
+        draws = [
+            torch.randint(2**31 - 1, shape, generator=generator, dtype=torch.int32)
+            for generator in self._generators
+        ]
+        return torch.stack(draws)
+
+
+def _mix(seed: int, index: int) -> int:
+    digest = hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little")

@@ -1,0 +1,275 @@
+"""Foreground objects: outlines filled with materials, rounded by light, each on its own plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from core.data.procedural.backdrop import GROUND, BackdropPlan
+from core.data.procedural.dice import Dice
+from core.data.procedural.lighting import Lighting, light_up
+from core.data.procedural.materials import Materials, draw_materials, paint
+from core.data.procedural.motion import FOCAL, BodyMotion
+from core.data.procedural.options import ProceduralOptions
+from core.data.procedural.palettes import ColorMood, draw_palettes
+from core.data.procedural.placement import HOST
+from core.data.procedural.silhouettes import OUTLINE_WEIGHTS, OUTLINES, UPRIGHT, OutlineInputs
+from core.data.procedural.spectral import spectral_fields
+
+_FOOT = 0.75
+"""Where upright outlines touch the ground, in sprite coordinates."""
+
+_PATTERN_WEIGHTS = [3.5, 2.0, 2.0, 1.6, 1.2, 0.8, 1.2, 1.2, 1.2]
+
+
+@dataclass(frozen=True)
+class ObjectPlan:
+    """Geometry and look of ``l`` objects in each of ``b`` scenes, from far to near."""
+
+    planes: Float[Tensor, "b l 3"]
+    """Inverse depth at (x, y, 1) of the reference view."""
+    centers: Float[Tensor, "b l 2"]
+    """View coordinates of the sprites' centres."""
+    sizes: Float[Tensor, "b l"]
+    """Half the side of the sprites in view coordinates."""
+    present: Bool[Tensor, "b l"]
+    """Which objects there are; the others are transparent."""
+    moving: Bool[Tensor, "b l"]
+    """Which objects move on their own."""
+    bodies: BodyMotion
+    """How they move."""
+    outline: Int[Tensor, " n"] = field(metadata=HOST)
+    """Position in OUTLINES, scene by scene; stays on the CPU, where rows are sorted by it."""
+    angle: Float[Tensor, "b l"]
+    """Rotation of the outline."""
+    squeeze: Float[Tensor, "b l"]
+    """Ratio of the outline's length to its height."""
+    dials: Float[Tensor, "b l 16"]
+    """Numbers in [0, 1] that shape the outline."""
+    softness: Float[Tensor, "b l"]
+    """Width of the edge in pixels."""
+    roundness: Float[Tensor, "b l"]
+    """How strongly the light models the object, in [0, 1]."""
+    rim: Float[Tensor, "b l"]
+    """Brightness of the lit edge; darkness where it is negative."""
+    shine: Float[Tensor, "b l"]
+    """Strength of the highlight."""
+    shadow_offsets: Float[Tensor, "b l 2"]
+    """Where the shadow falls, in sprite coordinates."""
+    shadow_opacities: Float[Tensor, "b l"]
+    """How dark it is."""
+    materials: Materials
+    """One row for each object, scene by scene."""
+
+
+def draw_objects(
+    dice: Dice,
+    mood: ColorMood,
+    lighting: Lighting,
+    backdrop: BackdropPlan,
+    options: ProceduralOptions,
+) -> ObjectPlan:
+    """Draw the objects of each scene.
+
+    They are spaced in depth so that no own motion or tilt reverses their order, and placed so that
+    the ground stays behind them.
+    """
+    n, aspect = options.max_objects, options.height / options.width
+    number = dice.uniform(options.min_objects, options.max_objects + 1 - 1e-4).floor()
+    order = dice.uniform(0.0, 1.0, n).argsort(dim=-1)
+    present = order < number[:, None]
+    depths, spacing = _spread_depths(dice, backdrop.nearest, n)
+    nearest = depths[:, -1:]
+    outline = dice.choose(OUTLINE_WEIGHTS, n)
+    upright = torch.tensor(UPRIGHT)[outline]
+    sizes = dice.log_uniform(0.1, 0.75, n) * (depths / nearest) ** 0.5
+
+    moving = dice.flip(options.moving_fraction, n) & present
+    path = _paths(dice, moving, depths, spacing, options)
+    reach = 0.5 * FOCAL * depths * path[:, :, 0, :2].norm(dim=-1)
+    centers = _place(dice, depths, sizes, upright, reach, backdrop, aspect)
+    tilt = dice.direction(n) * (0.2 * spacing[:, None] / sizes.clamp(min=0.1) / 1.4)[..., None]
+    tilt = tilt * dice.uniform(0.0, 1.0, n)[..., None] * ~upright[..., None]
+    # The plane passes through the object's centre at its depth, inclined by the tilt.
+    level = depths * (1.0 - (tilt * centers).sum(dim=-1))
+    planes = torch.cat([tilt * depths[..., None], level[..., None]], dim=-1)
+    turns = dice.uniform(-1.0, 1.0, n, 2) * torch.tensor([0.25, 0.15])
+    turns = turns * (moving & dice.flip(0.6, n))[..., None]
+    turns = torch.where(upright[..., None], 0.3 * turns, turns)
+    stretch = dice.uniform(-0.05, 0.05, n, 2) * moving[..., None]
+    shadow = -lighting.direction[:, None, :2] * dice.uniform(0.02, 0.25, n)[..., None]
+    soft = dice.flip(0.2, n)
+    return ObjectPlan(
+        planes=planes,
+        centers=centers,
+        sizes=sizes,
+        present=present,
+        moving=moving,
+        bodies=BodyMotion(centers, path, turns, stretch),
+        outline=outline.flatten(),
+        angle=torch.where(upright, 0.0, dice.uniform(-3.15, 3.15, n)),
+        squeeze=torch.where(upright, 1.0, dice.uniform(1.0, 2.2, n)),
+        dials=dice.uniform(0.0, 1.0, n, 16),
+        softness=torch.where(soft, dice.uniform(1.5, 6.0, n), dice.uniform(0.9, 1.4, n)),
+        roundness=dice.uniform(0.0, 1.0, n) * dice.flip(0.75, n),
+        rim=dice.uniform(-0.35, 0.5, n) * dice.flip(0.5, n),
+        shine=dice.uniform(0.0, 0.7, n) * dice.flip(0.25, n),
+        shadow_offsets=shadow,
+        shadow_opacities=dice.uniform(0.0, options.shadow_opacity, n)
+        * (present & dice.flip(0.7)[:, None]),
+        materials=draw_materials(
+            dice, draw_palettes(dice, mood, n), _PATTERN_WEIGHTS, options.width
+        ),
+    )
+
+
+def _spread_depths(
+    dice: Dice, behind: Float[Tensor, " b"], n: int
+) -> tuple[Float[Tensor, "b n"], Float[Tensor, " b"]]:
+    # Evenly in the logarithm, with jitter. Neighbours differ by at least half of the spacing,
+    # and the spacing itself is what bounds motion in depth and tilt.
+    low = 1.15 * behind
+    high = torch.maximum(dice.uniform(0.7, 1.3), 2.5 * low)
+    spacing = (high / low).log() / n
+    steps = torch.arange(n) + 0.5 + dice.uniform(-0.25, 0.25, n)
+    return low[:, None] * torch.exp(spacing[:, None] * steps), spacing
+
+
+def _paths(
+    dice: Dice,
+    moving: Bool[Tensor, "b n"],
+    depths: Float[Tensor, "b n"],
+    spacing: Float[Tensor, " b"],
+    options: ProceduralOptions,
+) -> Float[Tensor, "b n 2 3"]:
+    n = depths.shape[1]
+    # Paths are drawn in the image, in half widths, and lifted to the object's depth.
+    length = 2.0 * options.object_motion * dice.uniform(0.0, 1.0, n) ** 1.3
+    bend = 0.7 * length * dice.uniform(0.0, 1.0, n)
+    flat = torch.stack(
+        [dice.direction(n) * length[..., None], dice.direction(n) * bend[..., None]], dim=-2
+    )
+    # Half of the clip lies on either side of the reference: a change of at most a fifth of the
+    # spacing over the clip keeps neighbours, half a spacing apart, in order.
+    dolly = torch.minimum(torch.tensor(options.depth_motion), 0.2 * spacing)[:, None]
+    dolly = dolly * dice.uniform(-1.0, 1.0, n)
+    along = torch.stack([dolly, torch.zeros_like(dolly)], dim=-1)[..., None]
+    scale = (moving / depths)[..., None, None]
+    return torch.cat([flat / FOCAL, along], dim=-1) * scale
+
+
+def _place(
+    dice: Dice,
+    depths: Float[Tensor, "b n"],
+    sizes: Float[Tensor, "b n"],
+    upright: Bool[Tensor, "b n"],
+    reach: Float[Tensor, "b n"],
+    backdrop: BackdropPlan,
+    aspect: float,
+) -> Float[Tensor, "b n 2"]:
+    n = depths.shape[1]
+    x = dice.uniform(-0.95, 0.95, n)
+    y = dice.uniform(-0.9, 0.9, n) * aspect
+    # Where the ground comes as near as the object, with a tenth to spare.
+    slope, offset = backdrop.planes[:, GROUND, 1, None], backdrop.planes[:, GROUND, 2, None]
+    limit = (0.9 * depths - offset) / slope.clamp(min=1e-3) - reach
+    highest = limit - _FOOT * sizes
+    stands = upright | (dice.uniform(0.0, 1.0, n) < 0.4)
+    grounded = torch.where(stands, highest, torch.minimum(y, highest))
+    # What would stand below the image stays in it and floats before the ground instead.
+    grounded = torch.minimum(grounded, torch.tensor(0.85 * aspect))
+    return torch.stack([x, torch.where(backdrop.has_ground[:, None], grounded, y)], dim=-1)
+
+
+def bake_objects(
+    plan: ObjectPlan, lighting: Lighting, image_size: tuple[int, int]
+) -> Float[Tensor, "b l 5 s s"]:
+    """Paint the sprites: RGB, opacity and the shape of the shadow.
+
+    Everything lies on the device of ``lighting``, the plan included (names of outlines and patterns
+    aside). Sprites have half as many texels along each side as the image has columns.
+    """
+    b, count = plan.sizes.shape
+    side = 32 * -(-(image_size[1] // 2) // 32)
+    device = lighting.haze.device
+    sizes, centers = plan.sizes.flatten(), plan.centers.flatten(0, 1)
+    pixels = (sizes * image_size[1] / side)[:, None, None]  # image pixels per texel
+    axis = (2.0 * torch.arange(side, device=device) + 1.0) / side - 1.0
+    px, py = axis.expand(len(sizes), side, side), axis[:, None].expand(len(sizes), side, side)
+
+    materials = plan.materials
+    cutoffs = (0.35 * pixels[:, 0, 0]).clamp(max=0.35)
+    fields = spectral_fields(materials.keys, materials.exponents, cutoffs, side, side)
+    distance = pixels * _distance_in_texels(plan, px, py, fields)
+    window = ((0.97 - torch.maximum(px.abs(), py.abs())) * 20.0).clamp(0.0, 1.0)
+    opacity = (distance / plan.softness.flatten()[:, None, None] + 0.5).clamp(0.0, 1.0) * window
+    present = plan.present.flatten()[:, None, None]
+    spread = 0.14 * side * pixels
+    shadow = (0.5 + distance / spread).clamp(0.0, 1.0)
+    shadow = shadow * shadow * (3.0 - 2.0 * shadow) * window
+
+    lighting = lighting.repeat(count)
+    half = (0.5 * image_size[1] * sizes)[:, None, None]
+    chart = torch.stack([px * half, py * half], dim=1)
+    color = paint(materials, chart, torch.ones_like(pixels), fields, lighting.direction[:, :2])
+    color = _model(color, plan, lighting, distance / half, distance)
+    x = centers[:, 0, None, None] + sizes[:, None, None] * px
+    y = centers[:, 1, None, None] + sizes[:, None, None] * py
+    plane = plan.planes.flatten(0, 1)[..., None, None]
+    color = light_up(color, x, y, plane[:, 0] * x + plane[:, 1] * y + plane[:, 2], lighting)
+    sprite = torch.cat([color, (opacity * present)[:, None], (shadow * present)[:, None]], dim=1)
+    return rearrange(sprite, "(b l) c h w -> b l c h w", b=b)
+
+
+def _distance_in_texels(
+    plan: ObjectPlan,
+    px: Float[Tensor, "n s s"],
+    py: Float[Tensor, "n s s"],
+    fields: Float[Tensor, "n 4 s s"],
+) -> Float[Tensor, "n s s"]:
+    angle = plan.angle.flatten()[:, None, None]
+    x = angle.cos() * px + angle.sin() * py
+    y = (angle.cos() * py - angle.sin() * px) * plan.squeeze.flatten()[:, None, None]
+    dials = plan.dials.flatten(0, 1)[..., None, None]
+    field = torch.empty_like(x)
+    for index, outline in enumerate(OUTLINES):
+        rows = (plan.outline == index).nonzero()[:, 0].to(px.device)
+        if len(rows):
+            field[rows] = outline(OutlineInputs(x[rows], y[rows], fields[rows], dials[rows]))
+    # To first order, the distance to the zero set is the field over its slope.
+    padded = F.pad(field[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    dx = 0.5 * (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2])
+    dy = 0.5 * (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1])
+    slope = (dx**2 + dy**2).sqrt()
+    typical = slope.mean(dim=(-2, -1), keepdim=True)
+    return field / torch.maximum(slope, 0.3 * typical).clamp(min=1e-6)
+
+
+def _model(
+    color: Float[Tensor, "n 3 s s"],
+    plan: ObjectPlan,
+    lighting: Lighting,
+    depth: Float[Tensor, "n s s"],
+    distance: Float[Tensor, "n s s"],
+) -> Float[Tensor, "n 3 s s"]:
+    # The surface bulges from the edge inwards over a third of the sprite.
+    inward = (depth / 0.35).clamp(0.0, 1.0)
+    bulge = (inward * (2.0 - inward)).sqrt()[:, None]
+    bulge = F.avg_pool2d(bulge, 11, stride=1, padding=5, count_include_pad=False)[:, 0]
+    nx = 0.5 * (bulge.roll(1, -1) - bulge.roll(-1, -1))
+    ny = 0.5 * (bulge.roll(1, -2) - bulge.roll(-1, -2))
+    steep = 0.18 * color.shape[-1] * plan.roundness.flatten()[:, None, None]
+    nx, ny = nx * steep, ny * steep
+    norm = (1.0 + nx**2 + ny**2).rsqrt()
+    lx, ly, lz = lighting.direction[..., None, None].unbind(1)
+    facing = ((nx * lx + ny * ly + lz) * norm).clamp(min=0.0)
+    shade = (0.35 + 0.65 * facing / lz).clamp(max=1.7)
+    edge = torch.exp(-((distance / 2.5) ** 2)) * plan.rim.flatten()[:, None, None]
+    halfway = ((nx * lx + ny * ly + lz + 1.0) * norm / (2.0 + 2.0 * lz).sqrt()).clamp(0.0, 1.0)
+    gloss = plan.shine.flatten()[:, None, None] * halfway**40
+    return color * (shade + edge * shade)[:, None] + gloss[:, None]

@@ -1,0 +1,181 @@
+"""Outlines of objects, as fields that are positive inside.
+
+Points are given in sprite coordinates, [-1, 1] on both axes with y downwards; every outline stays
+within a radius of about 0.8, so that edges and shadows have room.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Points = Float[Tensor, "n h w"]
+
+
+@dataclass(frozen=True)
+class OutlineInputs:
+    """Everything from which outlines are made, for ``n`` objects."""
+
+    x: Points
+    """To the right."""
+    y: Points
+    """Downwards."""
+    fields: Float[Tensor, "n 4 h w"]
+    """Random fields of unit deviation: two rough ones, two smooth ones."""
+    dials: Float[Tensor, "n 16 1 1"]
+    """Numbers in [0, 1]."""
+
+
+def _capsule(
+    inputs: OutlineInputs, x0: Tensor, y0: Tensor, x1: Tensor, y1: Tensor, radius
+) -> Points:
+    ex, ey = x1 - x0, y1 - y0
+    along = ((inputs.x - x0) * ex + (inputs.y - y0) * ey) / (ex**2 + ey**2).clamp(min=1e-6)
+    along = along.clamp(0.0, 1.0)
+    distance = ((inputs.x - x0 - along * ex) ** 2 + (inputs.y - y0 - along * ey) ** 2).sqrt()
+    return radius - distance
+
+
+def superellipse(inputs: OutlineInputs) -> Points:
+    """From a rhombus over the ellipse to a rounded rectangle."""
+    power = 1.2 + 4.0 * inputs.dials[:, 0] ** 2
+    norm = (inputs.x.abs() ** power + inputs.y.abs() ** power) ** (1.0 / power)
+    return 0.62 - norm
+
+
+def polygon(inputs: OutlineInputs) -> Points:
+    """Three to seven edges at uneven distances."""
+    count = (3.0 + 5.0 * inputs.dials[:, 0]).floor()
+    field = torch.full_like(inputs.x, 9.0)
+    for edge in range(7):
+        angle = 2.0 * math.pi * (edge + 0.5 * inputs.dials[:, 1 + edge]) / count
+        distance = 0.35 + 0.2 * inputs.dials[:, 8 + edge]
+        plane = distance - angle.cos() * inputs.x - angle.sin() * inputs.y
+        field = torch.where(edge < count, torch.minimum(field, plane), field)
+    # Skewed triangles reach far out; the circle keeps them in the sprite.
+    return torch.minimum(field, 0.85 - (inputs.x**2 + inputs.y**2).sqrt())
+
+
+def blob(inputs: OutlineInputs) -> Points:
+    """A radius that is a random series of harmonics."""
+    angle = torch.atan2(inputs.y, inputs.x)
+    radius = torch.full_like(angle, 0.52)
+    for harmonic in range(2, 8):
+        amplitude = 0.22 * inputs.dials[:, harmonic] / (harmonic - 0.5)
+        phase = 2.0 * math.pi * inputs.dials[:, harmonic + 8]
+        radius = radius + amplitude * torch.cos(harmonic * angle + phase)
+    return radius - (inputs.x**2 + inputs.y**2).sqrt()
+
+
+def superformula(inputs: OutlineInputs) -> Points:
+    """Flowers, gears and stars."""
+    petals = 3.0 + (6.0 * inputs.dials[:, 0]).floor()
+    wave = torch.cos(petals * torch.atan2(inputs.y, inputs.x)).abs()
+    depth = 0.1 + 0.3 * inputs.dials[:, 1]
+    radius = 0.4 + depth * (wave ** (0.5 + 2.0 * inputs.dials[:, 2]) - 0.3)
+    return radius - (inputs.x**2 + inputs.y**2).sqrt()
+
+
+def boulder(inputs: OutlineInputs) -> Points:
+    """A rough contour around a disc: rocks, bushes, clouds."""
+    radius = (inputs.x**2 + inputs.y**2).sqrt()
+    bumps = 0.10 * inputs.fields[:, 2] + (0.02 + 0.05 * inputs.dials[:, 0]) * inputs.fields[:, 0]
+    return torch.minimum(0.52 + bumps - radius, 0.85 - radius)
+
+
+def foliage(inputs: OutlineInputs) -> Points:
+    """Leaves with holes through which the background is seen."""
+    radius = (inputs.x**2 + inputs.y**2).sqrt()
+    dense = 1.6 - 2.6 * radius + 0.5 * inputs.dials[:, 0]
+    lace = dense + 0.7 * inputs.fields[:, 0] + 0.4 * inputs.fields[:, 2]
+    return torch.minimum(0.15 * lace, 0.85 - radius)
+
+
+def ring(inputs: OutlineInputs) -> Points:
+    """A hoop."""
+    radius = (inputs.x**2 + inputs.y**2).sqrt()
+    width = 0.05 + 0.13 * inputs.dials[:, 0]
+    return width - (radius - 0.52).abs()
+
+
+def bar(inputs: OutlineInputs) -> Points:
+    """A pole, straight or bent."""
+    width = 0.02 + 0.09 * inputs.dials[:, 0] ** 2
+    bent = inputs.x + 0.5 * (inputs.dials[:, 1] - 0.5) * (inputs.y**2 - 0.3)
+    return torch.minimum(width - bent.abs(), 0.78 - inputs.y.abs())
+
+
+def reeds(inputs: OutlineInputs) -> Points:
+    """A tuft of bent blades that taper towards their tips."""
+    field = torch.full_like(inputs.x, -9.0)
+    height = (0.75 - inputs.y) / 1.5  # 0 at the base, 1 at the top
+    for blade in range(8):
+        lean = 1.4 * (inputs.dials[:, blade] - 0.5)
+        root = 0.5 * (inputs.dials[:, blade + 8] - 0.5)
+        tip = 0.55 + 0.45 * inputs.dials[:, (3 * blade + 5) % 16]
+        width = 0.035 * (1.0 - height / tip)
+        inside = width - (inputs.x - root - lean * height**2 * 0.6).abs()
+        field = torch.maximum(field, torch.where(height < tip, inside, -0.1))
+    return torch.minimum(field, 0.75 - inputs.y)
+
+
+def tree(inputs: OutlineInputs) -> Points:
+    """A trunk under clumps of leaves."""
+    zero = torch.zeros_like(inputs.dials[:, 0])
+    lean = 0.2 * (inputs.dials[:, 0] - 0.5)
+    trunk_width = 0.04 + 0.04 * inputs.dials[:, 1]
+    field = _capsule(inputs, zero, zero + 0.75, lean, zero - 0.1, trunk_width)
+    for clump in range(5):
+        cx = lean + 0.7 * (inputs.dials[:, 2 + clump] - 0.5)
+        cy = -0.25 + 0.55 * (inputs.dials[:, 7 + clump] - 0.5)
+        size = 0.2 + 0.1 * inputs.dials[:, (clump + 12) % 16]
+        distance = ((inputs.x - cx) ** 2 + (inputs.y - cy) ** 2).sqrt()
+        leaves = size + 0.05 * inputs.fields[:, 0] + 0.03 * inputs.fields[:, 2] - distance
+        field = torch.maximum(field, leaves)
+    return torch.minimum(field, 0.85 - (inputs.x**2 + inputs.y**2).sqrt())
+
+
+def figure(inputs: OutlineInputs) -> Points:
+    """A standing or walking person, roughly."""
+    d = inputs.dials
+    zero = torch.zeros_like(d[:, 0])
+    stride, swing = 0.22 * d[:, 0], 0.35 * (d[:, 1] - 0.5)
+    hip, neck = zero + 0.1, zero - 0.38
+    limb = 0.055 + 0.02 * d[:, 2]
+    head = 0.12 - (inputs.x**2 + (inputs.y + 0.58) ** 2).sqrt()
+    parts = [
+        head,
+        _capsule(inputs, zero, neck + 0.12, zero, hip - 0.04, 0.13 + 0.05 * d[:, 3]),
+        _capsule(inputs, zero - 0.05, hip, -stride - 0.03, zero + 0.72, limb),
+        _capsule(inputs, zero + 0.05, hip, stride + 0.03, zero + 0.72, limb),
+        _capsule(inputs, zero - 0.13, neck + 0.12, swing - 0.24, hip + 0.05, limb * 0.8),
+        _capsule(inputs, zero + 0.13, neck + 0.12, 0.24 - swing, hip + 0.05, limb * 0.8),
+    ]
+    return torch.stack(parts).amax(dim=0)
+
+
+OUTLINES: tuple[Callable[[OutlineInputs], Points], ...] = (
+    superellipse,
+    polygon,
+    blob,
+    superformula,
+    boulder,
+    foliage,
+    ring,
+    bar,
+    reeds,
+    tree,
+    figure,
+)
+"""The outlines; an object names one by its position."""
+
+OUTLINE_WEIGHTS = (3.0, 2.5, 3.0, 1.5, 2.0, 1.2, 0.8, 1.2, 1.0, 1.5, 1.5)
+"""How often each is chosen."""
+
+UPRIGHT = (False,) * 8 + (True,) * 3
+"""Which of them stand on the ground and are neither turned nor squeezed."""

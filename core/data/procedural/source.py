@@ -1,0 +1,182 @@
+"""The training source that needs no files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from einops import repeat
+from jaxtyping import Float
+from torch import Tensor
+
+from core.checks import UserError
+from core.data.procedural.backdrop import MARGIN, BackdropPlan, bake_backdrop, draw_backdrop
+from core.data.procedural.compositor import LayerStack
+from core.data.procedural.dice import Dice
+from core.data.procedural.lighting import draw_lighting
+from core.data.procedural.motion import FOCAL, BodyMotion, CameraMotion
+from core.data.procedural.objects import ObjectPlan, bake_objects, draw_objects
+from core.data.procedural.options import ProceduralOptions
+from core.data.procedural.palettes import draw_mood
+from core.data.procedural.placement import to_device
+from core.data.procedural.scenes import ProceduralScenes
+from core.data.procedural.sensor import Sensor
+from core.geometry.canonical import normalize_inverse_depth
+from core.types import ClipBatch
+
+
+class ProceduralSource:
+    """Random scenes of textured, moving, occluding shapes before a moving camera.
+
+    A scene is a function of (seed, index) alone, whatever it is batched with. Its parameters are
+    drawn on the CPU; everything with pixels happens on ``device``.
+
+    Args:
+        options: Size and liveliness of the clips.
+        seed: Seed of the whole source.
+        device: Where scenes are built and rendered.
+    """
+
+    def __init__(
+        self, options: ProceduralOptions, *, seed: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self.options = options
+        self.seed = seed
+        self.device = torch.device(device)
+
+    def sample_scenes(self, indices: Sequence[int]) -> ProceduralScenes:
+        """Build the scenes of ``indices``.
+
+        Raises:
+            UserError: If ``indices`` is empty.
+        """
+        if not indices:
+            raise UserError("ProceduralSource: no scene indices were given; expected at least one.")
+        options, image_size = self.options, (self.options.height, self.options.width)
+        with torch.no_grad():
+            dice = Dice(self.seed, indices)
+            mood = draw_mood(dice)
+            lighting = draw_lighting(dice, mood)
+            backdrop = draw_backdrop(dice, mood, options.width, options.height / options.width)
+            objects = draw_objects(dice, mood, lighting, backdrop, options)
+            camera = to_device(_draw_camera(dice, options), self.device)
+            sensor = to_device(_draw_sensor(dice, options), self.device)
+            mood, lighting = to_device(mood, self.device), to_device(lighting, self.device)
+            backdrop, objects = to_device(backdrop, self.device), to_device(objects, self.device)
+            canvases = bake_backdrop(backdrop, mood, lighting, image_size)
+            sprites = bake_objects(objects, lighting, image_size)
+            return ProceduralScenes(
+                stack=_stack(backdrop, objects, canvases, sprites, image_size),
+                camera=camera,
+                bodies=_bodies(backdrop, objects, image_size),
+                sensor=sensor,
+                image_size=image_size,
+            )
+
+    def clip(self, indices: Sequence[int], times: Float[Tensor, "b v"]) -> ClipBatch:
+        """Render a clip of each scene, with exact depth and masks.
+
+        Args:
+            indices: Which scenes.
+            times: Rising times in [0, 1] at which each scene is looked at; the batch's own times
+                run from 0 to 1 over them.
+        """
+        scenes = self.sample_scenes(indices)
+        times = times.to(self.device)
+        if times.shape[0] != len(indices):
+            raise UserError(
+                f"ProceduralSource.clip: times has shape {tuple(times.shape)}, but there are "
+                f"{len(indices)} indices; expected one row of times for each."
+            )
+        views = scenes.render(times)
+        since, span = times - times[:, :1], times[:, -1:] - times[:, :1]
+        yes = torch.ones(len(indices), dtype=torch.bool, device=self.device)
+        return ClipBatch(
+            frames=views.frames,
+            inverse_depths=normalize_inverse_depth(views.inverse_depths),
+            masks=views.masks,
+            times=torch.where(span > 0, since / torch.where(span > 0, span, 1.0), 0.0),
+            has_depth=yes,
+            has_mask=yes,
+        )
+
+    def sample(self, index: int, *, num_views: int = 6) -> ClipBatch:
+        """Render scene ``index`` at ``num_views`` even times over the whole of its clip."""
+        return self.clip([index], torch.linspace(0.0, 1.0, num_views)[None])
+
+
+def _draw_camera(dice: Dice, options: ProceduralOptions) -> CameraMotion:
+    # Each kind of motion is there in a part of the scenes only: a tripod stands still, a dolly
+    # does not pan. Lengths are drawn in the image, in half widths, as seen at inverse depth 0.6.
+    reach = 2.0 * options.camera_motion
+    pans, travels, dollies, zooms, rolls, shakes = (
+        dice.flip(p).to(torch.float32) for p in (0.55, 0.65, 0.45, 0.25, 0.35, 0.5)
+    )
+    tripod = 1.0 - dice.flip(0.12).to(torch.float32)
+    bend = torch.tensor([1.0, 0.35])[:, None]
+    turn = dice.uniform(-1.0, 1.0, 2, 3) * bend
+    turn = turn * torch.tensor([1.0, 0.5, 0.0]) * (pans * reach / FOCAL)[:, None, None]
+    turn[..., 2] = 0.05 * (reach / 0.1) * dice.uniform(-1.0, 1.0, 2) * bend[:, 0] * rolls[:, None]
+    travel = dice.uniform(-1.0, 1.0, 2, 3) * bend * torch.tensor([1.0, 0.5, 0.0])
+    travel = travel * (travels * reach / (0.6 * FOCAL))[:, None, None]
+    travel[..., 2] = reach * dice.uniform(-1.0, 1.0, 2) * bend[:, 0] * dollies[:, None]
+    zoom = 0.6 * reach * dice.uniform(-1.0, 1.0, 2) * bend[:, 0] * zooms[:, None]
+    amplitude = 0.04 * reach / FOCAL * dice.uniform(0.0, 1.0, 2) * shakes[:, None]
+    shake = torch.stack(
+        [amplitude, dice.uniform(0.5, 2.5, 2), dice.uniform(0.0, 1.0, 2)], dim=1
+    ).transpose(1, 2)
+    still = tripod[:, None, None]
+    return CameraMotion(turn * still, travel * still, zoom * still[..., 0], shake * still)
+
+
+def _draw_sensor(dice: Dice, options: ProceduralOptions) -> Sensor:
+    return Sensor(
+        blur=options.sensor_blur * dice.uniform(0.0, 1.0),
+        noise=options.sensor_noise * dice.uniform(0.0, 1.0) ** 2,
+        vignette=dice.uniform(0.0, 0.35) * dice.flip(0.4),
+        keys=dice.keys(),
+    )
+
+
+def _stack(
+    backdrop: BackdropPlan,
+    objects: ObjectPlan,
+    canvases: Float[Tensor, "b 3 4 th tw"],
+    sprites: Float[Tensor, "b l 5 s s"],
+    image_size: tuple[int, int],
+) -> LayerStack:
+    b, device = len(canvases), canvases.device
+    aspect = image_size[0] / image_size[1]
+    whole = torch.tensor([1.0 / MARGIN, 1.0 / (MARGIN * aspect), 1.0], device=device)
+    whole = repeat(torch.diag(whole), "i j -> b l i j", b=b, l=canvases.shape[1])
+    scale, zero = 1.0 / objects.sizes, torch.zeros_like(objects.sizes)
+    cx, cy = objects.centers.unbind(-1)
+    rows = [scale, zero, -cx * scale, zero, scale, -cy * scale, zero, zero, zero + 1.0]
+    local = torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+    still = torch.zeros(b, canvases.shape[1], device=device)
+    return LayerStack(
+        planes=torch.cat([backdrop.planes, objects.planes], dim=1),
+        charts=torch.cat([whole, local], dim=1),
+        textures=(*canvases.unbind(1), *sprites.unbind(1)),
+        shadow_offsets=torch.cat([still[..., None].expand(-1, -1, 2), objects.shadow_offsets], 1),
+        shadow_opacities=torch.cat([still, objects.shadow_opacities], dim=1),
+        moving=torch.cat([still.bool(), objects.moving], dim=1),
+    )
+
+
+def _bodies(backdrop: BackdropPlan, objects: ObjectPlan, image_size: tuple[int, int]) -> BodyMotion:
+    """Prepend the backdrop, which stays still, to the objects' motion."""
+    b, count = backdrop.planes.shape[:2]
+
+    def still(value: Tensor) -> Tensor:
+        return torch.cat([value.new_zeros(b, count, *value.shape[2:]), value], dim=1)
+
+    # A pivot at the lower edge lies before the camera on every plane, the ground included.
+    centers = still(objects.bodies.centers)
+    centers[:, :count, 1] = image_size[0] / image_size[1]
+    return BodyMotion(
+        centers,
+        still(objects.bodies.shift),
+        still(objects.bodies.spin),
+        still(objects.bodies.stretch),
+    )
