@@ -1,0 +1,156 @@
+"""The published weights of Depth Anything V2: where they are, and how they are named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from core.checks import UserError
+from core.depth.config import CONFIGS, DepthAnythingConfig, Encoder
+from core.depth.depth_anything import DepthAnythingV2
+from core.io.checkpoints import read_tensors
+from core.logging import get_logger, warn_once
+
+PROJECT_URL = "https://github.com/DepthAnything/Depth-Anything-V2"
+_SUFFIXES = (".pth", ".safetensors")
+_NAMED_KEYS = 6
+_logger = get_logger(__name__)
+
+# What the published files call a module, and what it is called here.
+_RENAMES = (
+    (r"^pretrained\.", r"backbone.vit."),
+    (r"\.mlp\.w12\.", r".mlp.fc1."),
+    (r"\.mlp\.w3\.", r".mlp.fc2."),
+    (r"^depth_head\.projects\.", r"head.projections."),
+    (r"^depth_head\.resize_layers\.", r"head.resamplers."),
+    (r"^depth_head\.scratch\.layer(\d)_rn\.", r"head.adapters.\1."),
+    (r"^depth_head\.scratch\.refinenet(\d)\.", r"head.fusions.\1."),
+    (r"\.resConfUnit1\.", r".layer_unit."),
+    (r"\.resConfUnit2\.", r".merged_unit."),
+    (r"\.out_conv\.", r".projection."),
+    (r"^depth_head\.scratch\.output_conv1\.", r"head.narrow."),
+    (r"^depth_head\.scratch\.output_conv2\.", r"head.predict."),
+)
+# Stored, but used by no forward pass: masked training, and a unit for a path that the deepest
+# fusion does not have.
+_UNUSED = re.compile(r"^(pretrained\.mask_token$|depth_head\.scratch\.refinenet4\.resConfUnit1\.)")
+
+
+def weights_file(encoder: Encoder) -> str:
+    """Return the name under which the weights of ``encoder`` are published."""
+    return f"depth_anything_v2_{encoder}.pth"
+
+
+def how_to_get_weights(folder: str | Path, encoder: Encoder = "vits") -> str:
+    """Return one sentence that says which file to put where."""
+    return (
+        f"put {weights_file(encoder)} from the Depth Anything V2 project ({PROJECT_URL}) "
+        f"into {folder}/"
+    )
+
+
+def find_depth_weights(
+    folder: str | Path = "checkpoints", encoder: Encoder | None = None
+) -> Path | None:
+    """Look for published weights, under their published names, as .pth or .safetensors.
+
+    Args:
+        folder: Where to look.
+        encoder: The size that is wanted; None takes what is there, vits first: the one whose
+            licence (Apache-2.0) allows every use, the larger ones are CC-BY-NC-4.0.
+
+    Returns:
+        The file, or None if there is none; :func:`how_to_get_weights` says how to mend that.
+    """
+    for size in CONFIGS if encoder is None else (encoder,):
+        for suffix in _SUFFIXES:
+            path = (Path(folder) / weights_file(size)).with_suffix(suffix)
+            if path.is_file():
+                return path
+    return None
+
+
+def load_depth_anything(path: str | Path, device: torch.device | str = "cpu") -> DepthAnythingV2:
+    """Build the network that a published weight file belongs to, ready for inference.
+
+    The size is read off the file. Only the small one (vits) is licensed under Apache-2.0; the
+    larger ones are CC-BY-NC-4.0, for non-commercial use, which is said when one is loaded.
+
+    Args:
+        path: A published ``.pth``, or a ``.safetensors`` with the same names.
+        device: Where the network shall run.
+
+    Raises:
+        UserError: If the file is missing, damaged, or not exactly one of the published networks.
+    """
+    tensors = read_tensors(path)
+    encoder = _encoder_of(tensors, path)
+    if encoder != "vits":
+        warn_once(
+            _logger,
+            f"Depth Anything V2 {encoder} is licensed CC-BY-NC-4.0: for non-commercial use only "
+            "(vits is Apache-2.0).",
+        )
+    return load_weights(CONFIGS[encoder], tensors, path).to(device)
+
+
+def load_weights(
+    config: DepthAnythingConfig, tensors: dict[str, Tensor], source: str | Path
+) -> DepthAnythingV2:
+    """Build a network of ``config`` with the tensors of a file in the published naming.
+
+    Args:
+        config: The network's size.
+        tensors: All tensors of the file.
+        source: The file, for messages.
+
+    Raises:
+        UserError: If a tensor is missing, unknown or of another shape; the message lists them.
+    """
+    weights = {rename_key(key): t.float() for key, t in tensors.items() if not _UNUSED.match(key)}
+    with torch.device("meta"):
+        network = DepthAnythingV2(config)
+    expected = network.state_dict()
+    shared = expected.keys() & weights.keys()
+    problems = {
+        "missing": sorted(expected.keys() - weights.keys()),
+        "unknown": sorted(weights.keys() - expected.keys()),
+        "of another shape": sorted(k for k in shared if expected[k].shape != weights[k].shape),
+    }
+    found = [f"{what}: {_some(keys)}" for what, keys in problems.items() if keys]
+    if found:
+        raise UserError(
+            f"{source} is not a published Depth Anything V2 file of this size; "
+            f"{'; '.join(found)}. To mend it, {how_to_get_weights('checkpoints')}."
+        )
+    network.load_state_dict(weights, strict=True, assign=True)
+    return network.requires_grad_(False).eval()
+
+
+def rename_key(key: str) -> str:
+    """Return our name of a parameter that the published files call ``key``."""
+    for pattern, replacement in _RENAMES:
+        key = re.sub(pattern, replacement, key)
+    # The published names count layers and fusions from 1.
+    return re.sub(r"^(head\.(?:adapters|fusions))\.(\d)", lambda m: f"{m[1]}.{int(m[2]) - 1}", key)
+
+
+def _encoder_of(tensors: dict[str, Tensor], path: str | Path) -> Encoder:
+    positions = tensors.get("pretrained.pos_embed")
+    width = positions.shape[-1] if positions is not None else None
+    for encoder, config in CONFIGS.items():
+        if config.embed_dim == width:
+            return encoder
+    first = next(iter(tensors), "no tensor at all")
+    raise UserError(
+        f"{path} does not hold Depth Anything V2 in its published naming (its first key is "
+        f"{first}); {how_to_get_weights('checkpoints')}."
+    )
+
+
+def _some(keys: list[str]) -> str:
+    more = len(keys) - _NAMED_KEYS
+    return ", ".join(keys[:_NAMED_KEYS]) + (f" and {more} more" if more > 0 else "")
