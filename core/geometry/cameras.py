@@ -79,10 +79,12 @@ def fit_orbit(depths: Float[Tensor, " n"], lens: Lens, *, max_shift: float = 0.0
     five percent aside, nothing shifts by more than ``max_shift``.
 
     Args:
-        depths: Depths of the scene's Gaussians, above 0.
+        depths: Depths of the scene's Gaussians, above 0; of none, the camera stands still.
         lens: The lens through which the orbit is seen.
         max_shift: Largest shift on the picture, in half widths.
     """
+    if depths.numel() == 0:
+        return Orbit(focus_depth=1.0, radius=0.0)
     focus = depths.median()
     low, high = torch.quantile(1 / depths, torch.tensor([0.05, 0.95], device=depths.device))
     reach = torch.maximum((low - 1 / focus).abs(), (high - 1 / focus).abs()).item()

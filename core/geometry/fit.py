@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from core.geometry.resample import resize
@@ -50,7 +50,7 @@ class FrameFit:
     model_size: tuple[int, int]
     """Height and width that the model takes, pixels; both even."""
     mode: FitMode = "stretch"
-    """``stretch`` changes the proportions, ``crop`` cuts away what sticks out, ``pad`` adds edges."""
+    """``stretch`` changes the proportions, ``crop`` cuts what sticks out, ``pad`` adds edges."""
 
     @property
     def source(self) -> Window:
@@ -94,6 +94,16 @@ class FrameFit:
         if self.mode == "stretch":
             return self.input_size[0] / self.input_size[1]
         return self.model_size[0] / self.model_size[1]
+
+    def shows(
+        self, x: Float[Tensor, "*shape"], z: Float[Tensor, "*shape"]
+    ) -> Bool[Tensor, "*shape"]:
+        """Return which places of the canonical picture (z up) show the input and no padding."""
+        height, width = self.model_size
+        content = self.content
+        column, row = (x + 1) * width / 2, (1 - z) * height / 2  # from the left and top edges
+        inside_x = (column >= content.left) & (column <= content.left + content.width)
+        return inside_x & (row >= content.top) & (row <= content.top + content.height)
 
     def to_model(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c height width"]:
         """Bring frames, or maps of their size, to the model's size; padding repeats the edge."""

@@ -1,0 +1,66 @@
+"""Options of ``splat_inference.py``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from core.checks import UserError
+
+EMBEDDED_MODEL = Path(__file__).parents[1] / "core" / "assets" / "streamsplat-tiny"
+"""The weights that come with the code."""
+
+
+@dataclass(frozen=True)
+class InferenceOptions:
+    """Reconstruct a video as dynamic 3D Gaussians and show how good it is."""
+
+    input_frames_path: Path
+    """A folder of frames in natural order of their names, or a video file."""
+    output_dir: Path
+    """Where videos, scene, scores and the page are put; files of the same names are replaced once
+    everything is complete."""
+    resume: str = str(EMBEDDED_MODEL)
+    """The model: a .safetensors file, a folder of config.json and model.safetensors, or a hub id."""
+    input_depths_path: Path | None = None
+    """Relative inverse depth (large is near), a PNG, EXR or NPY file for each frame. Without it,
+    Depth Anything V2 is used if its weights are in checkpoints/, and else no depth."""
+    frame_gap: int = 3
+    """Distance between key frames; the last frame always is one."""
+    fps: float = 24.0
+    """Frame rate of the videos that are written."""
+    batch_size: int = 1
+    """Key frames and pairs of them that are worked on together."""
+    device: str = "auto"
+    """auto (CUDA if there is one), cpu, cuda or cuda:N."""
+    fit: Literal["stretch", "crop", "pad"] = "stretch"
+    """How frames that are not 16:9 enter the model: changed in proportion, cut or padded. What is
+    shown has the proportions of the input."""
+    dinov2_path: Path | None = None
+    """Weights of DINOv2, for models that need them; by default
+    checkpoints/dinov2_vitb14_reg4_pretrain.pth."""
+    backend: Literal["auto", "reference", "cpu", "cuda"] = "auto"
+    """The rasteriser's backend; auto is the one of the device."""
+    ply_time: float = 0.0
+    """Frame index, whole or not, at which the scene is written as PLY."""
+    orbit_frames: int = 96
+    """Frames of one round of the camera in the novel-view video; 0 writes none."""
+    horizontal_fov_deg: float = 60.0
+    """Field of view that the novel views and the PLY suppose, degrees."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("frame_gap", 1), ("batch_size", 1), ("orbit_frames", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"--{name} is {getattr(self, name)}; expected at least {least}")
+        if not 0 < self.fps <= 1000:
+            raise UserError(f"--fps is {self.fps:g}; expected a rate above 0 and at most 1000")
+        if not self.ply_time >= 0:
+            raise UserError(
+                f"--ply_time is {self.ply_time:g}; expected a frame index of at least 0"
+            )
+        if not 0 < self.horizontal_fov_deg < 180:
+            raise UserError(
+                f"--horizontal_fov_deg is {self.horizontal_fov_deg:g}; expected degrees between "
+                "0 and 180, for example 60"
+            )

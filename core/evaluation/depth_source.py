@@ -1,0 +1,100 @@
+"""Where the relative inverse depth of a frame comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from core.depth import DepthAnythingV2, find_depth_weights, load_depth_anything
+from core.geometry.resample import resize
+from core.io import DepthFolder, Frame, FrameSource
+from core.logging import get_logger
+
+_logger = get_logger(__name__)
+
+
+class DepthSource(Protocol):
+    """Gives the relative inverse depth (large is near) of one frame after another."""
+
+    description: str
+    """What it is, in a few words for a person."""
+
+    def inverse_depth(self, frame: Frame) -> Float[Tensor, "1 1 h w"]:
+        """Return the map of ``frame``, at the frame's size, in arbitrary units; zeros for none."""
+        ...
+
+
+class NoDepth:
+    """No depth at all, which the model takes as a map of zeros."""
+
+    description = "none"
+
+    def inverse_depth(self, frame: Frame) -> Float[Tensor, "1 1 h w"]:
+        """Return zeros."""
+        return torch.zeros(1, 1, *frame.image.shape[:2])
+
+
+class FileDepth:
+    """Maps from files; one of another size than its frame is resampled."""
+
+    def __init__(self, folder: DepthFolder) -> None:
+        self._folder = folder
+        self.description = f"files in {folder.path.name}"
+
+    def inverse_depth(self, frame: Frame) -> Float[Tensor, "1 1 h w"]:
+        """Read the map of ``frame``.
+
+        Raises:
+            UserError: If there is none, or it cannot be read.
+        """
+        values = torch.from_numpy(self._folder.read(frame.index))
+        return resize(values[None, None], (frame.image.shape[0], frame.image.shape[1]))
+
+
+class NetworkDepth:
+    """Depth Anything V2, run on one frame at a time."""
+
+    def __init__(self, network: DepthAnythingV2, name: str) -> None:
+        self._network = network
+        self.description = f"Depth Anything V2 ({name})"
+
+    @torch.inference_mode()
+    def inverse_depth(self, frame: Frame) -> Float[Tensor, "1 1 h w"]:
+        """Estimate the map of ``frame``."""
+        device = next(self._network.parameters()).device
+        image = torch.from_numpy(frame.image).to(device)
+        return self._network.infer(rearrange(image, "h w c -> 1 c h w").float() / 255)
+
+
+def open_depth(
+    folder: Path | None, frames: FrameSource, device: torch.device, weights_folder: Path
+) -> DepthSource:
+    """Choose where depth comes from, and say so: files, else the network, else nothing.
+
+    Args:
+        folder: Depth maps of the clip; None if the user gave none.
+        frames: The clip, whose frames the maps must match.
+        device: Where the network runs.
+        weights_folder: Where the network's weights are looked for.
+
+    Raises:
+        UserError: If ``folder`` does not hold a map for every frame, or the weights are broken.
+    """
+    if folder is not None:
+        return FileDepth(DepthFolder(folder, frames.names))
+    weights = find_depth_weights(weights_folder)
+    if weights is not None:
+        source = NetworkDepth(load_depth_anything(weights, device), weights.stem)
+        _logger.info("depth: %s.", source.description)
+        return source
+    _logger.warning(
+        "depth: none; put depth_anything_v2_vits.pth into %s/ or give --input_depths_path to "
+        "reconstruct with depth.",
+        weights_folder,
+    )
+    return NoDepth()

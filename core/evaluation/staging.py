@@ -1,0 +1,66 @@
+"""A folder of results that appear together when they are complete."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.checks import UserError
+
+
+class Staging:
+    """Where results are written while they are not complete, see :func:`staged_outputs`."""
+
+    def __init__(self, folder: Path, output: Path) -> None:
+        self.folder = folder
+        """Write here."""
+        self._output = output
+        self.kept: Path | None = None
+        """Where an incomplete result was put; None if it was not kept."""
+
+    def keep_incomplete(self) -> Path:
+        """Keep what was written so far under ``incomplete`` instead of removing it.
+
+        Returns:
+            The folder, which is new: ``incomplete``, ``incomplete-2``, ...
+        """
+        number = 1
+        while True:
+            kept = self._output / ("incomplete" if number == 1 else f"incomplete-{number}")
+            if not kept.exists():
+                break
+            number += 1
+        self.folder.rename(kept)
+        self.kept = kept
+        return kept
+
+
+@contextmanager
+def staged_outputs(output: Path) -> Iterator[Staging]:
+    """Give a folder to write to, and move its files into ``output`` when the block ends well.
+
+    Until then nothing that was in ``output`` is touched. When the block raises, what was written is
+    removed, unless :meth:`Staging.keep_incomplete` was called.
+
+    Raises:
+        UserError: If ``output`` is a file, or cannot be made or written to.
+    """
+    folder = output / f".running-{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write into {output}: {error.strerror or error}; choose another --output_dir."
+        ) from error
+    try:
+        staging = Staging(folder, output)
+        yield staging
+        if staging.kept is None:
+            for file in sorted(folder.iterdir()):
+                os.replace(file, output / file.name)  # noqa: PTH105 (replaces on every system)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,97 @@
+"""One HTML page beside the files that it shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from string import Template
+
+from core.io import write_bytes
+
+_TEMPLATE = Path(__file__).with_name("page.html")
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video beside the page."""
+
+    file: str
+    """Its name."""
+    title: str
+    """What it is, in a few words."""
+    caption: str
+    """One sentence on what can be seen."""
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """Scores of one kind of frames."""
+
+    label: str
+    """Which frames."""
+    count: int
+    """How many there are."""
+    native: tuple[float, float]
+    """PSNR in dB and SSIM at the model's size."""
+    published: tuple[float, float]
+    """The same at 256 by 256."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the page says."""
+
+    title: str
+    """Name of the clip."""
+    lead: Video
+    """Shown first, over the whole width."""
+    videos: list[Video]
+    """Shown beside each other."""
+    plot: str
+    """Name of the plot's file, a picture that goes with light and dark."""
+    scores: list[ScoreRow]
+    """Average scores."""
+    facts: list[tuple[str, str]]
+    """What was done: labels and values."""
+    scene: str
+    """Name of the PLY file."""
+    scene_note: str
+    """What the PLY file holds."""
+
+
+def write_page(path: Path, page: Page) -> None:
+    """Write the page; it needs no network, and the files that it names beside it.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        title=escape(page.title),
+        lead=_figure(page.lead),
+        videos="\n".join(_figure(video) for video in page.videos),
+        plot=escape(page.plot),
+        scores="\n".join(_score_row(row) for row in page.scores),
+        facts="\n".join(
+            f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>"
+            for label, value in page.facts
+        ),
+        scene=escape(page.scene),
+        scene_note=escape(page.scene_note),
+    )
+    write_bytes(path, text.encode())
+
+
+def _figure(video: Video) -> str:
+    return (
+        f'<figure><video src="{escape(video.file)}" controls autoplay loop muted playsinline '
+        f'preload="auto"></video><figcaption><b>{escape(video.title)}</b> '
+        f"{escape(video.caption)}</figcaption></figure>"
+    )
+
+
+def _score_row(row: ScoreRow) -> str:
+    values = "".join(
+        f"<td>{psnr:.2f}</td><td>{ssim:.3f}</td>" for psnr, ssim in (row.native, row.published)
+    )
+    return f'<tr><th scope="row">{escape(row.label)}</th><td>{row.count}</td>{values}</tr>'

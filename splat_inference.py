@@ -1,0 +1,100 @@
+"""Reconstruct a video as dynamic 3D Gaussians; ``--help`` lists the options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tyro
+
+from configs.options_inference import InferenceOptions
+from core.checks import cli_errors
+from core.evaluation import outputs
+from core.evaluation.depth_source import open_depth
+from core.evaluation.device import check_rasterizer, choose_device
+from core.evaluation.frame_metrics import Role
+from core.evaluation.reconstruct import Reconstruction, choose_fit
+from core.evaluation.staging import staged_outputs
+from core.io import open_frames
+from core.logging import configure_logging, get_logger
+from core.models import load_model
+from core.viewer import Page, ScoreRow, Video, write_page
+
+_logger = get_logger(__name__)
+
+
+def run(options: InferenceOptions) -> None:
+    """Reconstruct one clip and write everything that shows it."""
+    source = open_frames(options.input_frames_path, on_error="raise")
+    device = choose_device(options.device)
+    check_rasterizer(options.backend, device)
+    depth = open_depth(options.input_depths_path, source, device, Path("checkpoints"))
+    model = load_model(options.resume, dinov2_path=options.dinov2_path).to(device)
+    fit = choose_fit(source, (model.config.image_height, model.config.image_width), options.fit)
+    reconstruction = Reconstruction(
+        model, depth, device, options.frame_gap, options.batch_size, options.backend
+    )
+    what = outputs.OutputOptions(
+        options.fps, options.ply_time, options.orbit_frames, options.horizontal_fov_deg
+    )
+    with staged_outputs(options.output_dir) as staging:
+        summary = outputs.write_outputs(reconstruction, source, fit, what, staging)
+        facts = [
+            ("Model", Path(options.resume).name),
+            ("Device", str(device)),
+            ("Depth", depth.description),
+            ("Frame size", f"{fit.input_size[1]} by {fit.input_size[0]} px"),
+            ("Fit", f"{options.fit} to {fit.model_size[1]} by {fit.model_size[0]} px"),
+            *summary.facts(),
+        ]
+        page = describe(options, summary, facts)
+        write_page(staging.folder / "index.html", page)
+    _logger.info("%s", options.output_dir / "index.html")
+
+
+def describe(
+    options: InferenceOptions, summary: outputs.Summary, facts: list[tuple[str, str]]
+) -> Page:
+    """Say what the page shows."""
+    videos = [
+        Video(outputs.RENDERED, "Reconstruction", "Key frames and all frames in between."),
+        Video(outputs.DEPTH, "Depth", "Normalised inverse depth; bright is near."),
+    ]
+    if options.orbit_frames:
+        caption = "The scene as time goes on, from a camera that circles the input viewpoint."
+        videos.append(Video(outputs.ORBIT, "Novel views", caption))
+    scores: list[ScoreRow] = []
+    labels: list[tuple[str, Role | None]] = [
+        ("given (key frames)", "given"),
+        ("middle (in between)", "middle"),
+        ("all", None),
+    ]
+    for label, role in labels:
+        mean = summary.metrics.mean(role)
+        if mean is not None:
+            native, published = (
+                (score.psnr, score.ssim) for score in (mean.native, mean.published)
+            )
+            scores.append(ScoreRow(label, mean.frames, native, published))
+    scene = summary.scene
+    return Page(
+        title=options.input_frames_path.resolve().name,
+        lead=Video(outputs.SIDE_BY_SIDE, "Input and reconstruction", "Left and right."),
+        videos=videos,
+        plot=outputs.PLOT,
+        scores=scores,
+        facts=facts,
+        scene=outputs.SCENE,
+        scene_note=f"{scene.num_gaussians:,} Gaussians as they are at frame {scene.time:g}",
+    )
+
+
+@cli_errors
+def main() -> None:
+    """Run from the command line."""
+    options = tyro.cli(InferenceOptions, description=InferenceOptions.__doc__)
+    configure_logging()
+    run(options)
+
+
+if __name__ == "__main__":
+    main()
