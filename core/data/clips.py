@@ -30,9 +30,6 @@ class ClipOptions:
     """Folder of clips, <clip>/JPEGImages/*.jpg. Annotations/*.png (moving-object masks, 0 is
     background) and depthImages/*_pred.png (relative inverse depth, 8 or 16 bits) are used where
     they exist."""
-    reach: int = 5
-    """Largest distance, in frames of the clip, between the first and the last frame of a sample;
-    never taken as less than num_frames - 1."""
     augment: bool = True
     """Crop, zoom and mirror the clips at random."""
     cache_mib: int = 4096
@@ -42,9 +39,23 @@ class ClipOptions:
     process itself."""
 
     def __post_init__(self) -> None:
-        for name, least in (("reach", 1), ("cache_mib", 0), ("workers", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"--{name} is {getattr(self, name)}; expected at least {least}.")
+        for name in ("cache_mib", "workers"):
+            if getattr(self, name) < 0:
+                raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipSequenceOptions(ClipOptions):
+    """Clips on disk, from which several frames are taken at a time."""
+
+    reach: int = 5
+    """Largest distance, in frames of the clip, between the first and the last frame of a sample;
+    never taken as less than num_frames - 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.reach < 1:
+            raise UserError(f"--reach is {self.reach}; expected at least 1.")
 
 
 class ClipFolderSource:

@@ -6,7 +6,7 @@ import torch
 
 from core.checks import UserError
 from core.data.clip_folder import find_clips
-from core.data.clips import ClipFolderSource, ClipOptions
+from core.data.clips import ClipFolderSource, ClipSequenceOptions
 from core.data.frame_cache import FrameCache
 from core.types import ClipBatch
 
@@ -137,7 +137,7 @@ def test_what_the_user_can_mend_is_said(write_clip, tmp_path):
     with pytest.raises(UserError, match=r"00001\.png"):
         _source(root, num_frames=4).sample(0)
     with pytest.raises(UserError, match="--reach"):
-        ClipOptions(clips_path=root, reach=0)
+        ClipSequenceOptions(clips_path=root, reach=0)
 
 
 def test_real_clips(real_clips):

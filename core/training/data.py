@@ -1,0 +1,109 @@
+"""Opens the sources of samples that the user chose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from core.checks import UserError
+from core.data.clips import ClipFolderSource, ClipOptions, ClipSequenceOptions
+from core.data.procedural import ProceduralOptions
+from core.data.scene_clips import SceneClips
+from core.training.batches import Sources
+from core.training.stage import Stage
+from core.types import ClipBatch
+
+HELD_BACK_SEED = -1
+"""Seed of the procedural scenes of validation; seeds of training are never negative."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What a run is trained on; at least one of the two."""
+
+    clips: ClipOptions | None = None
+    """Clips on disk."""
+    procedural: ProceduralOptions | None = None
+    """Procedural scenes; their size is set to that of the network's frames."""
+    procedural_share: float = 0.5
+    """Share of procedural samples, in (0, 1), where there are both."""
+
+    def __post_init__(self) -> None:
+        if self.clips is None and self.procedural is None:
+            raise ValueError("DataOptions: neither clips nor procedural scenes; give at least one.")
+        if not 0 < self.procedural_share < 1:
+            raise UserError(
+                f"--procedural_share is {self.procedural_share}; expected a number between 0 and 1."
+            )
+
+
+def open_sources(options: DataOptions, stage: Stage, *, seed: int, device: torch.device) -> Sources:
+    """Open what training samples are drawn from.
+
+    Raises:
+        UserError: If the clips cannot be used.
+    """
+    clips = procedural = None
+    if options.clips is not None:
+        in_sequence = isinstance(options.clips, ClipSequenceOptions)
+        clips = ClipFolderSource(
+            options.clips.clips_path,
+            _image_size(stage),
+            num_frames=stage.num_frames,
+            reach=options.clips.reach if in_sequence else 1,
+            seed=seed,
+            augment=options.clips.augment,
+            cache_mib=options.clips.cache_mib,
+        )
+    if options.procedural is not None:
+        procedural = _open_scenes(options.procedural, stage, seed, device)
+    share = options.procedural_share if clips and procedural else float(clips is None)
+    return Sources(clips, procedural, share)
+
+
+def open_validation_sets(
+    options: DataOptions,
+    stage: Stage,
+    *,
+    eval_clips_path: Path | None,
+    num_samples: int,
+    device: torch.device,
+) -> dict[str, list[ClipBatch]]:
+    """Make the validation sets, each a list of samples on ``device``.
+
+    Returns:
+        ``"procedural"``: scenes of a seed that training never uses, at even times. ``"clips"``, if
+        a folder is given: consecutive frames from start frames spread evenly over it.
+
+    Raises:
+        UserError: If the clips cannot be used.
+    """
+    scenes = _open_scenes(options.procedural or ProceduralOptions(), stage, HELD_BACK_SEED, device)
+    sets = {"procedural": [scenes.even_batch([index]) for index in range(num_samples)]}
+    if eval_clips_path is not None:
+        clips = ClipFolderSource(
+            eval_clips_path,
+            _image_size(stage),
+            num_frames=stage.num_frames,
+            reach=1,
+            seed=0,
+            augment=False,
+        )
+        count = min(num_samples, clips.num_items)
+        items = [(2 * i + 1) * clips.num_items // (2 * count) for i in range(count)]
+        sets["clips"] = [clips.consecutive(item).to(device) for item in items]
+    return sets
+
+
+def _open_scenes(
+    options: ProceduralOptions, stage: Stage, seed: int, device: torch.device
+) -> SceneClips:
+    height, width = _image_size(stage)
+    options = replace(options, height=height, width=width)
+    return SceneClips(options, num_frames=stage.num_frames, seed=seed, device=device)
+
+
+def _image_size(stage: Stage) -> tuple[int, int]:
+    return stage.config.image_height, stage.config.image_width

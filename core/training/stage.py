@@ -1,0 +1,131 @@
+"""What the one training loop asks of a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from core.checks import UserError
+from core.models.config import StreamSplatConfig
+from core.models.hub import HubModel
+from core.rendering import render
+from core.training.randomness import StepNoise
+from core.types import ClipBatch, DynamicGaussians, RenderOutput
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageOptions:
+    """The network and what it learns from; shared by both stages."""
+
+    preset: Literal["full", "small", "tiny"] = "full"
+    """Size of the network: full is the published one, tiny trains in minutes."""
+    init_from: Path | None = None
+    """Folder with config.json and model.safetensors of the same stage and preset, from whose
+    weights training starts."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice rather than keep them: less memory, more time."""
+    rasterizer: Literal["auto", "cuda", "cpu", "reference"] = "auto"
+    """Which rasteriser renders; cpu with a CUDA device copies to the host and back."""
+    depth_drop: float = 0.1
+    """Probability that a sample's depth is hidden from the network, which thus learns to do
+    without; the depth loss still sees it."""
+    lambda_depth: float
+    """Weight of the depth loss."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.depth_drop <= 1:
+            raise UserError(f"--depth_drop is {self.depth_drop}; expected a number in [0, 1].")
+        if self.lambda_depth < 0:
+            raise UserError(f"--lambda_depth is {self.lambda_depth}; expected at least 0.")
+
+
+@dataclass(frozen=True)
+class StepLosses:
+    """What a step minimises, and what it tells."""
+
+    total: Float[Tensor, ""]
+    """The weighted sum, to be differentiated."""
+    terms: Mapping[str, Float[Tensor, ""]]
+    """Detached values by name, for the log."""
+
+
+class NonFiniteSceneError(ArithmeticError):
+    """The network gave Gaussians that are not finite.
+
+    Attributes:
+        poison: A NaN that depends on every Gaussian: differentiating it reaches all parameters, so
+            that processes that train together stay in step.
+    """
+
+    def __init__(self, poison: Tensor) -> None:
+        super().__init__("the network gave Gaussians that are not finite")
+        self.poison = poison
+
+
+class Stage(Protocol):
+    """A stage of training: a network, the samples that it needs, and its losses."""
+
+    name: str
+    """Written into checkpoints, so that one stage does not resume another's."""
+    config: StreamSplatConfig
+    """The network's configuration."""
+    num_frames: int
+    """Frames of a sample."""
+
+    @property
+    def options(self) -> StageOptions:
+        """What the user chose."""
+        ...
+
+    def build_model(self) -> HubModel:
+        """Build the network with the weights from which training starts."""
+        ...
+
+    def compute_losses(self, model: nn.Module, batch: ClipBatch, noise: StepNoise) -> StepLosses:
+        """Run the network on a batch and compare what it renders with the frames.
+
+        Raises:
+            NonFiniteSceneError: If the network's output cannot be rendered.
+        """
+        ...
+
+    def reconstruct(self, model: nn.Module, batch: ClipBatch) -> RenderOutput:
+        """Render all frames of a batch over grey, as evaluation does."""
+        ...
+
+
+def render_training_views(
+    gaussians: DynamicGaussians,
+    times: Float[Tensor, "b t"],
+    image_size: tuple[int, int],
+    background: Float[Tensor, "3"],
+    *,
+    backend: str,
+) -> RenderOutput:
+    """Render scenes that a network in training gave, which may be broken.
+
+    Raises:
+        NonFiniteSceneError: If a value of the scenes is not finite.
+    """
+    try:
+        return render(gaussians, times, image_size, background, backend=backend)
+    except ValueError:
+        values = [getattr(gaussians, field.name) for field in fields(gaussians)]
+        if all(bool(torch.isfinite(value).all()) for value in values):
+            raise
+        total = torch.stack([value.float().sum() for value in values]).sum()
+        raise NonFiniteSceneError(total * torch.nan) from None
+
+
+def hide_depth(
+    inverse_depths: Float[Tensor, "b *rest"], dropped: Bool[Tensor, " b"]
+) -> Float[Tensor, "b *rest"]:
+    """Return the maps with those of ``dropped`` samples zero, which stands for "no depth"."""
+    shape = (-1,) + (1,) * (inverse_depths.ndim - 1)
+    return torch.where(dropped.view(shape), 0.0, inverse_depths)

@@ -1,0 +1,33 @@
+"""Stage 2: train the decoder, which finds out what happens between two frames.
+
+python train_decoder.py procedural --preset tiny --workspace DIR --encoder_path STATIC_WEIGHTS
+accelerate launch --config_file acc_configs/gpu8.yaml train_decoder.py frames ...
+"""
+
+from __future__ import annotations
+
+import tyro
+
+from configs.options_decoder import Options
+from core.checks import cli_errors
+from core.logging import configure_logging
+from core.models.config import PRESETS
+from core.training import DynamicStage, train
+
+
+@cli_errors
+def main() -> None:
+    """Parse, build, run."""
+    configure_logging()
+    options = tyro.cli(
+        Options,  # type: ignore[arg-type]
+        description=__doc__,
+        use_underscores=True,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    stage = DynamicStage(PRESETS[options.model.preset], options.model)
+    train(stage, options.data, options.run, options.optimizer)
+
+
+if __name__ == "__main__":
+    main()
