@@ -115,7 +115,7 @@ extern "C" __global__ void __launch_bounds__(kTileThreads) blend_backward(
         const Splat splat = batch.splats[slot];
         const Footprint footprint = batch.footprints[slot];
         const float du = splat.u - pixel.x, dv = splat.v - pixel.y;
-        const float raw = alpha_at(splat, footprint, du, dv);
+        const float raw = alpha_at(splat, footprint, batch.bounds[slot], du, dv);
         const float a = fminf(kMaxAlpha, raw);
         const bool contributes = end - 1 - slot < last && a >= kMinAlpha;
         if (!__any_sync(kWarp, contributes)) continue;
@@ -148,7 +148,8 @@ extern "C" __global__ void __launch_bounds__(kTileThreads) blend_backward(
         }
         int which;
         const float sum = sum_over_warp(v, pixel.lane, which);
-        if (which >= 0) atomicAdd(v_splats + (long long)batch.indices[slot] * kGradients + which, sum);
+        if (which >= 0)
+          atomicAdd(v_splats + (long long)batch.indices[slot] * kGradients + which, sum);
       }
     }
   }

@@ -40,8 +40,9 @@ extern "C" __global__ void __launch_bounds__(kTileThreads) blend_forward(
         const int slot = first + __ffs(reaching) - 1;
         if (done) continue;
         const Splat splat = batch.splats[slot];
-        const float a = fminf(kMaxAlpha, alpha_at(splat, batch.footprints[slot],
-                                                  splat.u - pixel.x, splat.v - pixel.y));
+        const float a =
+            fminf(kMaxAlpha, alpha_at(splat, batch.footprints[slot], batch.bounds[slot],
+                                      splat.u - pixel.x, splat.v - pixel.y));
         if (a < kMinAlpha) continue;
         const float remaining = transmittance * (1.0f - a);
         if (remaining < kMinTransmittance) {

@@ -29,7 +29,7 @@ struct Batch {
   Splat splats[kTileThreads];
   Footprint footprints[kTileThreads];
   float4 features[kTileThreads];  // r, g, b, depth
-  float reaches[kTileThreads];
+  Bounds bounds[kTileThreads];
   int indices[kTileThreads];      // into (b, t, n)
 };
 
@@ -40,10 +40,12 @@ __device__ inline void fetch(Batch& batch, int index, int image, int times, int 
   const int g = index - image * gaussians;
   const Splat splat = splats[index];
   const float* color = colors + 3 * ((long long)(image / times) * gaussians + g);
+  const Footprint footprint =
+      footprints[footprint_index(image, g, times, gaussians, rotating)];
   batch.splats[slot] = splat;
-  batch.footprints[slot] = footprints[footprint_index(image, g, times, gaussians, rotating)];
+  batch.footprints[slot] = footprint;
   batch.features[slot] = make_float4(color[0], color[1], color[2], splat.depth);
-  batch.reaches[slot] = half_reach(splat.opacity);
+  batch.bounds[slot] = bounds_of(splat, footprint);
   batch.indices[slot] = index;
 }
 
@@ -52,11 +54,12 @@ __device__ inline unsigned reaching_patch(const Batch& batch, int first, const P
                                           bool wanted) {
   const int slot = first + pixel.lane;
   return __ballot_sync(kWarp, wanted && touches(batch.splats[slot], batch.footprints[slot],
-                                                batch.reaches[slot], pixel.patch));
+                                                batch.bounds[slot], pixel.patch));
 }
 
-// Unclamped alpha. Both passes must round alike: the products are spelled out.
-__device__ inline float alpha_at(const Splat& splat, const Footprint& footprint, float du,
-                                 float dv) {
+// Unclamped alpha, 0 outside of the square. Both passes call it, so that they round alike.
+__device__ inline float alpha_at(const Splat& splat, const Footprint& footprint,
+                                 const Bounds& bounds, float du, float dv) {
+  if (fmaxf(fabsf(du), fabsf(dv)) > bounds.extent) return 0.0f;
   return splat.opacity * expf(-half_distance(footprint, du, dv));
 }

@@ -7,9 +7,10 @@ constexpr int kPatchWidth = 8;      // a warp's pixels: 8 x 4
 constexpr int kPatchHeight = 4;
 constexpr unsigned kWarp = 0xffffffffu;
 
-constexpr float kMinAlpha = 1.0f / 255.0f;        // weaker contributions are skipped
-constexpr float kMaxAlpha = 0.99f;
-constexpr float kMinTransmittance = 1e-4f;        // blending stops before it falls below
+// Macros in capitals are the package's constants.py, handed over by the compiler.
+constexpr float kMinAlpha = ALPHA_MIN;                  // weaker contributions are skipped
+constexpr float kMaxAlpha = ALPHA_MAX;
+constexpr float kMinTransmittance = TRANSMITTANCE_MIN;  // blending stops before it falls below
 
 // One Gaussian in one image. A culled one has opacity 0.
 struct __align__(16) Splat {
@@ -26,7 +27,7 @@ struct __align__(16) Footprint {
   float inv_var_u;  // 1 / cov_uu
   float slope_v;    // cov_uv / cov_uu
   float inv_var_v;  // cov_uu / det(cov): of v, once u is known
-  float slope_u;    // cov_uv / cov_vv, used by the bounds only
+  float slope_u;    // cov_uv / cov_vv, used by `touches` only
 };
 
 // Tiles [x0, x1) x [y0, y1) that may be touched.
@@ -45,25 +46,41 @@ __device__ inline float half_distance(const Footprint& f, float du, float dv) {
   return 0.5f * fmaf(f.inv_var_u * du, du, f.inv_var_v * ev * ev);
 }
 
-// The half distance beyond which alpha is below kMinAlpha. The margin exceeds the rounding of the
-// tests below, so that a bound never drops a contribution that blending would keep.
-__device__ inline float half_reach(float opacity) { return logf(opacity / kMinAlpha) + 1e-3f; }
+// Where a Gaussian is drawn: inside an ellipse and inside a square.
+struct Bounds {
+  float reach;   // half distance beyond which alpha is below kMinAlpha
+  float extent;  // half side of the square, EXTENT_SIGMAS deviations of the larger axis
+};
+
+// The margin of the reach exceeds the rounding of `touches`, so that culling never drops a
+// contribution that blending would keep.
+__device__ inline Bounds bounds_of(const Splat& splat, const Footprint& f) {
+  const float cov_uu = 1.0f / f.inv_var_u, cov_uv = f.slope_v * cov_uu;
+  const float cov_vv = f.slope_v * cov_uv + 1.0f / f.inv_var_v;
+  const float half_difference = 0.5f * (cov_uu - cov_vv);
+  const float larger =
+      0.5f * (cov_uu + cov_vv) + sqrtf(half_difference * half_difference + cov_uv * cov_uv);
+  return {logf(splat.opacity / kMinAlpha) + 1e-3f, float(EXTENT_SIGMAS) * sqrtf(larger)};
+}
 
 __device__ inline float clamp_to(float x, float low, float high) {
   return fminf(fmaxf(x, low), high);
 }
 
-// Whether any pixel of the rectangle lies within `reach` (exact: the distance grows along every
-// ray from the centre, so its minimum over the rectangle is on an edge that faces the centre).
-__device__ inline bool touches(const Splat& splat, const Footprint& f, float reach,
+// Whether a Gaussian is drawn anywhere in the rectangle (exact: the distance grows along every ray
+// from the centre, so its minimum over a rectangle is on an edge that faces the centre).
+__device__ inline bool touches(const Splat& splat, const Footprint& f, const Bounds& bounds,
                                const PixelRect& rect) {
-  const float left = rect.u0 - splat.u, right = rect.u1 - splat.u;
-  const float top = rect.v0 - splat.v, bottom = rect.v1 - splat.v;
+  const float left = fmaxf(rect.u0 - splat.u, -bounds.extent);
+  const float right = fminf(rect.u1 - splat.u, bounds.extent);
+  const float top = fmaxf(rect.v0 - splat.v, -bounds.extent);
+  const float bottom = fminf(rect.v1 - splat.v, bounds.extent);
+  if (!(left <= right && top <= bottom)) return false;
   const float edge_u = clamp_to(0.0f, left, right);
   const float edge_v = clamp_to(0.0f, top, bottom);
   const float beside = half_distance(f, edge_u, clamp_to(f.slope_v * edge_u, top, bottom));
   const float above = half_distance(f, clamp_to(f.slope_u * edge_v, left, right), edge_v);
-  return fminf(edge_u != 0.0f ? beside : above, edge_v != 0.0f ? above : beside) <= reach;
+  return fminf(edge_u != 0.0f ? beside : above, edge_v != 0.0f ? above : beside) <= bounds.reach;
 }
 
 __device__ inline PixelRect pixels_of_tile(int tile_x, int tile_y, int width, int height) {

@@ -1,9 +1,10 @@
 // A dynamic Gaussian at one time: formulas and their derivatives. Names `v_x` are dL/dx.
 #pragma once
 
-constexpr float kDepthRange = 10.0f - 0.2f;     // inverse depth 0..1 spans 0.2..10
-constexpr float kDepthOffset = 0.2f + 1e-6f;
-constexpr float kBlur = 0.3f;                   // pixels^2, added to the 2D covariance
+// Macros in capitals are the package's constants.py, handed over by the compiler.
+constexpr float kDepthRange = NEAR_INVERSE_DEPTH - FAR_INVERSE_DEPTH;
+constexpr float kDepthOffset = FAR_INVERSE_DEPTH + INVERSE_DEPTH_EPS;
+constexpr float kBlur = COVARIANCE_BLUR;  // pixels^2, added to both variances
 
 __device__ inline float logistic(float x) { return 1.0f / (1.0f + expf(-x)); }
 

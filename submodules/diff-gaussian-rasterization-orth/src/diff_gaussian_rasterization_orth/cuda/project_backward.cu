@@ -3,7 +3,7 @@
 #include "footprint.cuh"
 #include "gaussian.cuh"
 
-constexpr int kCoefficients = MOTION_DEGREE > 0 ? 3 * MOTION_DEGREE : 1;
+constexpr int kCoefficients = 3 * (MOTION_DEGREE > 0 ? MOTION_DEGREE : 1);
 constexpr int kGradients = 10;
 
 __device__ inline float sum_over_warp(float value) {

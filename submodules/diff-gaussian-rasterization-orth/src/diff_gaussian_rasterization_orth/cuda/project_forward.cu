@@ -3,28 +3,32 @@
 #include "footprint.cuh"
 #include "gaussian.cuh"
 
-constexpr int kCoefficients = MOTION_DEGREE > 0 ? 3 * MOTION_DEGREE : 1;
+constexpr int kCoefficients = 3 * (MOTION_DEGREE > 0 ? MOTION_DEGREE : 1);
 
-// Tiles whose pixels lie within the ellipse's bounding box, clipped to the image.
-__device__ inline TileRect tile_bounds(const Splat& splat, const Covariance& cov, float reach,
-                                       int width, int height) {
-  const float half_u = sqrtf(2.0f * reach * cov.uu), half_v = sqrtf(2.0f * reach * cov.vv);
-  const float u0 = fmaxf(ceilf(splat.u - half_u), 0.0f);
-  const float v0 = fmaxf(ceilf(splat.v - half_v), 0.0f);
-  const float u1 = fminf(floorf(splat.u + half_u), float(width - 1));
-  const float v1 = fminf(floorf(splat.v + half_v), float(height - 1));
-  // Also false where a coordinate is NaN.
-  if (!(u0 <= u1 && v0 <= v1)) return {0, 0, 0, 0};
-  return {(unsigned short)(int(u0) / kTileSize), (unsigned short)(int(v0) / kTileSize),
-          (unsigned short)(int(u1) / kTileSize + 1), (unsigned short)(int(v1) / kTileSize + 1)};
+// Tiles whose pixels lie within the box of a Gaussian's bounds, clipped to the image.
+__device__ inline TileRect tiles_in_reach(const Splat& splat, const Covariance& cov,
+                                          const Bounds& bounds, int width, int height) {
+  const float half_u = fminf(sqrtf(2.0f * bounds.reach * cov.uu), bounds.extent);
+  const float half_v = fminf(sqrtf(2.0f * bounds.reach * cov.vv), bounds.extent);
+  const float left = ceilf(splat.u - half_u), right = floorf(splat.u + half_u);
+  const float top = ceilf(splat.v - half_v), bottom = floorf(splat.v + half_v);
+  // Written so that a NaN culls.
+  const bool on_screen = left <= right && top <= bottom && left <= width - 1 && right >= 0.0f &&
+                         top <= height - 1 && bottom >= 0.0f;
+  if (!on_screen) return {0, 0, 0, 0};
+  const int u0 = int(fmaxf(left, 0.0f)), u1 = int(fminf(right, float(width - 1)));
+  const int v0 = int(fmaxf(top, 0.0f)), v1 = int(fminf(bottom, float(height - 1)));
+  return {(unsigned short)(u0 / kTileSize), (unsigned short)(v0 / kTileSize),
+          (unsigned short)(u1 / kTileSize + 1), (unsigned short)(v1 / kTileSize + 1)};
 }
 
-__device__ inline int count_tiles(const Splat& splat, const Footprint& footprint, float reach,
-                                  const TileRect& rect, int width, int height) {
+__device__ inline int count_tiles(const Splat& splat, const Footprint& footprint,
+                                  const Bounds& bounds, const TileRect& rect, int width,
+                                  int height) {
   int count = 0;
   for (int y = rect.y0; y < rect.y1; ++y)
     for (int x = rect.x0; x < rect.x1; ++x)
-      count += touches(splat, footprint, reach, pixels_of_tile(x, y, width, height));
+      count += touches(splat, footprint, bounds, pixels_of_tile(x, y, width, height));
   return count;
 }
 
@@ -80,8 +84,8 @@ extern "C" __global__ void project_forward(
     const float d_now = d + displacement(coefficients + 1, MOTION_DEGREE, elapsed);
     const float z_now = z + displacement(coefficients + 2, MOTION_DEGREE, elapsed);
     Splat splat;
-    splat.u = ((x_now + 1.0f) * width - 1.0f) * 0.5f;
-    splat.v = ((1.0f - z_now) * height - 1.0f) * 0.5f;
+    splat.u = fmaf(x_now, ku, ku - 0.5f);
+    splat.v = fmaf(-z_now, kv, kv - 0.5f);
     splat.depth = depth_of(d_now);
     splat.opacity = opacity * opacity_window(elapsed, slope, half_life).value;
 
@@ -89,9 +93,9 @@ extern "C" __global__ void project_forward(
     TileRect rect = {0, 0, 0, 0};
     const bool visible = d_now >= 0.0f && d_now <= 1.0f && splat.opacity >= kMinAlpha;
     if (visible) {
-      const float reach = half_reach(splat.opacity);
-      rect = tile_bounds(splat, cov, reach, width, height);
-      count = count_tiles(splat, footprint, reach, rect, width, height);
+      const Bounds bounds = bounds_of(splat, footprint);
+      rect = tiles_in_reach(splat, cov, bounds, width, height);
+      count = count_tiles(splat, footprint, bounds, rect, width, height);
     }
     if (count == 0) splat.opacity = 0.0f;
     splats[out] = splat;

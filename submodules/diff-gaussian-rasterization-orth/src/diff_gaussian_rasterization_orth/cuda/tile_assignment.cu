@@ -23,12 +23,12 @@ __device__ inline void emit(long long total, int times, int gaussians, int rotat
   const Footprint footprint =
       footprints[footprint_index(image, g, times, gaussians, rotating)];
   const TileRect rect = rects[index];
-  const float reach = half_reach(splat.opacity);
+  const Bounds bounds = bounds_of(splat, footprint);
 
   long long pair = pair_ends[rank] - count;
   for (int y = rect.y0; y < rect.y1; ++y)
     for (int x = rect.x0; x < rect.x1; ++x)
-      if (touches(splat, footprint, reach, pixels_of_tile(x, y, width, height))) {
+      if (touches(splat, footprint, bounds, pixels_of_tile(x, y, width, height))) {
         pair_tiles[pair] = Key(first_tile + y * tiles_x + x);
         pair_splats[pair] = int(index);
         ++pair;

@@ -1,0 +1,26 @@
+"""CUDA kernels, compiled with NVRTC at first use: nothing to build, no nvcc."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+
+from diff_gaussian_rasterization_orth.cuda.compiler import missing_toolchain
+from diff_gaussian_rasterization_orth.cuda.rasterizer import rasterize
+
+__all__ = ["rasterize", "unavailable_reason"]
+
+
+def unavailable_reason() -> str | None:
+    """Say in one sentence what is missing and how to mend it; None where the backend can run."""
+    if torch.version.cuda is None:
+        return f"this torch ({torch.__version__}) is built without CUDA; install a CUDA build."
+    if not torch.cuda.is_available():
+        return "torch sees no CUDA device; check nvidia-smi and CUDA_VISIBLE_DEVICES."
+    return _missing_toolchain()
+
+
+@functools.cache
+def _missing_toolchain() -> str | None:
+    return missing_toolchain()

@@ -1,0 +1,178 @@
+"""Compile the kernels with NVRTC at first use and keep the cubins on disk."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import logging
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from diff_gaussian_rasterization_orth import constants
+
+_SOURCES = Path(__file__).parent
+_STANDARD = "c++17"
+_LOGGER = logging.getLogger("diff_gaussian_rasterization_orth.cuda")
+_LOCK = threading.RLock()
+_said: set[str] = set()
+
+
+class KernelCompilationError(RuntimeError):
+    """NVRTC or the driver refused a kernel; the message holds its log."""
+
+
+def missing_toolchain() -> str | None:
+    """Say why kernels cannot be compiled here, or None."""
+    try:
+        cuda_core()
+    except ImportError as error:
+        return (
+            f"NVIDIA's cuda-core cannot be imported ({error}); "
+            f"install it: pip install 'cuda-core[cu{_torch_cuda_major()}]'."
+        )
+    try:
+        nvrtc_version()
+    except Exception as error:  # the loader raises its own types, by platform
+        return (
+            f"NVRTC cannot be loaded ({error}); "
+            f"install it: pip install 'cuda-core[cu{_torch_cuda_major()}]'."
+        )
+    return None
+
+
+def cuda_core() -> Any:
+    """Import ``cuda.core``, which no machine without a GPU needs to have."""
+    return importlib.import_module("cuda.core")
+
+
+def _torch_cuda_major() -> str:
+    import torch
+
+    return (torch.version.cuda or "13").split(".")[0]
+
+
+@functools.cache
+def nvrtc_version() -> tuple[int, int]:
+    """Return the version of NVRTC, major and minor."""
+    nvrtc = importlib.import_module("cuda.bindings.nvrtc")
+    status, major, minor = nvrtc.nvrtcVersion()
+    if int(status) != 0:
+        raise RuntimeError(f"nvrtcVersion returned {status}")
+    return major, minor
+
+
+def compile_unit(unit: str, arch: str, degree: int) -> bytes:
+    """Compile one ``.cu`` file; needs no GPU.
+
+    Args:
+        unit: File name without its ending, such as ``"blend_forward"``.
+        arch: Architecture, such as ``"sm_90"``.
+        degree: Degree of the motion polynomial that the projection kernels are specialised for.
+
+    Returns:
+        The cubin.
+
+    Raises:
+        KernelCompilationError: If NVRTC does not know the architecture or refuses the source.
+    """
+    path = _SOURCES / f"{unit}.cu"
+    options = cuda_core().ProgramOptions(
+        name=path.name,
+        arch=arch,
+        std=_STANDARD,
+        include_path=str(_SOURCES),
+        define_macro=_macros(degree),
+    )
+    try:
+        program = cuda_core().Program(path.read_text(), code_type="c++", options=options)
+        compiled = program.compile("cubin")
+    except Exception as error:  # cuda-core's exception types differ between its versions
+        raise KernelCompilationError(
+            f"cuda backend: NVRTC {'.'.join(map(str, nvrtc_version()))} cannot compile "
+            f"{path.name} for {arch}: {_one_line(error)}. Is the GPU newer than NVRTC? Then update "
+            "cuda-core and torch."
+        ) from error
+    return bytes(compiled.code)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).replace("\0", "").split()).rstrip(".")
+
+
+def load_unit(unit: str, arch: str, degree: int) -> Any:
+    """Return the unit's code object, from the disk cache where it is there.
+
+    Args:
+        unit: File name without its ending.
+        arch: Architecture of the GPU that will run it.
+        degree: Degree of the motion polynomial.
+
+    Returns:
+        A ``cuda.core.ObjectCode``.
+    """
+    with _LOCK:
+        path = cache_folder() / f"{unit}-{arch}-{_key(unit, arch, degree)}.cubin"
+        try:
+            cubin = path.read_bytes()
+        except OSError:
+            _say_once(f"compiling the CUDA kernels for {arch} (kept in {path.parent})")
+            cubin = compile_unit(unit, arch, degree)
+            _keep(path, cubin)
+        return cuda_core().ObjectCode.from_cubin(cubin)
+
+
+def cache_folder() -> Path:
+    """Where cubins are kept: the user's cache folder, as the platform defines it."""
+    if configured := os.environ.get("XDG_CACHE_HOME"):
+        base = Path(configured)
+    elif sys.platform == "win32" and (local := os.environ.get("LOCALAPPDATA")):
+        base = Path(local)
+    else:
+        base = Path(os.path.expanduser("~")) / ".cache"  # noqa: PTH111  (never raises)
+    return base / "diff_gaussian_rasterization_orth"
+
+
+def _macros(degree: int) -> list[tuple[str, str]]:
+    numbers = {name: value for name, value in vars(constants).items() if name.isupper()}
+    return [
+        ("MOTION_DEGREE", str(degree)),
+        *((name, f"{float(value)!r}f") for name, value in sorted(numbers.items())),
+    ]
+
+
+def _key(unit: str, arch: str, degree: int) -> str:
+    """Hash of everything that the cubin depends on."""
+    digest = hashlib.sha256(repr((arch, _macros(degree), _STANDARD, nvrtc_version())).encode())
+    for path in [_SOURCES / f"{unit}.cu", *sorted(_SOURCES.glob("*.cuh"))]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def _keep(path: Path, cubin: bytes) -> None:
+    """Write beside and move into place, so that a second process never reads half a file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(cubin)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        _say_once(
+            f"the CUDA kernels cannot be kept in {path.parent} ({error.strerror}); they will be "
+            "compiled again by every process. Set XDG_CACHE_HOME to a folder that can be written"
+        )
+
+
+def _say_once(message: str) -> None:
+    if message not in _said:
+        _said.add(message)
+        _LOGGER.warning(message)

@@ -1,0 +1,87 @@
+"""The kernels compile, and their cubins are kept, on machines without a GPU."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from diff_gaussian_rasterization_orth import cuda
+from diff_gaussian_rasterization_orth.cuda import compiler
+
+UNITS = sorted(path.stem for path in Path(compiler.__file__).parent.glob("*.cu"))
+ELF = b"\x7fELF"
+
+
+@pytest.fixture(autouse=True)
+def _toolchain() -> None:
+    if reason := compiler.missing_toolchain():
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(compiler, "_said", set())
+    return compiler.cache_folder()
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_120"])
+@pytest.mark.parametrize("unit", UNITS)
+def test_every_unit_compiles(unit: str, arch: str) -> None:
+    assert compiler.compile_unit(unit, arch, degree=1).startswith(ELF)
+
+
+@pytest.mark.parametrize("degree", [0, 2, 3, 7])
+@pytest.mark.parametrize("unit", ["project_forward", "project_backward"])
+def test_projection_compiles_for_every_degree(unit: str, degree: int) -> None:
+    assert compiler.compile_unit(unit, "sm_90", degree).startswith(ELF)
+
+
+def test_unknown_architecture_is_explained() -> None:
+    with pytest.raises(compiler.KernelCompilationError, match=r"sm_10: .*newer than NVRTC"):
+        compiler.compile_unit("blend_forward", "sm_10", degree=0)
+
+
+def test_second_load_does_not_compile(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler.load_unit("blend_forward", "sm_90", degree=0)
+    assert len(list(cache.iterdir())) == 1
+
+    def refuse(*_: object, **__: object) -> bytes:
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(compiler, "compile_unit", refuse)
+    compiler.load_unit("blend_forward", "sm_90", degree=0)
+
+
+def test_what_a_cubin_depends_on_is_in_its_key(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {
+        compiler._key("blend_forward", "sm_90", 0),
+        compiler._key("blend_forward", "sm_80", 0),
+        compiler._key("blend_backward", "sm_90", 0),
+        compiler._key("blend_forward", "sm_90", 1),
+    }
+    monkeypatch.setattr(compiler, "nvrtc_version", lambda: (99, 9))
+    keys.add(compiler._key("blend_forward", "sm_90", 0))
+    assert len(keys) == 5
+
+
+def test_folder_that_cannot_be_written_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = tmp_path / "a file, not a folder"
+    blocked.write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    monkeypatch.setattr(compiler, "_said", set())
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            compiler.load_unit("blend_forward", "sm_90", degree=0)
+    assert sum("cannot be kept" in message for message in caplog.messages) == 1
+    assert sum("compiling" in message for message in caplog.messages) == 1
+
+
+def test_availability_is_one_sentence() -> None:
+    reason = cuda.unavailable_reason()
+    assert reason is None or reason.endswith(".")
