@@ -196,7 +196,7 @@ def _paint_sky(
     zenith, low = mood.sky[:, 0, :, None, None], mood.sky[:, 1, :, None, None]
     sky = low.lerp(zenith, climb**0.8)
     amount, sharpness = plan.clouds[:, 0, None, None], plan.clouds[:, 1, None, None]
-    density = fields[:, 2] + 0.5 * fields[:, 3] + 0.25 * fields[:, 0] + 2.2 * amount - 2.0
+    density = fields[:, 2] + 0.5 * fields[:, 3] + 0.12 * fields[:, 0] + 2.2 * amount - 2.0
     cover = torch.sigmoid((1.5 + 4.0 * sharpness) * density)
     # Thick parts of a cloud are darker below than its rim.
     shade = 1.02 - 0.22 * torch.sigmoid(2.0 * (density - 0.8)) + 0.04 * fields[:, 1]

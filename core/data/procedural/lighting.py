@@ -45,8 +45,8 @@ def draw_lighting(dice: Dice, mood: ColorMood) -> Lighting:
         falloff=dice.direction() * dice.uniform(0.0, 0.7)[:, None] ** 2,
         haze_color=mood.sky[:, 1],
         haze=0.75 * dice.uniform(0.0, 1.0) ** 1.5,
-        exposure=torch.where(dim, dice.uniform(0.25, 0.6), dice.uniform(0.75, 1.2)),
-        contrast=torch.where(flat, dice.uniform(0.35, 0.7), dice.uniform(0.8, 1.15)),
+        exposure=torch.where(dim, dice.uniform(0.25, 0.6), dice.uniform(0.8, 1.25)),
+        contrast=torch.where(flat, dice.uniform(0.4, 0.8), dice.uniform(0.9, 1.4)),
     )
 
 
