@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral
 
 import torch
 from jaxtyping import Float
@@ -137,12 +138,12 @@ def _check_shape(name: str, value: Tensor, sizes: dict[str, int]) -> None:
 
 def _check_image_size(image_size: tuple[int, int]) -> tuple[int, int]:
     sides = tuple(image_size) if isinstance(image_size, Sequence) else ()
-    if len(sides) != 2 or not all(isinstance(side, int) and side >= 1 for side in sides):
+    if len(sides) != 2 or not all(isinstance(side, Integral) and side >= 1 for side in sides):
         raise ValueError(
             f"rasterize: image_size is {image_size!r}; expected (height, width), two integers of "
             "at least 1."
         )
-    return sides
+    return int(sides[0]), int(sides[1])
 
 
 def _expand_backgrounds(backgrounds: Tensor, b: int, t: int) -> Float[Tensor, "b t 3"]:
@@ -162,6 +163,8 @@ def _expand_backgrounds(backgrounds: Tensor, b: int, t: int) -> Float[Tensor, "b
 def _check_finite(tensors: dict[str, Tensor]) -> None:
     """Look at every value once and wait for the device once; search only when one is bad."""
     filled = {name: value.detach() for name, value in tensors.items() if value.numel()}
+    if not filled:
+        return
     bounds = torch.stack([bound for value in filled.values() for bound in torch.aminmax(value)])
     if bool(torch.isfinite(bounds).all()):
         return

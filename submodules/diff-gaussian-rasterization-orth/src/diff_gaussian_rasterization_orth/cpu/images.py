@@ -1,0 +1,226 @@
+"""All images of a batch: which kernel runs on what, and on how many threads."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diff_gaussian_rasterization_orth.cpu.blending import blend_band
+from diff_gaussian_rasterization_orth.cpu.blending_backward import NUM_MOMENTS, blend_band_backward
+from diff_gaussian_rasterization_orth.cpu.projection import SPLAT_SIZE, project, project_backward
+from diff_gaussian_rasterization_orth.cpu.sorting import count_slots, order_by_depth
+from diff_gaussian_rasterization_orth.cpu.threads import num_threads, parallel_for
+from diff_gaussian_rasterization_orth.cpu.tiles import TILE_HEIGHT
+
+Float32 = NDArray[np.float32]
+
+_CHUNK = 4096
+"""Gaussians that one task projects; no sum depends on how many threads share the tasks."""
+
+
+class Scenes(NamedTuple):
+    """The tensors of ``SceneInputs``, C-contiguous, in the order in which kernels take them."""
+
+    means: Float32  # (b, n, 3)
+    motion: Float32  # (b, n, k, 3)
+    scales: Float32  # (b, n, 3)
+    quats: Float32  # (b, n, 4)
+    quat_rates: Float32  # (b, n, 4), or (b, 0, 4) where rotations do not change
+    colors: Float32  # (b, n, 3)
+    opacities: Float32  # (b, n)
+    slopes: Float32  # (b, n)
+    half_lives: Float32  # (b, n)
+    anchors: Float32  # (b, n)
+    times: Float32  # (b, t)
+
+
+class Images(NamedTuple):
+    """Rendered images, or their gradients."""
+
+    rgb: Float32  # (b, t, 3, h, w)
+    depth: Float32  # (b, t, 1, h, w)
+    alpha: Float32  # (b, t, 1, h, w)
+
+
+class SortedSplats(NamedTuple):
+    """One scene at one time, between projection and blending."""
+
+    order: NDArray[np.int32]  # (m,), visible Gaussians from near to far
+    boxes: NDArray[np.int32]  # (n, 4)
+    splats: Float32  # (n, SPLAT_SIZE)
+
+
+def render(
+    scenes: Scenes, image_size: tuple[int, int], backgrounds: Float32, *, keep: bool
+) -> tuple[Images, list[SortedSplats]]:
+    """Render every scene at all its times.
+
+    Args:
+        scenes: What to render.
+        image_size: Height and width in pixels.
+        backgrounds: (b, t, 3).
+        keep: Whether a backward pass will follow, which needs what is returned beside the images;
+            otherwise only as many images are in memory as there are threads.
+    """
+    num_scenes, num_times = scenes.times.shape
+    images = Images(
+        *(np.empty((num_scenes, num_times, c, *image_size), np.float32) for c in (3, 1, 1))
+    )
+    indices = list(np.ndindex(num_scenes, num_times))
+    group_size = max(1, len(indices) if keep else num_threads())
+    kept: list[SortedSplats] = []
+    for start in range(0, len(indices), group_size):
+        group = indices[start : start + group_size]
+        sorted_splats = _project_and_sort(scenes, group, image_size)
+        _blend(group, sorted_splats, backgrounds, images)
+        if keep:
+            kept += sorted_splats
+    return images, kept
+
+
+def _project_and_sort(
+    scenes: Scenes, group: list[tuple[int, ...]], image_size: tuple[int, int]
+) -> list[SortedSplats]:
+    n = scenes.means.shape[1]
+    splats = np.empty((len(group), n, SPLAT_SIZE), np.float32)
+    boxes = np.empty((len(group), n, 4), np.int32)
+    depths = np.empty((len(group), n), np.float32)
+    visible = np.empty((len(group), n), np.bool_)
+    chunks = -(-n // _CHUNK)
+
+    def project_chunk(task: int) -> None:
+        i, chunk = divmod(task, chunks)
+        scene, time = group[i]
+        project(
+            chunk * _CHUNK,
+            min(n, (chunk + 1) * _CHUNK),
+            scenes.times[scene, time],
+            *image_size,
+            *(value[scene] for value in scenes[:-1]),
+            splats[i],
+            boxes[i],
+            depths[i],
+            visible[i],
+        )
+
+    orders: list[Any] = [None] * len(group)
+
+    def sort(i: int) -> None:
+        orders[i] = order_by_depth(depths[i], visible[i])
+
+    parallel_for(len(group) * chunks, project_chunk)
+    parallel_for(len(group), sort)
+    return [SortedSplats(*parts) for parts in zip(orders, boxes, splats, strict=True)]
+
+
+def _blend(
+    group: list[tuple[int, ...]],
+    sorted_splats: list[SortedSplats],
+    backgrounds: Float32,
+    images: Images,
+) -> None:
+    bands = -(-images.depth.shape[-2] // TILE_HEIGHT)
+
+    def blend(task: int) -> None:
+        i, band = divmod(task, bands)
+        scene, time = group[i]
+        blend_band(
+            band,
+            *sorted_splats[i],
+            backgrounds[scene, time],
+            images.rgb[scene, time],
+            images.depth[scene, time, 0],
+            images.alpha[scene, time, 0],
+        )
+
+    parallel_for(len(group) * bands, blend)
+
+
+def render_backward(
+    scenes: Scenes, sorted_splats: list[SortedSplats], images: Images, v_images: Images
+) -> Scenes:
+    """Return the gradients of the scenes, given those of the images.
+
+    Args:
+        scenes: What was rendered.
+        sorted_splats: What :func:`render` kept.
+        images: What it rendered.
+        v_images: Gradients of the images.
+    """
+    v_scenes = Scenes(*(np.zeros_like(value) for value in scenes))
+    num_times = scenes.times.shape[1]
+    for scene in range(len(scenes.times)):
+        _render_scene_backward(
+            Scenes(*(value[scene] for value in scenes)),
+            sorted_splats[scene * num_times : (scene + 1) * num_times],
+            Images(*(image[scene] for image in images)),
+            Images(*(v_image[scene] for v_image in v_images)),
+            Scenes(*(value[scene] for value in v_scenes)),
+        )
+    return v_scenes
+
+
+def _render_scene_backward(
+    scene: Scenes,
+    sorted_splats: list[SortedSplats],
+    images: Images,
+    v_images: Images,
+    v_scene: Scenes,
+) -> None:
+    """Add one scene's gradients; ``scene`` and the images lack the axis ``b``."""
+    n, num_times = len(scene.means), len(scene.times)
+    height, width = images.depth.shape[-2:]
+    moments, starts = _blend_scene_backward(sorted_splats, images, v_images)
+    chunks = -(-n // _CHUNK)
+    v_times = np.zeros((chunks, num_times), np.float64)
+    without_colors = (*scene[:5], *scene[6:10])
+
+    def project_chunk_backward(chunk: int) -> None:
+        project_backward(
+            chunk * _CHUNK,
+            min(n, (chunk + 1) * _CHUNK),
+            scene.times,
+            height,
+            width,
+            *without_colors,
+            moments,
+            starts,
+            *v_scene[:-1],
+            v_times[chunk],
+        )
+
+    parallel_for(chunks, project_chunk_backward)
+    v_scene.times[:] = v_times.sum(axis=0)
+
+
+def _blend_scene_backward(
+    sorted_splats: list[SortedSplats], images: Images, v_images: Images
+) -> tuple[Float32, NDArray[np.int64]]:
+    """Return moments, (slots, NUM_MOMENTS), and where each Gaussian's begin, (t, n + 1)."""
+    num_times, n = len(sorted_splats), len(sorted_splats[0].boxes) if sorted_splats else 0
+    starts = np.empty((num_times, n + 1), np.int64)
+    parallel_for(
+        num_times,
+        lambda t: count_slots(
+            sorted_splats[t].order, sorted_splats[t].boxes, TILE_HEIGHT, starts[t]
+        ),
+    )
+    starts += np.concatenate([[0], np.cumsum(starts[:-1, -1])])[:num_times, None]
+    moments = np.zeros((starts[-1, -1] if num_times else 0, NUM_MOMENTS), np.float32)
+    bands = -(-images.depth.shape[-2] // TILE_HEIGHT)
+
+    def blend_backward(task: int) -> None:
+        t, band = divmod(task, bands)
+        blend_band_backward(
+            band,
+            *sorted_splats[t],
+            *(image[t] for image in (images.rgb, images.depth[:, 0], images.alpha[:, 0])),
+            *(image[t] for image in (v_images.rgb, v_images.depth[:, 0], v_images.alpha[:, 0])),
+            starts[t],
+            moments,
+        )
+
+    parallel_for(num_times * bands, blend_backward)
+    return moments, starts
