@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from core.checks import UserError
@@ -14,6 +14,17 @@ DINO_WIDTH = 768
 """Width of the tokens of DINOv2 ViT-B."""
 DINO_PATCH_SIZE = 14
 _PIXELS_PER_DINO_PATCH = 16
+_SIZES = (
+    "image_height",
+    "image_width",
+    "patch_size",
+    "width",
+    "head_width",
+    "encoder_layers",
+    "decoder_layers",
+    "window",
+    "motion_degree",
+)
 
 
 @dataclass(frozen=True)
@@ -61,97 +72,70 @@ class StreamSplatConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "upsampler_widths", tuple(self.upsampler_widths))
-        for name in (
-            *("image_height", "image_width", "patch_size", "width", "head_width", "window"),
-            *("encoder_layers", "decoder_layers", "motion_degree"),
-        ):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "a number of at least 1")
-        _require(
-            len(self.upsampler_widths) >= 1 and min(self.upsampler_widths) >= 1,
-            *("upsampler_widths", self.upsampler_widths, "at least one width, each at least 1"),
-        )
-        for name in ("image_height", "image_width"):
-            _require(
-                getattr(self, name) % self.patch_size == 0,
-                *(name, getattr(self, name), f"a multiple of patch_size {self.patch_size}"),
-            )
-        _require(
-            self.patch_size % self.upsampling == 0,
-            *("patch_size", self.patch_size),
-            f"a multiple of {self.upsampling}, the factor of {len(self.upsampler_widths)} levels "
-            "in upsampler_widths",
-        )
-        for name, width in (
-            ("width", self.width),
-            *(("upsampler_widths", width) for width in self.upsampler_widths),
-        ):
-            _require(
-                width % self.head_width == 0,
-                *(name, width, f"a multiple of head_width {self.head_width}"),
-            )
-        _require(self.width % 2 == 0, "width", self.width, "an even number (sine and cosine pairs)")
-        _require(self.window % 2 == 0, "window", self.window, "an even number (it shifts by half)")
-        _require(
-            (self.num_tokens * 4) % self.window == 0,
-            *("window", self.window),
-            f"a divisor of the first upsampled grid's {self.num_tokens * 4} tokens",
-        )
-        if self.use_dino:
-            for name in ("image_height", "image_width"):
-                _require(
-                    getattr(self, name) % _PIXELS_PER_DINO_PATCH == 0,
-                    *(name, getattr(self, name)),
-                    f"a multiple of {_PIXELS_PER_DINO_PATCH} when use_dino is set",
+        for holds, name, expected in self._conditions():
+            if not holds:
+                raise UserError(
+                    f"model option {name} is {getattr(self, name)}; expected {expected}."
                 )
-        _require(
-            self.use_dino or not self.dino_normalize,
-            *("dino_normalize", self.dino_normalize, "false where use_dino is false"),
-        )
-        _require(
-            self.initial_scale is None or self.initial_scale > 0,
-            *("initial_scale", self.initial_scale, "a positive number of grid pitches, or null"),
-        )
-        _require(
-            self.initial_opacity is None or MIN_OPACITY < self.initial_opacity < 1,
-            *("initial_opacity", self.initial_opacity, f"in ({MIN_OPACITY}, 1), or null"),
-        )
+
+    def _conditions(self) -> Iterator[tuple[bool, str, str]]:
+        """Yield what must hold, the field to blame otherwise, and what was expected of it.
+
+        Lazily: a condition may rely on those before it.
+        """
+        for name in _SIZES:
+            yield getattr(self, name) >= 1, name, "a number of at least 1"
+        widths = self.upsampler_widths
+        yield min(widths, default=0) >= 1, "upsampler_widths", "one or more widths of at least 1"
+        patch, factor, head = self.patch_size, self.upsampling, self.head_width
+        for name in ("image_height", "image_width"):
+            yield getattr(self, name) % patch == 0, name, f"a multiple of patch_size {patch}"
+        levels = f"{len(widths)} levels in upsampler_widths"
+        yield patch % factor == 0, "patch_size", f"a multiple of {factor}, the factor of {levels}"
+        by_head = f"divisible by head_width {head}"
+        yield self.width % head == 0, "width", f"a number {by_head}"
+        yield all(width % head == 0 for width in widths), "upsampler_widths", f"numbers {by_head}"
+        yield self.width % 2 == 0, "width", "an even number (sine and cosine pairs)"
+        first_grid = 4 * self.num_tokens
+        divisor = f"an even divisor of the first upsampled grid's {first_grid} tokens"
+        yield self.window % 2 == 0 and first_grid % self.window == 0, "window", divisor
+        if self.use_dino:
+            multiple = f"a multiple of {_PIXELS_PER_DINO_PATCH} when use_dino is set"
+            for name in ("image_height", "image_width"):
+                yield getattr(self, name) % _PIXELS_PER_DINO_PATCH == 0, name, multiple
+        yield self.use_dino or not self.dino_normalize, "dino_normalize", "false without use_dino"
+        scale, opacity = self.initial_scale, self.initial_opacity
+        yield scale is None or scale > 0, "initial_scale", "a positive number or null"
+        in_range = f"a number in ({MIN_OPACITY}, 1) or null"
+        yield opacity is None or MIN_OPACITY < opacity < 1, "initial_opacity", in_range
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> StreamSplatConfig:
         """Read a configuration as :func:`dataclasses.asdict` writes it, for example from JSON.
 
         Args:
-            values: Field names and values; fields that have a default may be absent.
+            values: Field names and values; those that are absent take their defaults.
             source: Where the values come from, for the message of an error.
 
         Raises:
             UserError: If a field is unknown, of the wrong type, or its value impossible.
         """
-        known = {field.name: field for field in fields(cls)}
-        unknown = sorted(set(values) - set(known))
+        defaults = {field.name: field.default for field in fields(cls)}
+        unknown = sorted(set(values) - set(defaults))
         if unknown:
             raise UserError(
                 f"{source}: unknown model option {', '.join(unknown)}; "
-                f"expected only {', '.join(known)}. Was it written by a newer version?"
+                f"expected only {', '.join(defaults)}. Was it written by a newer version?"
             )
         for name, value in values.items():
-            default = known[name].default
-            if default is MISSING or default is None:
-                accepted: tuple[type, ...] = (int, float, type(None))
-            elif isinstance(default, tuple):
-                accepted = (list, tuple)
-            else:
-                accepted = (int, float) if isinstance(default, float) else (type(default),)
-            if not isinstance(value, accepted) or (
-                isinstance(value, bool) and bool not in accepted
-            ):
+            if not _is_like(value, defaults[name]):
                 raise UserError(
                     f"{source}: model option {name} is {value!r}; "
-                    f"expected something like {default!r}."
+                    f"expected something like {defaults[name]!r}."
                 )
         try:
             return cls(**values)
-        except (TypeError, ValueError) as error:
+        except UserError as error:
             raise UserError(f"{source}: {error}") from error
 
     @property
@@ -208,9 +192,13 @@ class StreamSplatConfig:
         return DINO_WIDTH if self.use_dino else self.width
 
 
-def _require(holds: bool, name: str, value: object, expected: str) -> None:
-    if not holds:
-        raise UserError(f"model option {name} is {value}; expected {expected}.")
+def _is_like(value: object, default: object) -> bool:
+    """Whether a value read from JSON can stand where ``default`` stood."""
+    if isinstance(default, tuple):
+        return isinstance(value, (list, tuple)) and all(type(part) is int for part in value)
+    if isinstance(default, (bool, int)):
+        return type(value) is type(default)
+    return type(value) in (int, float) or (value is None and default is None)
 
 
 PRESETS: dict[str, StreamSplatConfig] = {

@@ -10,6 +10,7 @@ from typing import Any
 from huggingface_hub import hf_hub_download
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import logging as hub_logging
 
 from core.checks import UserError
 from core.io.checkpoints import read_tensors
@@ -140,6 +141,8 @@ def _load_from_hub(reference: str) -> StreamSplat:
             f"{reference}: no such file or folder; expected weights (.safetensors), a folder with "
             "config.json and model.safetensors, or a hub id like owner/name."
         )
+    verbosity = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()  # its retries would each be a line
     try:
         files = [hf_hub_download(reference, n) for n in (CONFIG_NAME, SAFETENSORS_SINGLE_FILE)]
     except (HfHubHTTPError, OSError, ValueError) as error:
@@ -148,6 +151,8 @@ def _load_from_hub(reference: str) -> StreamSplat:
             f"{reference}: no such file or folder here, and the Hugging Face hub did not give it "
             f"({type(error).__name__}: {reason[0] if reason else 'no reason given'})."
         ) from error
+    finally:
+        hub_logging.set_verbosity(verbosity)
     return _load_ours(Path(files[0]), Path(files[1]))
 
 

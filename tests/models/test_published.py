@@ -282,7 +282,8 @@ def test_whole_network_agrees_with_the_formulas(
     load_published_checkpoint(model, write(tmp_path, weights))
     assert model.dino is not None
     vit = build_dino(config.dino_image_size, depth=1)
-    torch.nn.init.normal_(vit.pos_embed, std=1.0)
+    assert vit.pos_embed is not None
+    torch.nn.init.normal_(vit.pos_embed)
     model.dino.attach(vit)
     frames, depths = torch.rand(2, 2, 3, 32, 64), torch.rand(2, 2, 1, 32, 64)
 

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import core.models
+from core.checks import UserError
+from core.models import PRESETS, StreamSplatConfig, build_model
+
+
+def test_full_preset_is_the_published_size() -> None:
+    full = PRESETS["full"]
+    assert full == StreamSplatConfig()
+    assert full.token_grid == (36, 64)
+    assert full.gaussian_grid == (144, 256)
+    assert full.num_condition_tokens == 576
+    assert full.dino_image_size == (252, 448)
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [("tiny", 6e6, 8e6), ("small", 20e6, 30e6)])
+def test_lean_presets_are_small_and_self_sufficient(name: str, low: float, high: float) -> None:
+    config = PRESETS[name]
+    with torch.device("meta"):
+        model = build_model(config)
+    assert low <= sum(p.numel() for p in model.parameters()) <= high
+    assert not config.use_dino
+    assert config.gaussian_grid == (144, 256)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_height": 290}, "image_height is 290; expected a multiple of patch_size 8"),
+        ({"patch_size": 2, "use_dino": False}, "patch_size is 2; expected a multiple of 4"),
+        ({"width": 100}, "width is 100; expected a number divisible by head_width 64"),
+        (
+            {"upsampler_widths": (384, 200)},
+            r"upsampler_widths is \(384, 200\); expected numbers divisible",
+        ),
+        ({"upsampler_widths": ()}, r"upsampler_widths is \(\); expected one or more"),
+        ({"window": 1000}, "window is 1000; expected an even divisor of .* 9216 tokens"),
+        ({"window": 9}, "window is 9; expected an even divisor"),
+        ({"motion_degree": 0}, "motion_degree is 0; expected a number of at least 1"),
+        ({"image_height": 280, "window": 2240}, "image_height is 280; .*16 when use_dino is set"),
+        ({"use_dino": False, "dino_normalize": True}, "dino_normalize is True"),
+        ({"initial_opacity": 0.01}, "initial_opacity is 0.01"),
+        ({"initial_scale": 0.0}, "initial_scale is 0.0"),
+    ],
+)
+def test_impossible_values_are_refused_by_name(changes: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        replace(PRESETS["full"], **changes)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_json_round_trip(name: str) -> None:
+    values = json.loads(json.dumps(asdict(PRESETS[name])))
+    assert StreamSplatConfig.from_dict(values, "config.json") == PRESETS[name]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"depth_head": 1}, "config.json: unknown model option depth_head"),
+        ({"width": "768"}, "config.json: model option width is '768'"),
+        ({"width": True}, "config.json: model option width is True"),
+        ({"use_dino": 1}, "config.json: model option use_dino is 1"),
+        ({"upsampler_widths": 3}, "config.json: model option upsampler_widths is 3"),
+        ({"upsampler_widths": ["a"]}, "config.json: model option upsampler_widths"),
+        ({"initial_scale": "big"}, "config.json: model option initial_scale is 'big'"),
+        ({"width": 100}, "config.json: model option width is 100; expected a number divisible"),
+    ],
+)
+def test_a_broken_config_file_is_refused(values: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        StreamSplatConfig.from_dict(values, "config.json")
+
+
+def test_every_option_is_read() -> None:
+    folder = Path(core.models.__file__).parent
+    # What stands before from_dict are the fields and their checks, which are no use.
+    rest = (folder / "config.py").read_text().partition("def from_dict")[2]
+    others = [path.read_text() for path in folder.glob("*.py") if path.name != "config.py"]
+    for field in fields(StreamSplatConfig):
+        use = rf"\b(?:config|self)\.{field.name}\b"
+        assert any(re.search(use, source) for source in (rest, *others)), f"{field.name} is unused"

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from core.checks import UserError
+from core.models import (
+    StaticModel,
+    StreamSplat,
+    StreamSplatConfig,
+    build_model,
+    load_model,
+    load_static_weights,
+    loading,
+    save_model,
+)
+
+Pair = tuple[Tensor, Tensor]
+
+
+def assert_same_weights(first: torch.nn.Module, second: torch.nn.Module) -> None:
+    expected = second.state_dict()
+    assert set(first.state_dict()) == set(expected)
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_saved_networks_load_again(model: StreamSplat, tmp_path: Path, frames: Pair) -> None:
+    model.save_pretrained(tmp_path)
+    assert (tmp_path / "config.json").is_file()
+    for loaded in (
+        StreamSplat.from_pretrained(tmp_path),
+        load_model(tmp_path),
+        load_model(str(tmp_path / "model.safetensors")),
+    ):
+        assert loaded.config == model.config
+        assert not loaded.training
+        assert_same_weights(loaded, model)
+    assert torch.equal(loaded(*frames).motion, model(*frames).motion)
+
+
+def test_half_precision_file_keeps_coordinates_exact(model: StreamSplat, tmp_path: Path) -> None:
+    save_model(model, tmp_path / "exact")
+    save_model(model, tmp_path / "half", dtype=torch.float16)
+    stored = load_file(tmp_path / "half" / "model.safetensors")
+    assert stored["static.heads.color.weight"].dtype == torch.float16
+    assert stored["static.heads.x_map"].dtype == torch.float32
+    loaded = load_model(tmp_path / "half")
+    assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32}
+    for name, value in loaded.state_dict().items():
+        torch.testing.assert_close(value, model.state_dict()[name], rtol=1e-3, atol=1e-6)
+
+
+def test_stage_one_goes_into_the_whole_network(
+    static_model: StaticModel, config: StreamSplatConfig, tmp_path: Path, frames: Pair
+) -> None:
+    static_model.save_pretrained(tmp_path)
+    assert_same_weights(StaticModel.from_pretrained(tmp_path), static_model)
+    for path in (tmp_path, tmp_path / "model.safetensors"):
+        whole = build_model(config)
+        load_static_weights(whole, path)
+        assert whole.static_is_frozen
+        assert not any(p.requires_grad for p in whole.static.parameters())
+        ours = whole.encode(frames[0][:, 0], frames[1][:, 0])
+        encoded = static_model.encode(frames[0][:, 0], frames[1][:, 0])
+        assert torch.equal(ours.features, encoded.features)
+        # tanh in the whole network, 0.999 tanh in stage 1
+        expected = static_model.gaussians(encoded).means[..., 1]
+        torch.testing.assert_close((ours.gaussians.means[..., 1] - 0.5) * 0.999 + 0.5, expected)
+    with pytest.raises(UserError, match="static network of stage 1"):
+        load_model(tmp_path)
+
+
+def test_stage_one_of_another_size_is_refused(
+    static_model: StaticModel, config: StreamSplatConfig, tmp_path: Path
+) -> None:
+    static_model.save_pretrained(tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    values["encoder_layers"] = 3
+    whole = build_model(StreamSplatConfig.from_dict(values, "test"))
+    with pytest.raises(UserError, match=r"missing: encoder\.blocks\.2"):
+        load_static_weights(whole, tmp_path)
+    assert not whole.static_is_frozen
+
+
+def break_weights(folder: Path) -> str:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return r"model\.safetensors.*cut short"
+
+
+def break_format(folder: Path) -> str:
+    (folder / "model.safetensors").write_bytes(b"<html>not found</html>")
+    return r"model\.safetensors.*damaged"
+
+
+def drop_weights(folder: Path) -> str:
+    (folder / "model.safetensors").unlink()
+    return r"holds no model\.safetensors"
+
+
+def drop_config(folder: Path) -> str:
+    (folder / "config.json").unlink()
+    return r"holds no config\.json"
+
+
+def break_config(folder: Path) -> str:
+    (folder / "config.json").write_text("{")
+    return r"config\.json is not readable JSON"
+
+
+def list_config(folder: Path) -> str:
+    (folder / "config.json").write_text("[]")
+    return r"config\.json: expected a JSON object"
+
+
+def rename_a_weight(folder: Path) -> str:
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    weights["surprise"] = weights.pop("static.heads.color.bias")
+    save_file(weights, path)
+    return r"missing: static\.heads\.color\.bias.*unexpected: surprise"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(break_weights, break_format, drop_weights, drop_config, break_config, list_config),
+        rename_a_weight,
+    ],
+)
+def test_damaged_folders_say_what_is_wrong(damage, model: StreamSplat, tmp_path: Path) -> None:
+    save_model(model, tmp_path)
+    message = damage(tmp_path)
+    with pytest.raises(UserError, match=message) as caught:
+        load_model(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_published_naming_beside_a_config_is_explained(model: StreamSplat, tmp_path: Path) -> None:
+    save_model(model, tmp_path)
+    save_file({"model.encoder_proj.weight": torch.zeros(2)}, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=r"published checkpoint.* folder of its own"):
+        load_model(tmp_path)
+
+
+def test_other_configuration_is_refused(model: StreamSplat, tmp_path: Path) -> None:
+    save_model(model, tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**values, "motion_degree": 1}))
+    with pytest.raises(
+        UserError, match=r"motion\.log_scale\.weight \(6, 32\) instead of \(3, 32\)"
+    ):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        (
+            "checkpoints/absent/streamsplat.safetensors",
+            "from the StreamSplat project .*checkpoints/",
+        ),
+        ("absent.safetensors", "no such file or folder; expected weights"),
+        ("absent/model.safetensors", "no such file or folder; expected weights"),
+        ("../absent", "no such file or folder; expected weights"),
+    ],
+)
+def test_nothing_there_is_said_without_asking_the_hub(
+    reference: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "hf_hub_download", lambda *_: pytest.fail("asked the hub"))
+    with pytest.raises(UserError, match=message):
+        load_model(reference)
+
+
+def test_unreachable_hub_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: str) -> str:
+        raise OSError("no route to host\nmore\nlines")
+
+    monkeypatch.setattr(loading, "hf_hub_download", unreachable)
+    with pytest.raises(UserError, match=r"owner/name.*hub did not give.*no route") as caught:
+        load_model("owner/name")
+    assert "\n" not in str(caught.value)
+
+
+def test_hub_repositories_load(
+    model: StreamSplat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_model(model, tmp_path)
+    monkeypatch.setattr(loading, "hf_hub_download", lambda _, name: str(tmp_path / name))
+    assert_same_weights(load_model("owner/name"), model)
+
+
+def test_other_suffixes_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.ckpt").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"expected a \.safetensors file"):
+        load_model(tmp_path / "model.ckpt")
