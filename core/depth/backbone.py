@@ -24,8 +24,8 @@ class TappedTransformer(nn.Module):
         super().__init__()
         self.taps = config.taps
         self.grid = config.position_grid
-        # timm's gated MLP counts both of its halves as hidden width.
-        mlp = {"mlp_layer": SwiGLUPacked, "mlp_ratio": 16 / 3} if config.swiglu else {}
+        # timm counts both halves of a gated MLP as hidden width, and names its gate apart.
+        gated = {"mlp_layer": SwiGLUPacked, "mlp_ratio": 16 / 3, "act_layer": nn.SiLU}
         self.vit = VisionTransformer(
             img_size=PATCH_SIZE * self.grid,
             patch_size=PATCH_SIZE,
@@ -35,7 +35,7 @@ class TappedTransformer(nn.Module):
             num_heads=config.num_heads,
             init_values=1e-5,
             dynamic_img_size=True,
-            **mlp,
+            **(gated if config.swiglu else {}),
         )
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b d rows columns"]]:

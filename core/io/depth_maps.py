@@ -6,9 +6,8 @@ import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import av
-import av.error
 import cv2
 import numpy as np
 from jaxtyping import Float, Float32
@@ -17,6 +16,9 @@ from torch import Tensor
 from core.checks import UserError
 from core.io.images import decode_image, list_files, write_png
 from core.logging import get_logger
+
+if TYPE_CHECKING:
+    import av
 
 DEPTH_EXTENSIONS = (".npy", ".exr", ".png")
 _PREDICTION_SUFFIX = "_pred"
@@ -167,6 +169,10 @@ def _read_npy(path: Path) -> np.ndarray:
 
 def _read_exr(path: Path) -> np.ndarray:
     """Decode with FFmpeg's reader: OpenCV's wheels no longer carry one."""
+    # PyAV is large, and only this one format needs it.
+    import av
+    import av.error
+
     try:
         data = path.read_bytes()
         with av.open(io.BytesIO(_name_depth_channel(data)), format="exr_pipe") as container:

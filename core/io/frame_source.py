@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
 from core.checks import UserError
+from core.io.prefetch import prefetch
 from core.logging import get_logger
 
 _PREFETCHED = 2
-_END = object()
 _logger = get_logger(__name__)
 
 OnError = Literal["skip", "raise"]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -91,14 +88,14 @@ class FrameSource(ABC):
         """
         self._skipped = 0
         empty = True
-        for frame in _prefetch(self._decode()):
+        for frame in prefetch(self._decode(), _PREFETCHED):
             empty = False
             yield frame
         if empty:
             raise UserError(f"{self.path}: not one frame can be decoded; is the input damaged?")
 
     @abstractmethod
-    def _decode(self) -> Iterator[Frame]:
+    def _decode(self) -> Generator[Frame, None, None]:
         """Yield the frames; problems go through :meth:`_skip`."""
 
     def _skip(self, reason: str, count: int = 1, *, quiet: bool = False) -> None:
@@ -107,17 +104,3 @@ class FrameSource(ABC):
             raise UserError(reason)
         self._skipped += count
         _logger.log(logging.DEBUG if quiet else logging.WARNING, "skipped: %s", reason)
-
-
-def _prefetch(items: Iterator[T]) -> Iterator[T]:
-    """Run ``items`` in one background thread, at most ``_PREFETCHED`` ahead of the caller."""
-    with ThreadPoolExecutor(1, thread_name_prefix="frames") as pool:
-        pending = deque(pool.submit(next, items, _END) for _ in range(_PREFETCHED))
-        try:
-            while (item := pending.popleft().result()) is not _END:
-                pending.append(pool.submit(next, items, _END))
-                yield item  # pyright: ignore[reportReturnType] (the sentinel never gets here)
-        finally:
-            pool.shutdown(cancel_futures=True)
-            if hasattr(items, "close"):
-                items.close()  # pyright: ignore[reportAttributeAccessIssue] (a generator)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from core.checks import UserError
@@ -27,7 +27,7 @@ class FolderSource(FrameSource):
         """Stems of the image files."""
         return [file.stem for file in self._files]
 
-    def _decode(self) -> Iterator[Frame]:
+    def _decode(self) -> Generator[Frame, None, None]:
         for index, file in enumerate(self._files):
             try:
                 image = read_image(file)

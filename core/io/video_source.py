@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -53,7 +53,7 @@ class VideoSource(FrameSource):
         """Average frame rate in 1/s; None when the file does not say."""
         return self._fps
 
-    def _decode(self) -> Iterator[Frame]:
+    def _decode(self) -> Generator[Frame, None, None]:
         with _open(self.path) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"

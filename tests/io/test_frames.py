@@ -17,7 +17,7 @@ def _folder(path, count, size=(8, 10)):
 
 
 def _frame_threads():
-    return [t for t in threading.enumerate() if t.name.startswith("frames")]
+    return [t for t in threading.enumerate() if t.name.startswith("prefetch")]
 
 
 def test_a_folder_yields_its_frames_in_order_again_and_again(tmp_path):

@@ -215,4 +215,4 @@ def test_a_walk_that_is_left_early_leaves_no_thread(moving):
     walk = iter(open_frames(moving))
     next(walk)
     del walk
-    assert not [t for t in threading.enumerate() if t.name.startswith("frames")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("prefetch")]
