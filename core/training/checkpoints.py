@@ -107,9 +107,9 @@ def save_weights(model: nn.Module, workspace: Path) -> None:
     partial = workspace / _PARTIAL_WEIGHTS
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
-    for path in partial.iterdir():
-        os.replace(path, workspace / path.name)  # noqa: PTH105 (atomic on every system)
-    partial.rmdir()
+    for name in ("config.json", "model.safetensors"):
+        os.replace(partial / name, workspace / name)  # noqa: PTH105 (atomic on every system)
+    shutil.rmtree(partial)
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -47,12 +47,12 @@ def open_sources(options: DataOptions, stage: Stage, *, seed: int, device: torch
     """
     clips = procedural = None
     if options.clips is not None:
-        in_sequence = isinstance(options.clips, ClipSequenceOptions)
+        reach = options.clips.reach if isinstance(options.clips, ClipSequenceOptions) else 1
         clips = ClipFolderSource(
             options.clips.clips_path,
             _image_size(stage),
             num_frames=stage.num_frames,
-            reach=options.clips.reach if in_sequence else 1,
+            reach=reach,
             seed=seed,
             augment=options.clips.augment,
             cache_mib=options.clips.cache_mib,
