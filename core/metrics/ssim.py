@@ -62,8 +62,10 @@ def _blur(values: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c hv wv"]:
     weights = torch.exp(-0.5 * (offsets / _SIGMA) ** 2)
     taps: list[float] = (weights / weights.sum()).tolist()
     height, width = values.shape[-2] - _WINDOW + 1, values.shape[-1] - _WINDOW + 1
-    rows = sum(tap * values[..., i : i + height, :] for i, tap in enumerate(taps))
-    assert isinstance(rows, Tensor)
-    columns = sum(tap * rows[..., i : i + width] for i, tap in enumerate(taps))
-    assert isinstance(columns, Tensor)
+    rows = taps[0] * values[..., :height, :]
+    for i in range(1, _WINDOW):
+        rows.add_(values[..., i : i + height, :], alpha=taps[i])
+    columns = taps[0] * rows[..., :width]
+    for i in range(1, _WINDOW):
+        columns.add_(rows[..., i : i + width], alpha=taps[i])
     return columns
