@@ -169,15 +169,15 @@ def _sample_periodic(
 ) -> Float[Tensor, "b c h w"]:
     # A pyramid of periodic textures, blended between the two levels nearest to the footprint.
     height, width = fields.shape[-2:]
-    size = torch.tensor([width, height], device=fields.device)[:, None, None]
-    grid = rearrange(2.0 * torch.remainder(chart / size, 1.0) - 1.0, "b xy h w -> b h w xy")
+    u, v = torch.remainder(chart[:, 0] / width, 1.0), torch.remainder(chart[:, 1] / height, 1.0)
+    u, v = 2.0 * u - 1.0, 2.0 * v - 1.0
     wanted = footprint.clamp(min=1.0).log2()
     result = torch.zeros_like(fields)
     for level in range(6):
         tile = F.avg_pool2d(fields, 2**level) if level else fields
         th, tw = tile.shape[-2:]
         tile = F.pad(tile, (1, 1, 1, 1), mode="circular")
-        inner = grid * torch.tensor([tw / (tw + 2.0), th / (th + 2.0)], device=grid.device)
+        inner = torch.stack([u * (tw / (tw + 2.0)), v * (th / (th + 2.0))], dim=-1)
         weight = (1.0 - (wanted - level).abs()).clamp(min=0.0)
         if level == 5:
             weight = (wanted - 4.0).clamp(0.0, 1.0)
@@ -215,10 +215,9 @@ def _ridge_opacity(
     style = plan.ridge_style[:, None, None]
     top = torch.where(plan.has_ground, plan.base - 0.05, 0.15)[:, None, None]
     top = top - 0.3 * dials[:, 0]
-    waves = torch.zeros_like(x)
-    for k in range(1, 9):
-        phase = 6.2832 * dials[:, k]
-        waves = waves + torch.sin((1.1 * k * k**0.4) * x + phase) * dials[:, k + 8] / k**1.2
+    k = torch.arange(1, 9, device=x.device)[:, None, None]
+    waves = torch.sin(1.1 * k**1.4 * x[:, None] + 6.2832 * plan.ridge_dials[:, 1:9, None, None])
+    waves = (waves * plan.ridge_dials[:, 9:17, None, None] / k**1.2).sum(dim=1)
     hills = top - 0.16 * waves
     trees = top - 0.05 * waves - 0.035 * fields[:, 0] - 0.03 * fields[:, 2]
     lot = (x / (0.1 + 0.15 * dials[:, 17])).floor()

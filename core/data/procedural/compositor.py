@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from core.data.procedural.motion import invert
+
 
 @dataclass(frozen=True)
 class LayerStack:
@@ -50,11 +52,10 @@ def _rows_times_points(
 
 
 def _look_up(
-    texture: Float[Tensor, "b c th tw"], u: Float[Tensor, "b v h w"], v: Float[Tensor, "b v h w"]
+    texture: Float[Tensor, "b c th tw"], where: Float[Tensor, "b v h w 2"]
 ) -> Float[Tensor, "b c v h w"]:
-    views, height = u.shape[1:3]
-    grid = torch.stack([u, v], dim=-1).flatten(1, 2)  # (b, v*h, w, 2)
-    found = F.grid_sample(texture, grid, padding_mode="border", align_corners=False)
+    views, height = where.shape[1:3]
+    found = F.grid_sample(texture, where.flatten(1, 2), padding_mode="border", align_corners=False)
     return found.unflatten(2, (views, height))
 
 
@@ -72,15 +73,15 @@ def composite(
         x: View coordinates that broadcast with ``y`` to (b, v, h, w).
         y: See ``x``.
     """
-    back = torch.linalg.inv(homographies)  # (b, v, l, 3, 3)
+    back = invert(homographies)  # (b, v, l, 3, 3)
     to_texture = stack.charts[:, None] @ back
     to_inverse_depth = (stack.planes[:, None, :, None] @ back)[..., 0, :]
     matrices = torch.cat([to_texture, to_inverse_depth[..., None, :]], dim=-2)
     colors = inverse_depths = layers = None
     for index, texture in enumerate(stack.textures):
         u, v, scale, inverse_depth = _rows_times_points(matrices[:, :, index], x, y)
-        u, v = u / scale, v / scale
-        found = _look_up(texture[:, :4], u, v)
+        where = torch.stack([u, v], dim=-1).div_(scale[..., None])  # (b, v, h, w, 2)
+        found = _look_up(texture[:, :4], where)
         color, opacity = found[:, :3], found[:, 3]  # (b, 3, v, h, w), (b, v, h, w)
         if colors is None or inverse_depths is None or layers is None:
             colors = color.clone()
@@ -88,7 +89,7 @@ def composite(
             layers = torch.zeros_like(opacity, dtype=torch.uint8)
             continue
         if texture.shape[1] == 5:
-            colors *= 1.0 - _shadow(stack, index, u, v)[:, None]
+            colors *= 1.0 - _shadow(stack, index, where)[:, None]
         colors = colors.lerp_(color, opacity[:, None])
         covered = opacity >= 0.5
         inverse_depths = torch.where(covered, inverse_depth, inverse_depths)
@@ -100,8 +101,8 @@ def composite(
 
 
 def _shadow(
-    stack: LayerStack, index: int, u: Float[Tensor, "b v h w"], v: Float[Tensor, "b v h w"]
+    stack: LayerStack, index: int, where: Float[Tensor, "b v h w 2"]
 ) -> Float[Tensor, "b v h w"]:
-    offset = stack.shadow_offsets[:, index, :, None, None, None]  # (b, 2, 1, 1, 1)
-    shape = _look_up(stack.textures[index][:, 4:], u - offset[:, 0], v - offset[:, 1])[:, 0]
+    offset = stack.shadow_offsets[:, index, None, None, None]  # (b, 1, 1, 1, 2)
+    shape = _look_up(stack.textures[index][:, 4:], where - offset)[:, 0]
     return shape * stack.shadow_opacities[:, index, None, None, None]

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+_BLOCK = 2048
+
 
 class Dice:
     """Draws the parameters of a batch of scenes; each scene has a generator of its own.
@@ -26,11 +28,18 @@ class Dice:
         self._generators = [
             torch.Generator().manual_seed(_mix(seed, int(index))) for index in indices
         ]
+        self._stock = torch.empty(len(self._generators), 0)
 
     def uniform(self, low: float, high: float, *shape: int) -> Float[Tensor, "b *shape"]:
         """Draw uniformly from [low, high)."""
-        draws = [torch.rand(shape, generator=generator) for generator in self._generators]
-        return low + (high - low) * torch.stack(draws)
+        count = math.prod(shape)
+        if count > self._stock.shape[1]:
+            # Generators are asked in blocks: a batch needs thousands of single numbers.
+            size = max(count, _BLOCK)
+            blocks = [torch.rand(size, generator=generator) for generator in self._generators]
+            self._stock = torch.cat([self._stock, torch.stack(blocks)], dim=1)
+        draws, self._stock = self._stock[:, :count], self._stock[:, count:]
+        return low + (high - low) * draws.reshape(-1, *shape)
 
     def log_uniform(self, low: float, high: float, *shape: int) -> Float[Tensor, "b *shape"]:
         """Draw so that every octave of [low, high) is as likely."""
@@ -53,11 +62,7 @@ class Dice:
 
     def keys(self, *shape: int) -> Int[Tensor, "b *shape"]:
         """Draw int32 keys for :mod:`core.data.procedural.hashing`."""
-        draws = [
-            torch.randint(2**31 - 1, shape, generator=generator, dtype=torch.int32)
-            for generator in self._generators
-        ]
-        return torch.stack(draws)
+        return (self.uniform(0.0, 1.0, *shape) * 2.0**24).to(torch.int32)
 
 
 def _mix(seed: int, index: int) -> int:

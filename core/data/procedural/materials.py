@@ -118,7 +118,7 @@ def _pattern_weights(
     footprint = (footprint / period).expand_as(u)
     weights = torch.empty_like(random_fields)
     for index, pattern in enumerate(PATTERNS):
-        rows = (materials.pattern == index).nonzero()[:, 0].to(chart.device)
+        rows = (materials.pattern == index).nonzero()[:, 0].to(chart.device, non_blocking=True)
         if len(rows):
             weights[rows] = pattern(
                 PatternInputs(

@@ -107,7 +107,15 @@ def homographies(
     moved = pivot - einsum(linear, pivot.expand(linear.shape[:-1]), "... i j, ... j -> ... i")
     moved = moved + _quadratic(bodies.shift, tau)
 
-    unproject = torch.tensor([1.0 / FOCAL, 1.0 / FOCAL, 1.0], device=planes.device)
-    body = linear * unproject + moved[..., :, None] * planes[:, None, :, None, :]
+    unprojected = torch.cat([linear[..., :2] / FOCAL, linear[..., 2:]], dim=-1)
+    body = unprojected + moved[..., :, None] * planes[:, None, :, None, :]
     camera_part = travelled[:, :, None, :, None] * planes[:, None, :, None, :]
     return turned[:, :, None] @ body + camera_part
+
+
+def invert(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Invert 3x3 matrices by cross products, which makes no device wait for a check."""
+    a, b, c = matrices.unbind(-2)
+    columns = [torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)]
+    determinant = (a * columns[0]).sum(dim=-1)
+    return torch.stack(columns, dim=-1) / determinant[..., None, None]

@@ -238,7 +238,7 @@ def _distance_in_texels(
     dials = plan.dials.flatten(0, 1)[..., None, None]
     field = torch.empty_like(x)
     for index, outline in enumerate(OUTLINES):
-        rows = (plan.outline == index).nonzero()[:, 0].to(px.device)
+        rows = (plan.outline == index).nonzero()[:, 0].to(px.device, non_blocking=True)
         if len(rows):
             field[rows] = outline(OutlineInputs(x[rows], y[rows], fields[rows], dials[rows]))
     # To first order, the distance to the zero set is the field over its slope.

@@ -7,7 +7,7 @@ the extent of an image pixel in that unit: edges are drawn just that soft.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +45,12 @@ def _wave(phase: Tensor, duty: Tensor, footprint: Tensor) -> Tensor:
     # 1 over the share `duty` of every period, with edges as wide as the footprint.
     distance = 0.5 * duty - ((phase - phase.floor()) - 0.5).abs()
     return _edge(distance, footprint)
+
+
+def _columns(table: Sequence[tuple[float, ...]], like: Tensor) -> tuple[Tensor, ...]:
+    # The columns of a table as tensors whose rows lie along a new first axis.
+    values = torch.tensor(table).to(like.device, non_blocking=True)
+    return values[:, :, None, None, None].unbind(1)
 
 
 def _mix(*weights: Tensor) -> Weights:
@@ -139,19 +145,17 @@ def dots(inputs: PatternInputs) -> Weights:
 
 def cells(inputs: PatternInputs) -> Weights:
     """Tile the plane with irregular cells: cobblestones, giraffe skin, cracked mud, scales."""
-    row, column = inputs.v.floor(), inputs.u.floor()
-    nearest = second = torch.full_like(row, 9.0)
-    shade = torch.zeros_like(row)
-    for dy in (-1.0, 0.0, 1.0):
-        for dx in (-1.0, 0.0, 1.0):
-            a, b = unit_pair(hash_cells(inputs.keys, column + dx, row + dy))
-            du = inputs.u - column - dx - 0.1 - 0.8 * a
-            dv = inputs.v - row - dy - 0.1 - 0.8 * b
-            distance = (du**2 + dv**2).sqrt()
-            closer = distance < nearest
-            second = torch.where(closer, nearest, torch.minimum(second, distance))
-            shade = torch.where(closer, (7.0 * a + 3.0 * b) % 1.0, shade)
-            nearest = torch.where(closer, distance, nearest)
+    # The nine candidates for the nearest point lie along a new first axis.
+    steps = [(dx, dy) for dy in (-1.0, 0.0, 1.0) for dx in (-1.0, 0.0, 1.0)]
+    dx, dy = _columns(steps, inputs.u)
+    column, row = inputs.u.floor() + dx, inputs.v.floor() + dy  # (9, n, h, w)
+    a, b = unit_pair(hash_cells(inputs.keys, column, row))
+    du, dv = inputs.u - column - 0.1 - 0.8 * a, inputs.v - row - 0.1 - 0.8 * b
+    distance = (du**2 + dv**2).sqrt()
+    nearest, winner = distance.min(dim=0, keepdim=True)
+    shade = ((7.0 * a + 3.0 * b) % 1.0).gather(0, winner)[0]
+    second = distance.scatter(0, winner, 9.0).amin(dim=0)
+    nearest = nearest[0]
     joint = 0.03 + 0.12 * inputs.dials[:, 0]
     stone = _edge(second - nearest - joint, inputs.footprint + 0.1 * inputs.dials[:, 1])
     light = stone * shade
@@ -160,22 +164,31 @@ def cells(inputs: PatternInputs) -> Weights:
     return _mix(stone - light - accent, 1.0 - stone, light, accent)
 
 
+_STROKES = [
+    (-0.38, -0.5, 0.0, 0.5),
+    (-0.38, 0.0, 0.0, 0.5),
+    (0.38, -0.5, 0.0, 0.5),
+    (0.38, 0.0, 0.0, 0.5),
+    (-0.38, -0.5, 0.76, 0.0),
+    (-0.38, 0.0, 0.76, 0.0),
+    (-0.38, 0.5, 0.76, 0.0),
+    (-0.38, 0.5, 0.76, -1.0),
+    (0.0, -0.5, 0.0, 1.0),
+]
+"""Start and extent of the strokes of which signs are made, in the box [-0.5, 0.5]."""
+
+
 def writing(inputs: PatternInputs) -> Weights:
     """Set lines of strokes that look like text from afar: words, spaces, an odd coloured word."""
     v = inputs.v / 1.7
     row, column = v.floor(), inputs.u.floor()
     x, y = (inputs.u - column - 0.5) / 0.62, (v - row - 0.5) / 0.62  # glyph box: [-0.5, 0.5]
     bits = hash_cells(inputs.keys, column, row)
-    strokes = torch.full_like(x, 9.0)
-    ends = [(-1, -1, -1, 0), (-1, 0, -1, 1), (1, -1, 1, 0), (1, 0, 1, 1)]
-    ends += [(-1, -1, 1, -1), (-1, 0, 1, 0), (-1, 1, 1, 1), (-1, 1, 1, -1), (0, -1, 0, 1)]
-    for bit, (x0, y0, x1, y1) in enumerate(ends):
-        present = ((bits >> bit) & 1) == 1
-        ax, ay = x0 * 0.38, y0 * 0.5
-        ex, ey = (x1 - x0) * 0.38, (y1 - y0) * 0.5
-        along = (((x - ax) * ex + (y - ay) * ey) / (ex**2 + ey**2)).clamp(0.0, 1.0)
-        distance = ((x - ax - along * ex) ** 2 + (y - ay - along * ey) ** 2).sqrt()
-        strokes = torch.where(present, torch.minimum(strokes, distance), strokes)
+    present = ((bits >> torch.arange(len(_STROKES), device=x.device)[:, None, None, None]) & 1) == 1
+    x0, y0, ex, ey = _columns(_STROKES, x)  # (9, 1, 1, 1) each
+    along = (((x - x0) * ex + (y - y0) * ey) / (ex**2 + ey**2)).clamp(0.0, 1.0)
+    distance = ((x - x0 - along * ex) ** 2 + (y - y0 - along * ey) ** 2).sqrt()
+    strokes = torch.where(present, distance, 9.0).amin(dim=0)
     word, _ = unit_pair(hash_cells(inputs.keys + 1, ((column + 3.0 * row) / 5.0).floor(), row))
     gap = ((column + 3.0 * row) % 5.0 == 0.0) | (word < 0.15)
     thickness = 0.06 + 0.09 * inputs.dials[:, 0]

@@ -15,9 +15,12 @@ HOST = {"host": True}
 
 
 def to_device(value: _T, device: torch.device | str) -> _T:
-    """Return a dataclass of tensors, other dataclasses and plain values on ``device``."""
+    """Bring a dataclass of CPU tensors, other dataclasses and plain values to ``device``.
+
+    The host does not wait: copies to a device are in order with the work that follows there.
+    """
     if isinstance(value, Tensor):
-        return cast(_T, value.to(device))
+        return cast(_T, value.to(device, non_blocking=True))
     if not is_dataclass(value):
         return value
     moved: dict[str, Any] = {

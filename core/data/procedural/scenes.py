@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from core.data.procedural.compositor import Composite, LayerStack, composite
-from core.data.procedural.motion import BodyMotion, CameraMotion, homographies
+from core.data.procedural.motion import BodyMotion, CameraMotion, homographies, invert
 from core.data.procedural.sensor import Sensor, expose
 
 
@@ -86,7 +86,7 @@ class ProceduralScenes:
             start = self._homographies(start_times[:, None])
             seen = composite(self.stack, start, x[:, None, None], y[:, None, None])
             owner = seen.layers[:, 0, 0].long()  # (b, n)
-            back = torch.linalg.inv(start[:, 0])
+            back = invert(start[:, 0])
             onward = self._homographies(times) @ back[:, None]  # (b, v, l, 3, 3)
             onward = onward.gather(
                 2, owner[:, None, :, None, None].expand(-1, times.shape[1], -1, 3, 3)

@@ -50,13 +50,12 @@ def superellipse(inputs: OutlineInputs) -> Points:
 
 def polygon(inputs: OutlineInputs) -> Points:
     """Three to seven edges at uneven distances."""
-    count = (3.0 + 5.0 * inputs.dials[:, 0]).floor()
-    field = torch.full_like(inputs.x, 9.0)
-    for edge in range(7):
-        angle = 2.0 * math.pi * (edge + 0.5 * inputs.dials[:, 1 + edge]) / count
-        distance = 0.35 + 0.2 * inputs.dials[:, 8 + edge]
-        plane = distance - angle.cos() * inputs.x - angle.sin() * inputs.y
-        field = torch.where(edge < count, torch.minimum(field, plane), field)
+    count = (3.0 + 5.0 * inputs.dials[:, :1]).floor()
+    edge = torch.arange(7, device=count.device)[:, None, None]
+    angle = 2.0 * math.pi * (edge + 0.5 * inputs.dials[:, 1:8]) / count  # (n, 7, 1, 1)
+    distance = 0.35 + 0.2 * inputs.dials[:, 8:15]
+    planes = distance - angle.cos() * inputs.x[:, None] - angle.sin() * inputs.y[:, None]
+    field = torch.where(edge < count, planes, 9.0).amin(dim=1)
     # Skewed triangles reach far out; the circle keeps them in the sprite.
     return torch.minimum(field, 0.85 - (inputs.x**2 + inputs.y**2).sqrt())
 
@@ -64,11 +63,11 @@ def polygon(inputs: OutlineInputs) -> Points:
 def blob(inputs: OutlineInputs) -> Points:
     """A radius that is a random series of harmonics."""
     angle = torch.atan2(inputs.y, inputs.x)
-    radius = torch.full_like(angle, 0.52)
-    for harmonic in range(2, 8):
-        amplitude = 0.22 * inputs.dials[:, harmonic] / (harmonic - 0.5)
-        phase = 2.0 * math.pi * inputs.dials[:, harmonic + 8]
-        radius = radius + amplitude * torch.cos(harmonic * angle + phase)
+    harmonic = torch.arange(2, 8, device=angle.device)[:, None, None]
+    amplitude = 0.22 * inputs.dials[:, 2:8] / (harmonic - 0.5)  # (n, 6, 1, 1)
+    phase = 2.0 * math.pi * inputs.dials[:, 10:16]
+    waves = amplitude * torch.cos(harmonic * angle[:, None] + phase)
+    radius = 0.52 + waves.sum(dim=1)
     return radius - (inputs.x**2 + inputs.y**2).sqrt()
 
 
@@ -112,15 +111,13 @@ def bar(inputs: OutlineInputs) -> Points:
 
 def reeds(inputs: OutlineInputs) -> Points:
     """A tuft of bent blades that taper towards their tips."""
-    field = torch.full_like(inputs.x, -9.0)
-    height = (0.75 - inputs.y) / 1.5  # 0 at the base, 1 at the top
-    for blade in range(8):
-        lean = 1.4 * (inputs.dials[:, blade] - 0.5)
-        root = 0.5 * (inputs.dials[:, blade + 8] - 0.5)
-        tip = 0.55 + 0.45 * inputs.dials[:, (3 * blade + 5) % 16]
-        width = 0.035 * (1.0 - height / tip)
-        inside = width - (inputs.x - root - lean * height**2 * 0.6).abs()
-        field = torch.maximum(field, torch.where(height < tip, inside, -0.1))
+    height = (0.75 - inputs.y[:, None]) / 1.5  # 0 at the base, 1 at the top
+    lean = 1.4 * (inputs.dials[:, :8] - 0.5)  # (n, 8, 1, 1), a blade each
+    root = 0.5 * (inputs.dials[:, 8:] - 0.5)
+    tip = 0.55 + 0.45 * inputs.dials[:, 4:12].flip(1)
+    width = 0.035 * (1.0 - height / tip)
+    inside = width - (inputs.x[:, None] - root - lean * height**2 * 0.6).abs()
+    field = torch.where(height < tip, inside, -0.1).amax(dim=1)
     return torch.minimum(field, 0.75 - inputs.y)
 
 
@@ -130,13 +127,13 @@ def tree(inputs: OutlineInputs) -> Points:
     lean = 0.2 * (inputs.dials[:, 0] - 0.5)
     trunk_width = 0.04 + 0.04 * inputs.dials[:, 1]
     field = _capsule(inputs, zero, zero + 0.75, lean, zero - 0.1, trunk_width)
-    for clump in range(5):
-        cx = lean + 0.7 * (inputs.dials[:, 2 + clump] - 0.5)
-        cy = -0.25 + 0.55 * (inputs.dials[:, 7 + clump] - 0.5)
-        size = 0.2 + 0.1 * inputs.dials[:, (clump + 12) % 16]
-        distance = ((inputs.x - cx) ** 2 + (inputs.y - cy) ** 2).sqrt()
-        leaves = size + 0.05 * inputs.fields[:, 0] + 0.03 * inputs.fields[:, 2] - distance
-        field = torch.maximum(field, leaves)
+    cx = lean[:, None] + 0.7 * (inputs.dials[:, 2:7] - 0.5)  # (n, 5, 1, 1), a clump each
+    cy = -0.25 + 0.55 * (inputs.dials[:, 7:12] - 0.5)
+    size = 0.2 + 0.1 * inputs.dials[:, 11:16]
+    distance = ((inputs.x[:, None] - cx) ** 2 + (inputs.y[:, None] - cy) ** 2).sqrt()
+    leaves = (size - distance).amax(dim=1)
+    leaves = leaves + 0.05 * inputs.fields[:, 0] + 0.03 * inputs.fields[:, 2]
+    field = torch.maximum(field, leaves)
     return torch.minimum(field, 0.85 - (inputs.x**2 + inputs.y**2).sqrt())
 
 

@@ -147,8 +147,8 @@ def _stack(
 ) -> LayerStack:
     b, device = len(canvases), canvases.device
     aspect = image_size[0] / image_size[1]
-    whole = torch.tensor([1.0 / MARGIN, 1.0 / (MARGIN * aspect), 1.0], device=device)
-    whole = repeat(torch.diag(whole), "i j -> b l i j", b=b, l=canvases.shape[1])
+    whole = torch.diag(torch.tensor([1.0 / MARGIN, 1.0 / (MARGIN * aspect), 1.0]))
+    whole = to_device(repeat(whole, "i j -> b l i j", b=b, l=canvases.shape[1]), device)
     scale, zero = 1.0 / objects.sizes, torch.zeros_like(objects.sizes)
     cx, cy = objects.centers.unbind(-1)
     rows = [scale, zero, -cx * scale, zero, scale, -cy * scale, zero, zero, zero + 1.0]
