@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,9 @@ from core.io.atomic import write_bytes
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _SHOWN_FOLDERS = 3
+# Every marker that begins a segment or ends the file, not those that occur within compressed data.
+_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_JPEG_END = b"\xff\xd9"
 
 
 def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
@@ -86,11 +90,11 @@ def decode_image(path: str | Path, flags: int) -> np.ndarray:
         data = Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"cannot read the image {path}: {error.strerror or error}.") from error
-    # Decoding from memory also serves paths that OpenCV's own file access cannot spell.
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except cv2.error:
-        pixels = None
+    pixels = None
+    if data and not _is_cut_jpeg(data):
+        # Decoding from memory also serves paths that OpenCV's own file access cannot spell.
+        with suppress(cv2.error):
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None:
         what = "it is empty" if not data else "it is damaged, or not an image"
         raise UserError(f"cannot decode the image {path}: {what}; replace or remove the file.")
@@ -117,6 +121,19 @@ def write_png(
     if not ok:
         raise ValueError(f"write_png: an image of shape {image.shape} cannot be encoded as PNG.")
     write_bytes(path, encoded.tobytes())
+
+
+def _is_cut_jpeg(data: bytes) -> bool:
+    """Whether a JPEG ends before its end marker; some decoders fill the rest with grey."""
+    if not data.startswith(b"\xff\xd8"):
+        return False
+    at = 2
+    while marker := _JPEG_MARKER.search(data, at):
+        at = marker.end()
+        if marker[0] == _JPEG_END:
+            return False
+        at += int.from_bytes(data[at : at + 2], "big")
+    return True
 
 
 def _either(extensions: tuple[str, ...]) -> str:

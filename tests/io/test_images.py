@@ -106,3 +106,17 @@ def test_write_png_refuses_what_png_cannot_hold(tmp_path):
         write_png(tmp_path / "a.png", np.zeros((4, 4)))
     with pytest.raises(ValueError, match=r"\(4, 4, 2\)"):
         write_png(tmp_path / "a.png", np.zeros((4, 4, 2), np.uint8))
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+def test_a_jpeg_that_is_cut_is_not_filled_with_grey(tmp_path, share, progressive):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive, cv2.IMWRITE_JPEG_RST_INTERVAL, 4]
+    whole = cv2.imencode(".jpg", noise, options)[1].tobytes()
+    path = tmp_path / "a.jpg"
+    path.write_bytes(whole + b"\xff\xda more that cameras append")
+    assert read_image(path).shape == (64, 64, 3)
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(UserError, match=r"cannot decode the image .*a\.jpg"):
+        read_image(path)
