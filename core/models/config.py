@@ -71,7 +71,6 @@ class StreamSplatConfig:
     Negative values make training start with less random displacement."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "upsampler_widths", tuple(self.upsampler_widths))
         for holds, name, expected in self._conditions():
             if not holds:
                 raise UserError(
@@ -127,14 +126,10 @@ class StreamSplatConfig:
                 f"{source}: unknown model option {', '.join(unknown)}; "
                 f"expected only {', '.join(defaults)}. Was it written by a newer version?"
             )
-        for name, value in values.items():
-            if not _is_like(value, defaults[name]):
-                raise UserError(
-                    f"{source}: model option {name} is {value!r}; "
-                    f"expected something like {defaults[name]!r}."
-                )
         try:
-            return cls(**values)
+            return cls(
+                **{name: _parse(name, value, defaults[name]) for name, value in values.items()}
+            )
         except UserError as error:
             raise UserError(f"{source}: {error}") from error
 
@@ -192,13 +187,20 @@ class StreamSplatConfig:
         return DINO_WIDTH if self.use_dino else self.width
 
 
-def _is_like(value: object, default: object) -> bool:
-    """Whether a value read from JSON can stand where ``default`` stood."""
+def _parse(name: str, value: object, default: object) -> Any:
+    """Return a value read from JSON, which has no tuples, as the type of the field's default."""
+    kind = type(value)
     if isinstance(default, tuple):
-        return isinstance(value, (list, tuple)) and all(type(part) is int for part in value)
-    if isinstance(default, (bool, int)):
-        return type(value) is type(default)
-    return type(value) in (int, float) or (value is None and default is None)
+        if isinstance(value, (list, tuple)) and all(type(part) is int for part in value):
+            return tuple(value)
+    elif isinstance(default, (bool, int)):
+        if kind is type(default):
+            return value
+    elif value is None and default is None:
+        return None
+    elif isinstance(value, (int, float)) and kind is not bool:
+        return float(value)
+    raise UserError(f"model option {name} is {value!r}; expected something like {default!r}.")
 
 
 PRESETS: dict[str, StreamSplatConfig] = {

@@ -79,7 +79,7 @@ def test_head_samples_around_its_mean_and_evaluates_to_it() -> None:
     torch.manual_seed(0)
     log_scale = nn.Linear(4, 3, bias=False)
     nn.init.zeros_(log_scale.weight)
-    head = TruncatedGaussianHead(nn.Linear(4, 3), log_scale, log_scale_offset=-2)
+    head = TruncatedGaussianHead(nn.Linear(4, 3), log_scale, log_scale_offset=-2.0)
     features = 0.1 * torch.randn(1, 4).expand(20_000, 4)
 
     mean = head(features, sample=False)
