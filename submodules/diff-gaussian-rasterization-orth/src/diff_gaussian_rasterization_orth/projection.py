@@ -69,12 +69,11 @@ def project(inputs: SceneInputs, image_size: tuple[int, int]) -> ScreenGaussians
 
 
 def _displace(inputs: SceneInputs, tau: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n 3"]:
-    """Move centres along their polynomials (Horner's scheme)."""
-    since_anchor = tau[..., None]
-    offset = torch.zeros_like(since_anchor)
-    for coefficient in reversed(inputs.motion.unbind(2)):
-        offset = (offset + coefficient[:, None]) * since_anchor
-    return inputs.means[:, None] + offset
+    """Move centres along their polynomials, which have no constant term."""
+    degree = inputs.motion.shape[2]
+    exponents = torch.arange(1, degree + 1, dtype=tau.dtype, device=tau.device)
+    basis = tau[..., None] ** exponents  # (b, t, n, k)
+    return inputs.means[:, None] + torch.einsum("bnkc,btnk->btnc", inputs.motion, basis)
 
 
 def _depth(inverse_depths: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:

@@ -158,14 +158,10 @@ def project_backward(
             ju, jv = _jacobian(scales, g, w, x, y, z, height, width)
             var_u, var_v, covariance, determinant = _covariance(ju, jv)
             uu, uv, vv = var_v / determinant, -covariance / determinant, var_u / determinant
-            mu, mv, muu, muv, mvv = total[1], total[2], total[3], total[4], total[5]
-            # Half the moments of conic @ offset are the gradient of the covariance.
-            v_var_u = _HALF * (uu * uu * muu + _TWO * uu * uv * muv + uv * uv * mvv)
-            v_var_v = _HALF * (uv * uv * muu + _TWO * uv * vv * muv + vv * vv * mvv)
-            v_cov = uu * uv * muu + (uu * vv + uv * uv) * muv + uv * vv * mvv
-            v_q = _add_shape_gradients(
-                g, ju, jv, v_var_u, v_var_v, v_cov, w, x, y, z, height, width, scales, v_scales
+            v_ju, v_jv = _jacobian_gradient(
+                ju, jv, uu, uv, vv, determinant, total[3], total[4], total[5]
             )
+            v_q = _add_shape_gradients(g, v_ju, v_jv, w, x, y, z, height, width, scales, v_scales)
             for c in range(4):
                 v_quats[g, c] += v_q[c]
                 if spins:
@@ -175,6 +171,7 @@ def project_backward(
             # Position.
             _, inverse_depth, _ = _position(means, motion, g, tau)
             depth = _ONE / (inverse_depth * _SPAN + _OFFSET)
+            mu, mv = total[1], total[2]
             v_position = (
                 -(uu * mu + uv * mv) * _HALF * np.float32(width),
                 -total[9] * _SPAN * depth * depth,
@@ -194,13 +191,46 @@ def project_backward(
 
 
 @compiled()
-def _add_shape_gradients(
-    g: int,
+def _jacobian_gradient(
     ju: Any,
     jv: Any,
-    v_var_u: np.float32,
-    v_var_v: np.float32,
-    v_cov: np.float32,
+    uu: np.float32,
+    uv: np.float32,
+    vv: np.float32,
+    determinant: np.float32,
+    muu: np.float32,
+    muv: np.float32,
+    mvv: np.float32,
+) -> Any:
+    """Return the gradients of the rows of the Jacobian, given the second moments.
+
+    Through the adjugate and the determinant, as the forward pass goes. The shorter form, half of
+    conic @ moments @ conic, loses all digits of float32 where a Gaussian is long and thin.
+    """
+    v_det = _HALF * (uu * muu + _TWO * uv * muv + vv * mvv) / determinant
+    v_uu = _BLUR * v_det - _HALF * mvv / determinant
+    v_vv = _BLUR * v_det - _HALF * muu / determinant
+    v_uv = muv / determinant
+    normal = _cross(ju, jv)
+    across_u, across_v = _cross(jv, normal), _cross(normal, ju)
+    v_ju = (
+        _TWO * (v_uu * ju[0] + v_det * across_u[0]) + v_uv * jv[0],
+        _TWO * (v_uu * ju[1] + v_det * across_u[1]) + v_uv * jv[1],
+        _TWO * (v_uu * ju[2] + v_det * across_u[2]) + v_uv * jv[2],
+    )
+    v_jv = (
+        _TWO * (v_vv * jv[0] + v_det * across_v[0]) + v_uv * ju[0],
+        _TWO * (v_vv * jv[1] + v_det * across_v[1]) + v_uv * ju[1],
+        _TWO * (v_vv * jv[2] + v_det * across_v[2]) + v_uv * ju[2],
+    )
+    return v_ju, v_jv
+
+
+@compiled()
+def _add_shape_gradients(
+    g: int,
+    v_ju: Any,
+    v_jv: Any,
     w: np.float32,
     x: np.float32,
     y: np.float32,
@@ -213,12 +243,8 @@ def _add_shape_gradients(
     """Add the gradient of the scales; return that of the quaternion."""
     right, up = _rows(w, x, y, z)
     s_u, s_v = _HALF * np.float32(width), -_HALF * np.float32(height)
-    vu0 = s_u * (_TWO * v_var_u * ju[0] + v_cov * jv[0])
-    vu1 = s_u * (_TWO * v_var_u * ju[1] + v_cov * jv[1])
-    vu2 = s_u * (_TWO * v_var_u * ju[2] + v_cov * jv[2])
-    vv0 = s_v * (_TWO * v_var_v * jv[0] + v_cov * ju[0])
-    vv1 = s_v * (_TWO * v_var_v * jv[1] + v_cov * ju[1])
-    vv2 = s_v * (_TWO * v_var_v * jv[2] + v_cov * ju[2])
+    vu0, vu1, vu2 = s_u * v_ju[0], s_u * v_ju[1], s_u * v_ju[2]
+    vv0, vv1, vv2 = s_v * v_jv[0], s_v * v_jv[1], s_v * v_jv[2]
     v_scales[g, 0] += right[0] * vu0 + up[0] * vv0
     v_scales[g, 1] += right[1] * vu1 + up[1] * vv1
     v_scales[g, 2] += right[2] * vu2 + up[2] * vv2
@@ -313,8 +339,15 @@ def _covariance(ju: Any, jv: Any) -> tuple[np.float32, np.float32, np.float32, n
     uu = ju[0] * ju[0] + ju[1] * ju[1] + ju[2] * ju[2]
     vv = jv[0] * jv[0] + jv[1] * jv[1] + jv[2] * jv[2]
     uv = ju[0] * jv[0] + ju[1] * jv[1] + ju[2] * jv[2]
-    n0 = ju[1] * jv[2] - ju[2] * jv[1]
-    n1 = ju[2] * jv[0] - ju[0] * jv[2]
-    n2 = ju[0] * jv[1] - ju[1] * jv[0]
+    n0, n1, n2 = _cross(ju, jv)
     determinant = n0 * n0 + n1 * n1 + n2 * n2 + _BLUR * (uu + vv) + _BLUR * _BLUR
     return uu + _BLUR, vv + _BLUR, uv, determinant
+
+
+@compiled()
+def _cross(a: Any, b: Any) -> Any:
+    return (
+        a[1] * b[2] - a[2] * b[1],
+        a[2] * b[0] - a[0] * b[2],
+        a[0] * b[1] - a[1] * b[0],
+    )
