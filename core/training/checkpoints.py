@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from torch import nn
 
 from core.checks import UserError
@@ -94,7 +96,15 @@ def load_checkpoint(accelerator: Accelerator, checkpoint: Path, stage: Stage) ->
             samples=int(record["samples"]),
             skipped_steps=int(record["skipped_steps"]),
         )
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        EOFError,
+    ) as error:
         raise UserError(
             f"{checkpoint} cannot be loaded ({type(error).__name__}: {str(error).splitlines()[0]});"
             " remove it to start from the beginning, or use --init_from."

@@ -1,0 +1,169 @@
+"""Short runs of a micro network on the CPU."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from core.checks import UserError
+from core.data.clips import ClipOptions, ClipSequenceOptions
+from core.io.checkpoints import read_tensors
+from core.models.loading import load_model
+from core.models.static_model import StaticModel
+from core.training import DataOptions, OptimizerOptions, loop, train
+from core.training.checkpoints import CHECKPOINT, find_checkpoint
+from core.training.stage import StepLosses
+
+
+def _lines(workspace, kind):
+    lines = [json.loads(line) for line in (workspace / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == kind]
+
+
+def test_the_loss_goes_down(make_static_stage, tmp_path, run_options):
+    # One picture over and over, and a network that is not handed its pixels.
+    rows, columns = np.mgrid[0:40, 0:80]
+    picture = np.stack([3 * columns, 6 * rows, 255 - 3 * columns], axis=-1).astype(np.uint8)
+    path = tmp_path / "clips/gradient/JPEGImages/00000.png"
+    path.parent.mkdir(parents=True)
+    cv2.imwrite(str(path), picture)
+    data = DataOptions(clips=ClipOptions(clips_path=tmp_path / "clips", augment=False, workers=0))
+    run = run_options(steps=60, log_every=10)
+    stage = make_static_stage({"pixel_skip": False})
+    assert train(stage, data, run, OptimizerOptions(lr=3e-3, warmup_steps=2)).finished
+    losses = [line["loss"] for line in _lines(run.workspace, "train")]
+    assert losses[-1] < 0.2 * losses[0]
+
+
+def test_stage_two_trains_on_both_sources_and_its_result_loads(
+    make_dynamic_stage, clips_root, scenes, optimizer, run_options
+):
+    data = DataOptions(
+        clips=ClipSequenceOptions(clips_path=clips_root, workers=1),
+        procedural=scenes.procedural,
+    )
+    run = run_options(eval_every=4, eval_clips_path=clips_root, mixed_precision="bf16")
+    outcome = train(make_dynamic_stage(), data, run, optimizer)
+    assert len(_lines(run.workspace, "train")) == run.steps
+    assert {name.split("/")[0] for name in outcome.metrics} == {"procedural", "clips"}
+    assert {name.split("/")[1] for name in outcome.metrics} == {
+        *("psnr_given", "psnr_middle", "ssim_given", "ssim_middle"),
+    }
+    assert _lines(run.workspace, "eval")[0]["procedural/psnr_given"] == pytest.approx(
+        outcome.metrics["procedural/psnr_given"]
+    )
+    picture = cv2.imread(str(run.workspace / "samples/step_000004.png"))
+    assert picture.shape[1] > 5 * 320
+    assert np.unique(picture.reshape(-1, 3), axis=0).shape[0] > 100
+    model = load_model(run.workspace)
+    trained = read_tensors(run.workspace / CHECKPOINT / "model.safetensors")
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, trained[name]), name
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
+    make_static_stage, scenes, optimizer, run_options, monkeypatch
+):
+    whole = run_options("whole", steps=6)
+    train(make_static_stage(), scenes, whole, optimizer)
+
+    parts = {"name": "parts", "steps": 6, "save_every": 3}
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "_agree", _stop_after(3))
+        outcome = train(make_static_stage(), scenes, run_options(**parts), optimizer)
+    assert (outcome.finished, outcome.progress.step) == (False, 3)
+    with pytest.raises(UserError, match="--resume"):
+        train(make_static_stage(), scenes, run_options(**parts), optimizer)
+    resumed = run_options(**parts, resume=True)
+    assert train(make_static_stage(), scenes, resumed, optimizer).finished
+
+    assert [line["step"] for line in _lines(resumed.workspace, "train")] == list(range(1, 7))
+    one = StaticModel.from_pretrained(whole.workspace).state_dict()
+    two = StaticModel.from_pretrained(resumed.workspace).state_dict()
+    for name, value in one.items():
+        torch.testing.assert_close(value, two[name], rtol=0, atol=1e-7)
+
+
+def _stop_after(steps):
+    def agree(trainer, broken):
+        return bool(broken), trainer._progress.step + 1 >= steps
+
+    return agree
+
+
+def test_time_is_up_after_a_step_and_everything_is_saved(
+    make_static_stage, scenes, optimizer, run_options
+):
+    run = run_options(steps=1000, max_minutes=1e-6)
+    outcome = train(make_static_stage(), scenes, run, optimizer)
+    assert (outcome.finished, outcome.progress.step) == (False, 1)
+    assert find_checkpoint(run.workspace) is not None
+    StaticModel.from_pretrained(run.workspace)
+
+
+def _break_steps(stage, broken_steps):
+    """Make the loss NaN in some steps, counted from 0."""
+    compute, calls = stage.compute_losses, iter(range(10**6))
+
+    def compute_losses(model, batch, noise):
+        losses = compute(model, batch, noise)
+        if next(calls) in broken_steps:
+            return StepLosses(losses.total * torch.nan, losses.terms)
+        return losses
+
+    stage.compute_losses = compute_losses
+    return stage
+
+
+def test_steps_that_are_not_finite_are_skipped_and_counted(
+    make_static_stage, scenes, optimizer, run_options
+):
+    run = run_options(steps=4)
+    outcome = train(_break_steps(make_static_stage(), {1, 2}), scenes, run, optimizer)
+    assert outcome.progress.skipped_steps == 2
+    weights = read_tensors(run.workspace / "model.safetensors")
+    assert all(torch.isfinite(value).all() for value in weights.values())
+    assert _lines(run.workspace, "train")[-1]["skipped_steps"] == 2
+
+
+def test_divergence_ends_the_run_with_a_message(make_static_stage, scenes, optimizer, run_options):
+    stage = _break_steps(make_static_stage(), range(100))
+    with pytest.raises(UserError, match="not finite in 10 steps in a row"):
+        train(stage, scenes, run_options(steps=30), optimizer)
+
+
+def test_a_checkpoint_of_another_stage_is_refused(
+    make_static_stage, make_dynamic_stage, scenes, optimizer, run_options
+):
+    train(make_static_stage(), scenes, run_options(steps=3), optimizer)
+    with pytest.raises(UserError, match="is of stage 'static'"):
+        train(make_dynamic_stage(), scenes, run_options(steps=3, resume=True), optimizer)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.bin", "progress.json"])
+def test_a_damaged_checkpoint_is_named(file, make_static_stage, scenes, optimizer, run_options):
+    run = run_options(steps=3, resume=True)
+    train(make_static_stage(), scenes, run, optimizer)
+    (run.workspace / CHECKPOINT / file).write_bytes(b"cut short")
+    with pytest.raises(UserError, match=r"checkpoint_latest.*(cannot be loaded|not readable)"):
+        train(make_static_stage(), scenes, run, optimizer)
+
+
+def test_a_stop_between_two_moves_loses_no_checkpoint(
+    make_static_stage, scenes, optimizer, run_options
+):
+    run = run_options(steps=3)
+    train(make_static_stage(), scenes, run, optimizer)
+    latest, previous = run.workspace / CHECKPOINT, run.workspace / ".checkpoint_previous"
+    latest.rename(previous)
+    assert find_checkpoint(run.workspace) == previous
+
+
+def test_impossible_options_name_their_flag(make_static_stage, scenes, run_options):
+    for changes in ({"steps": 0}, {"seed": -1}, {"max_minutes": 0.0}):
+        with pytest.raises(UserError, match=f"--{next(iter(changes))}"):
+            run_options(**changes)
+    with pytest.raises(UserError, match="--warmup_steps"):
+        train(make_static_stage(), scenes, run_options(), OptimizerOptions(warmup_steps=4))
