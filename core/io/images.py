@@ -15,6 +15,9 @@ from core.io.atomic import write_bytes
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _SHOWN_FOLDERS = 3
+
+# A damaged file is reported by the error raised here; OpenCV would print a line of its own as well.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 # Every marker that begins a segment or ends the file, not those that occur within compressed data.
 _JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _JPEG_END = b"\xff\xd9"

@@ -11,6 +11,7 @@ import av
 import av.error
 import numpy as np
 import torch
+from av.video.stream import VideoStream
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -118,10 +119,10 @@ class VideoWriter:
             except (av.error.FFmpegError, OSError) as problem:
                 raise UserError(self._failure(problem)) from problem
 
-    def _add_stream(self, encoder: str) -> av.VideoStream:
+    def _add_stream(self, encoder: str) -> VideoStream:
         height, width = self.size
         stream = self._container.add_stream(encoder, rate=self._fps)
-        assert isinstance(stream, av.VideoStream)
+        assert isinstance(stream, VideoStream)
         stream.height, stream.width = height + height % 2, width + width % 2
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = 1 / self._fps

@@ -22,6 +22,7 @@ _NOT_VIDEO_FORMATS = ("tty", "image2", "bin", "xbin", "idf", "adf")
 # Headers round, and the last frame of a stream of variable rate may have no duration.
 _SLACK_FRAMES = 3
 _SLACK_SHARE = Fraction(1, 50)
+_BT709, _BT601 = 1, 5
 _logger = get_logger(__name__)
 
 
@@ -144,7 +145,17 @@ def _open(path: Path) -> InputContainer:
 
 def _upright(frame: av.VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
     """Convert to RGB and apply the quarter turns and mirrors of the display matrix."""
-    image = frame.to_ndarray(format="rgb24")
+    if frame.colorspace == _BT709:
+        # Said outright, and to another one, because PyAV before 17 took every video for BT.601.
+        frame_rgb = frame.reformat(
+            format="rgb24",
+            src_colorspace=_BT709,
+            dst_colorspace=_BT601,
+            src_color_range=frame.color_range,
+        )
+        image = frame_rgb.to_ndarray()
+    else:
+        image = frame.to_ndarray(format="rgb24")
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image
