@@ -68,10 +68,10 @@ def choose(backend: str, device: torch.device) -> Backend:
     chosen = load(name)
     reason = chosen.unavailable_reason()
     if reason is not None:
-        others = [f'"{other}"' for other in NAMES if other != name and _usable(other)]
+        others = [f'backend="{other}"' for other in NAMES if other != name and _usable(other)]
         raise RuntimeError(
             f'rasterize: backend "{name}" cannot be used: {reason} Here one can ask for '
-            f"backend={' or '.join(others)} (cpu copies CUDA tensors to the host and back)."
+            f"{' or '.join(others)} (cpu copies CUDA tensors to the host and back)."
         )
     return chosen
 

@@ -24,11 +24,11 @@ def compiled(*, fastmath: set[str] | bool = False) -> Callable[[Callable[..., An
         options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
         try:
             return numba.njit(cache=True, **options)(function)
-        except RuntimeError as error:  # numba found no folder that it may write to
+        except RuntimeError:  # numba found no folder that it may write to
             warnings.warn(
-                f"{function.__qualname__} is compiled anew in every process ({error}); "
-                "set NUMBA_CACHE_DIR to a writable folder to keep it.",
-                stacklevel=2,
+                "numba can keep no machine code here, so kernels are compiled anew in every "
+                "process; set NUMBA_CACHE_DIR to a writable folder to keep it.",
+                stacklevel=1,  # the same place for all kernels, so that it is said once
             )
             return numba.njit(**options)(function)
 
