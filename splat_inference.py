@@ -91,7 +91,7 @@ def describe(
 @cli_errors
 def main() -> None:
     """Run from the command line."""
-    options = tyro.cli(InferenceOptions, description=InferenceOptions.__doc__)
+    options = tyro.cli(InferenceOptions, use_underscores=True)
     configure_logging()
     run(options)
 

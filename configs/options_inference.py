@@ -18,11 +18,11 @@ class InferenceOptions:
 
     input_frames_path: Path
     """A folder of frames in natural order of their names, or a video file."""
-    output_dir: Path
+    output_dir: Path = Path("outputs")
     """Where videos, scene, scores and the page are put; files of the same names are replaced once
     everything is complete."""
     resume: str = str(EMBEDDED_MODEL)
-    """The model: a .safetensors file, a folder of config.json and model.safetensors, or a hub id."""
+    """The model: a .safetensors file, a folder with config.json beside it, or a hub id."""
     input_depths_path: Path | None = None
     """Relative inverse depth (large is near), a PNG, EXR or NPY file for each frame. Without it,
     Depth Anything V2 is used if its weights are in checkpoints/, and else no depth."""

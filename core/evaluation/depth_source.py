@@ -10,7 +10,12 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from core.depth import DepthAnythingV2, find_depth_weights, load_depth_anything
+from core.depth import (
+    DepthAnythingV2,
+    find_depth_weights,
+    how_to_get_weights,
+    load_depth_anything,
+)
 from core.geometry.resample import resize
 from core.io import DepthFolder, Frame, FrameSource
 from core.logging import get_logger
@@ -93,8 +98,7 @@ def open_depth(
         _logger.info("depth: %s.", source.description)
         return source
     _logger.warning(
-        "depth: none; put depth_anything_v2_vits.pth into %s/ or give --input_depths_path to "
-        "reconstruct with depth.",
-        weights_folder,
+        "depth: none; for depth give --input_depths_path, or %s.",
+        how_to_get_weights(weights_folder),
     )
     return NoDepth()

@@ -19,9 +19,12 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"--device {name} is no device; choose auto, cpu or cuda.") from error
+    try:
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0].split(". ")[0]
         raise UserError(
             f"--device {name} cannot be used here ({reason}); choose auto or cpu."
         ) from error

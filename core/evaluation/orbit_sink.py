@@ -13,6 +13,9 @@ from core.geometry.motion import freeze_at
 from core.io import VideoWriter
 from core.rendering.perspective import render_perspective
 
+_ZOOM = 1.06
+"""Keeps the edge of the scene out of the picture while the camera moves."""
+
 
 class OrbitSink:
     """Lift each frame's scene to perspective and look at it from the next place on an ellipse.
@@ -33,6 +36,7 @@ class OrbitSink:
     ) -> None:
         self._writer = writer
         self._lens = lens
+        self._view_lens = lens.zoomed(_ZOOM)
         self._fit = fit
         self._period = period
         self._backend = backend
@@ -59,6 +63,6 @@ class OrbitSink:
     def _draw(self, scene: LiftedGaussians, orbit: Orbit) -> None:
         pose = orbit.cam_from_world(self._writer.num_frames / self._period).to(scene.means)
         view = render_perspective(
-            scene, pose[None], self._lens, self._fit.model_size, backend=self._backend
+            scene, pose[None], self._view_lens, self._fit.model_size, backend=self._backend
         )
         self._writer.write(to_8bit(self._fit.to_display(view.rgb[0])))

@@ -35,6 +35,11 @@ class Lens:
         """Focal length in units of half the width of the picture."""
         return 1.0 / math.tan(math.radians(self.horizontal_fov_deg) / 2)
 
+    def zoomed(self, factor: float) -> Lens:
+        """Return a lens that shows things ``factor`` times as large, and less around them."""
+        half_angle = math.atan(1.0 / (self.focal * factor))
+        return Lens(math.degrees(2 * half_angle), self.aspect)
+
 
 def look_at(
     eye: Float[Tensor, "*batch 3"], target: Float[Tensor, "*batch 3"]
@@ -88,6 +93,6 @@ def fit_orbit(depths: Float[Tensor, " n"], lens: Lens, *, max_shift: float = 0.0
     focus = depths.median()
     low, high = torch.quantile(1 / depths, torch.tensor([0.05, 0.95], device=depths.device))
     reach = torch.maximum((low - 1 / focus).abs(), (high - 1 / focus).abs()).item()
-    # A flat scene has no parallax whatever the camera does; 0.15 F turns it by about 9 degrees.
-    radius = min(0.15 * focus.item(), max_shift / max(lens.focal * reach, 1e-6))
+    # A flat scene has no parallax whatever the camera does; 0.08 F turns it by about 5 degrees.
+    radius = min(0.08 * focus.item(), max_shift / max(lens.focal * reach, 1e-6))
     return Orbit(focus_depth=focus.item(), radius=radius)

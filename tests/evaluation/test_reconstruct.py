@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from core.checks import UserError
+from core.evaluation.depth_source import NoDepth
+from core.evaluation.reconstruct import Reconstruction, RenderedFrame, choose_fit
+from core.io import Frame
+from core.metrics import psnr
+from core.models import StreamSplatConfig, build_model
+
+Build = Callable[..., Reconstruction]
+
+
+def run(reconstruction: Reconstruction, source, model_size) -> list[RenderedFrame]:
+    return list(reconstruction.frames(source, choose_fit(source, model_size, "stretch")))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("gap", [1, 3, 5])
+@pytest.mark.parametrize("count", range(1, 9))
+def test_every_decoded_frame_is_rendered_once_and_in_order(
+    reconstruction: Build, synthetic_source, model_size, count: int, gap: int, batch: int
+) -> None:
+    frames = run(
+        reconstruction(frame_gap=gap, batch_size=batch), synthetic_source(count), model_size
+    )
+    assert [frame.index for frame in frames] == list(range(count))
+    assert [frame.name for frame in frames] == [f"{i:04d}" for i in range(count)]
+    keys = {*range(0, count, gap), count - 1}
+    assert {frame.index for frame in frames if frame.is_key} == keys
+    assert all(frame.rgb.shape == frame.target.shape == (1, 3, *model_size) for frame in frames)
+
+
+def test_key_frames_look_like_the_input(
+    reconstruction: Build, synthetic_source, model_size
+) -> None:
+    for frame in run(reconstruction(frame_gap=2), synthetic_source(5), model_size):
+        if frame.is_key:
+            assert psnr(frame.rgb, frame.target).item() > 20
+
+
+@pytest.mark.parametrize("count", [1, 7, 8])
+def test_batches_give_what_single_pairs_give(
+    reconstruction: Build, synthetic_source, model_size, count: int
+) -> None:
+    torch.manual_seed(0)
+    config = StreamSplatConfig(
+        image_height=model_size[0],
+        image_width=model_size[1],
+        patch_size=16,
+        width=64,
+        head_width=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        upsampler_widths=(32, 32, 32),
+        window=16,
+        use_dino=False,
+        pixel_skip=True,
+        initial_scale=0.6,
+    )
+    model = build_model(config).eval()
+    single, batched = (
+        run(
+            reconstruction(model=model, frame_gap=2, batch_size=batch),
+            synthetic_source(count),
+            model_size,
+        )
+        for batch in (1, 3)
+    )
+    assert len(single) == len(batched) == count
+    for one, other in zip(single, batched, strict=True):
+        assert (one.index, one.time) == (other.index, other.time)
+        # Other sizes of the same matrix products round differently.
+        torch.testing.assert_close(one.rgb, other.rgb, atol=1e-4, rtol=0)
+        torch.testing.assert_close(one.alpha, other.alpha, atol=1e-4, rtol=0)
+
+
+class CountingDepth(NoDepth):
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def inverse_depth(self, frame: Frame) -> torch.Tensor:
+        self.asked.append(frame.index)
+        return 7 + 3 * super().inverse_depth(frame).copy_(torch.arange(frame.image.shape[1]))
+
+
+def test_depth_is_asked_for_key_frames_only_and_normalized(
+    reconstruction: Build, synthetic_source, model_size
+) -> None:
+    depth = CountingDepth()
+    frames = run(reconstruction(frame_gap=3, depth=depth), synthetic_source(8), model_size)
+    assert depth.asked == [0, 3, 6, 7]
+    inverse_depths = frames[0].interval.gaussians.means[..., 1]
+    assert inverse_depths.min() == 0
+    assert inverse_depths.max() == 1
+
+
+def test_what_came_before_an_unreadable_frame_is_rendered(
+    reconstruction: Build, synthetic_source, model_size
+) -> None:
+    source = synthetic_source(8, broken=5)
+    frames = reconstruction(batch_size=4).frames(source, choose_fit(source, model_size, "stretch"))
+    seen = [next(frames).index for _ in range(5)]
+    with pytest.raises(UserError, match="0005 is damaged"):
+        next(frames)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_frames_of_different_sizes_are_refused(
+    reconstruction: Build, synthetic_source, model_size
+) -> None:
+    fit = choose_fit(synthetic_source(1, (20, 30)), model_size, "stretch")
+    with pytest.raises(UserError, match="alike"):
+        list(reconstruction().frames(synthetic_source(2, (20, 31)), fit))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_memory_does_not_grow_with_the_clip(
+    reconstruction: Build, synthetic_source, model_size, batch: int
+) -> None:
+    class WatchedSource(synthetic_source):
+        def _decode(self):
+            for frame in super()._decode():
+                inputs.append(weakref.ref(frame.image))
+                yield frame
+
+    inputs: list[weakref.ref[np.ndarray]] = []
+    outputs: list[weakref.ref[RenderedFrame]] = []
+    source = WatchedSource(60)
+    fit = choose_fit(source, model_size, "stretch")
+    most_inputs = most_outputs = 0
+    for frame in reconstruction(frame_gap=3, batch_size=batch).frames(source, fit):
+        outputs.append(weakref.ref(frame))
+        del frame
+        most_inputs = max(most_inputs, sum(ref() is not None for ref in inputs))
+        most_outputs = max(most_outputs, sum(ref() is not None for ref in outputs))
+    assert len(outputs) == 60
+    # Two that are decoded ahead, the one at hand, and the newest one that may be the last.
+    assert most_inputs <= 6
+    assert most_outputs <= 1
+
+
+def test_padding_to_next_to_nothing_is_refused(synthetic_source, model_size) -> None:
+    with pytest.raises(UserError, match="--fit"):
+        choose_fit(synthetic_source(1, (4, 400)), model_size, "pad")

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import splat_inference
+from core.io import VideoWriter, read_video, write_depth_png16, write_png
+from core.models import StreamSplatConfig, build_model, save_model
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save the smallest network that the architecture allows."""
+    torch.manual_seed(0)
+    config = StreamSplatConfig(
+        image_height=32,
+        image_width=64,
+        patch_size=16,
+        width=64,
+        head_width=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        upsampler_widths=(32, 32, 32),
+        window=16,
+        use_dino=False,
+        pixel_skip=True,
+        initial_scale=0.6,
+        initial_opacity=0.9,
+    )
+    folder = tmp_path_factory.mktemp("model")
+    save_model(build_model(config), folder)
+    return folder
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for index in range(5):
+        write_png(folder / f"{index:05d}.png", picture(index))
+    return folder
+
+
+def picture(index: int) -> np.ndarray:
+    image = np.full((60, 40, 3), 90, dtype=np.uint8)
+    image[10:30, 4 * index : 4 * index + 15] = (220, 120, 30)
+    return image
+
+
+def arguments(frames: Path, model: Path, output: Path, *more: str | Path) -> list[str]:
+    values = ("--input_frames_path", frames, "--resume", model, "--output_dir", output, *more)
+    return [str(value) for value in (*values, "--orbit_frames", "3", "--device", "cpu")]
+
+
+def program(*values: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "splat_inference.py"), *values],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+
+
+def fail(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, values: list[str]
+) -> str:
+    """Run in this process; return the one line that the user sees."""
+    monkeypatch.setattr(sys, "argv", ["splat_inference.py", *values])
+    with pytest.raises(SystemExit) as end:
+        splat_inference.main()
+    assert end.value.code == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    return errors[0]
+
+
+def test_a_folder_of_frames_becomes_a_page(frames: Path, model: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    result = program(*arguments(frames, model, output, "--frame_gap", "3", "--batch_size", "2"))
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("depth: none") == 1
+    assert {file.name for file in output.iterdir()} == {
+        "rendered.mp4",
+        "side_by_side.mp4",
+        "depth.mp4",
+        "orbit.mp4",
+        "gaussians.ply",
+        "metrics.json",
+        "metrics.png",
+        "index.html",
+    }
+    video = read_video(output / "rendered.mp4")
+    assert len(video) == 5
+    assert video.shape[1] > video.shape[2], "portrait stays portrait"
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert [frame["role"] for frame in metrics["frames"]] == [
+        *("given", "middle", "middle", "given", "given")
+    ]
+    page = (output / "index.html").read_text()
+    assert "frames" in page
+    for file in output.iterdir():
+        assert file.name in page or file.name in ("index.html", "metrics.json")
+
+
+def test_an_unreadable_frame_in_the_middle_is_one_line(
+    frames: Path, model: Path, tmp_path: Path
+) -> None:
+    (frames / "00003.png").write_bytes((frames / "00003.png").read_bytes()[:60])
+    output = tmp_path / "output"
+    result = program(*arguments(frames, model, output))
+    assert result.returncode == 2
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("depth: none")]
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    assert "00003.png" in lines[0]
+    assert [file.name for file in output.iterdir()] == ["incomplete"]
+    assert len(read_video(output / "incomplete" / "rendered.mp4")) == 3
+
+
+def test_a_video_goes_in_too(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with VideoWriter(tmp_path / "clip.mp4", (60, 40), 24) as writer:
+        for index in range(4):
+            writer.write(picture(index))
+    depths = tmp_path / "depths"
+    for index in range(4):
+        ramp = np.linspace(0, 1, 60, dtype=np.float32)[:, None]
+        write_depth_png16(depths / f"{index}.png", np.tile(ramp, (1, 40)))
+    values = arguments(tmp_path / "clip.mp4", model, tmp_path / "output")
+    values += ["--input_depths_path", str(depths), "--fit", "pad", "--ply_time", "1.5"]
+    monkeypatch.setattr(sys, "argv", ["splat_inference.py", *values])
+    splat_inference.main()
+    assert len(read_video(tmp_path / "output" / "rendered.mp4")) == 4
+    page = (tmp_path / "output" / "index.html").read_text()
+    assert "files in depths" in page
+    assert "at frame 1.5" in page
+
+
+def test_a_missing_input_is_named(
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = arguments(tmp_path / "nowhere", model, tmp_path / "output")
+    assert "nowhere does not exist" in fail(capsys, monkeypatch, values)
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_checkpoint_cut_in_half_is_named(
+    frames: Path,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / "config.json").write_bytes((model / "config.json").read_bytes())
+    weights = (model / "model.safetensors").read_bytes()
+    (half / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    message = fail(capsys, monkeypatch, arguments(frames, half, tmp_path / "output"))
+    assert "model.safetensors" in message
+    assert not (tmp_path / "output").exists()
+
+
+def test_too_few_depths_are_counted(
+    frames: Path,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    depths = tmp_path / "depths"
+    for index in range(3):
+        write_depth_png16(depths / f"{index:05d}.png", np.zeros((6, 4), dtype=np.float32))
+    values = arguments(frames, model, tmp_path / "output", "--input_depths_path", depths)
+    assert "3 depth maps for 5 frames" in fail(capsys, monkeypatch, values)
+
+
+def test_an_output_that_is_a_file_is_named(
+    frames: Path,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "output").write_text("not a folder")
+    message = fail(capsys, monkeypatch, arguments(frames, model, tmp_path / "output"))
+    assert "cannot write into" in message
+    assert (tmp_path / "output").read_text() == "not a folder"
