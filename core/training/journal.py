@@ -34,12 +34,17 @@ class Meters:
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._count += 1
 
-    def read(self) -> dict[str, float]:
-        """Return the means since the last call, and start anew; waits for the device once."""
+    def read(self, accelerator: Accelerator) -> dict[str, float]:
+        """Return the means since the last call over all processes, and start anew.
+
+        All processes call this together; it waits for the device once.
+        """
         if not self._sums:
             return {}
-        means = (torch.stack([v.float() for v in self._sums.values()]) / self._count).tolist()
-        named = dict(zip(self._sums, means, strict=True))
+        means = torch.stack([value.float() for value in self._sums.values()]) / self._count
+        means = accelerator.reduce(means, reduction="mean")
+        assert isinstance(means, Tensor)
+        named = dict(zip(self._sums, means.tolist(), strict=True))
         self._sums, self._count = {}, 0
         return named
 

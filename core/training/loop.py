@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from core.checks import UserError
 from core.io.images import write_png
-from core.logging import get_logger
+from core.logging import configure_logging, get_logger
 from core.training.batches import Stride, stream_batches
 from core.training.checkpoints import (
     CHECKPOINT,
@@ -262,7 +263,7 @@ class Trainer:
     def _describe(self, meters: Meters, watch: Stopwatch) -> dict[str, float]:
         progress, samples = self._progress, self._run.batch_size * self._accelerator.num_processes
         return {
-            **meters.read(),
+            **meters.read(self._accelerator),
             "lr": learning_rate(progress.step - 1, self._run.steps, self._schedule),
             "samples_per_second": watch.rate() * samples,
             "skipped_steps": progress.skipped_steps,
@@ -287,11 +288,14 @@ class Trainer:
 
 def _build_accelerator(run: RunOptions) -> Accelerator:
     require_tracker(run.tracker)
-    return Accelerator(
+    accelerator = Accelerator(
         mixed_precision=run.mixed_precision,
         log_with=None if run.tracker == "none" else run.tracker,
         project_dir=run.workspace,
     )
+    if not accelerator.is_main_process:
+        configure_logging(level=logging.WARNING)
+    return accelerator
 
 
 def _prepare_workspace(

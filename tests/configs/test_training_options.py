@@ -116,11 +116,19 @@ def test_what_the_user_can_mend_is_one_line(tmp_path):
 def test_both_stages_run_under_accelerate(tmp_path):
     launch = ("-m", "accelerate.commands.launch", "--config_file", "acc_configs/cpu.yaml")
     common = ("--preset", "tiny", "--steps", "1", "--batch_size", "1", "--warmup_steps", "0")
-    common = (*common, "--eval_samples", "1")
     static, dynamic = str(tmp_path / "static"), str(tmp_path / "dynamic")
-    first = _run(*launch, "train.py", "procedural", "--workspace", static, *common)
+    first = _run(
+        *launch, "train.py", "procedural", "--workspace", static, *common, "--eval_every", "0"
+    )
     assert first.returncode == 0, first.stderr
-    encoder = ("--encoder_path", f"{static}/model.safetensors", "--num_frames", "3")
+    encoder = (
+        "--encoder_path",
+        f"{static}/model.safetensors",
+        "--num_frames",
+        "3",
+        "--eval_samples",
+        "1",
+    )
     second = _run(
         *launch, "train_decoder.py", "procedural", "--workspace", dynamic, *common, *encoder
     )
