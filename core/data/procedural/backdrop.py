@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from core.data.procedural.hashing import hash_cells, unit_pair
 from core.data.procedural.lighting import Lighting, light_up
 from core.data.procedural.materials import Materials, draw_materials, paint
 from core.data.procedural.palettes import ColorMood, draw_palettes
+from core.data.procedural.records import HOST, Rows, take_rows
 from core.data.procedural.spectral import spectral_fields
 
 WALL, GROUND, RIDGE = range(3)
@@ -27,8 +28,8 @@ _PATTERN_WEIGHTS = [4.0, 2.0, 1.5, 0.7, 0.7, 1.2, 0.5, 1.0, 0.4]
 
 
 @dataclass(frozen=True)
-class BackdropPlan:
-    """Geometry and look of ``b`` backdrops, each of three layers."""
+class BackdropLayout:
+    """Geometry of ``b`` backdrops, each of three layers."""
 
     planes: Float[Tensor, "b 3 3"]
     """Inverse depth of each layer at (x, y, 1) of the reference view."""
@@ -46,10 +47,10 @@ class BackdropPlan:
     """Hills, trees, houses, a straight roof or a wall at the side."""
     ridge_dials: Float[Tensor, "b 24"]
     """Numbers in [0, 1] that shape the ridge."""
+    ridge_key: Int[Tensor, " b"]
+    """Key for the heights of houses."""
     clouds: Float[Tensor, "b 2"]
     """Amount and sharpness of clouds."""
-    materials: Materials
-    """Three rows for each scene."""
 
     @property
     def nearest(self) -> Float[Tensor, " b"]:
@@ -57,6 +58,18 @@ class BackdropPlan:
         wall = self.planes[:, WALL]
         wall = wall[:, 2] + MARGIN * wall[:, :2].abs().sum(dim=-1)
         return torch.maximum(wall, torch.where(self.has_ridge, self.planes[:, RIDGE, 2], 0.0))
+
+
+@dataclass(frozen=True)
+class BackdropPlan:
+    """Geometry and look of ``b`` backdrops."""
+
+    present: Bool[Tensor, "b 3"] = field(metadata=HOST)
+    """Which of the layers there are; the others are transparent."""
+    layout: BackdropLayout
+    """Where everything is."""
+    materials: Materials
+    """Three rows for each scene."""
 
 
 def draw_backdrop(dice: Dice, mood: ColorMood, width: int, aspect: float) -> BackdropPlan:
@@ -85,8 +98,7 @@ def draw_backdrop(dice: Dice, mood: ColorMood, width: int, aspect: float) -> Bac
     ridge_depth = torch.where(has_ground, far, steepest) * dice.log_uniform(1.2, 3.0)
     base = torch.where(has_ground, (0.97 * ridge_depth - ground[:, 2]) / slope, 9.0)
     ridge = torch.stack([zero, zero, ridge_depth], dim=-1)
-    palettes = draw_palettes(dice, mood, 3)
-    return BackdropPlan(
+    layout = BackdropLayout(
         planes=torch.stack([wall, ground, ridge], dim=1),
         has_sky=dice.flip(0.75) & (has_ground | has_ridge),
         has_ground=has_ground,
@@ -95,7 +107,13 @@ def draw_backdrop(dice: Dice, mood: ColorMood, width: int, aspect: float) -> Bac
         base=base,
         ridge_style=dice.choose([3.0, 2.0, 1.5, 1.0, 1.0]),
         ridge_dials=dice.uniform(0.0, 1.0, 24),
+        ridge_key=dice.keys(),
         clouds=dice.uniform(0.0, 1.0, 2),
+    )
+    palettes = draw_palettes(dice, mood, 3)
+    return BackdropPlan(
+        present=torch.stack([torch.ones_like(has_ground), has_ground, has_ridge], dim=1),
+        layout=layout,
         materials=draw_materials(dice, palettes, _PATTERN_WEIGHTS, width),
     )
 
@@ -103,57 +121,68 @@ def draw_backdrop(dice: Dice, mood: ColorMood, width: int, aspect: float) -> Bac
 def bake_backdrop(
     plan: BackdropPlan, mood: ColorMood, lighting: Lighting, image_size: tuple[int, int]
 ) -> Float[Tensor, "b 3 4 th tw"]:
-    """Paint the layers as the reference view sees them, RGB and opacity.
+    """Paint the layers as the reference view sees them: RGB and opacity.
 
-    Everything lies on the device of ``lighting``, the plan included (its patterns' names aside).
+    The plan lies on the device of ``lighting``. What is not present is not painted.
     """
     height, width = (32 * -(-int(MARGIN * size) // 32) for size in image_size)
     device = lighting.haze.device
     aspect, pixels = image_size[0] / image_size[1], 0.5 * image_size[1]
+    rows = Rows.where(plan.present.flatten(), device)
+    walls, grounds, ridges = (Rows.where(rows.host % 3 == k, device) for k in range(3))
+    scenes = [Rows.where(plan.present[:, k], device) for k in range(3)]
+    layout, materials = plan.layout, take_rows(plan.materials, rows)
+    planes = plan.layout.planes.flatten(0, 1)[rows.device, :, None, None]
     x = MARGIN * ((2.0 * torch.arange(width, device=device) + 1.0) / width - 1.0)
     y = MARGIN * aspect * ((2.0 * torch.arange(height, device=device) + 1.0) / height - 1.0)
-    planes = rearrange(plan.planes, "b l k -> (b l) k 1 1")
     depths = planes[:, 0] * x + planes[:, 1] * y[:, None] + planes[:, 2]  # (n, h, w)
-    x, y = x.expand_as(depths), y[:, None].expand_as(depths)
+    x, y = x.expand(height, width), y[:, None].expand(height, width)
 
-    materials = plan.materials
     cutoffs = torch.full_like(materials.angle, 0.3)
     fields = spectral_fields(materials.keys, materials.exponents, cutoffs, height, width)
-    chart, footprint = torch.stack([x, y], dim=1) * pixels, torch.ones_like(x)
-    grounds = slice(GROUND, None, 3)
-    chart[grounds], footprint[grounds] = _ground_chart(plan, x[grounds], y[grounds], pixels)
-    fields[grounds] = _sample_periodic(fields[grounds], chart[grounds], footprint[grounds])
+    chart = torch.stack([x, y]).mul(pixels).repeat(len(rows.host), 1, 1, 1)
+    footprint = torch.ones_like(depths)
+    if len(grounds.host):
+        charted, extent = _ground_chart(take_rows(layout, scenes[GROUND]), x, y, pixels)
+        chart[grounds.device], footprint[grounds.device] = charted, extent
+        fields[grounds.device] = _sample_periodic(fields[grounds.device], charted, extent)
 
-    lighting = lighting.repeat(3)
+    lighting = take_rows(lighting.repeat(3), rows)
     color = paint(materials, chart, footprint, fields, lighting.direction[:, :2])
-    walls, ridges = slice(WALL, None, 3), slice(RIDGE, None, 3)
-    sky = _paint_sky(plan, mood, y[walls] / aspect, fields[walls])
-    color[walls] = torch.where(plan.has_sky[:, None, None, None], sky, color[walls])
-    color = light_up(color, x, y, depths, _clear_sky(lighting, plan))
-    opacity = torch.ones_like(x)
-    opacity[grounds] = _soft_step((y[grounds] - plan.horizon[:, None, None]) * pixels)
-    opacity[grounds] *= plan.has_ground[:, None, None]
-    opacity[ridges] = _ridge_opacity(plan, x[ridges], y[ridges], fields[ridges], pixels)
-    return rearrange(torch.cat([color, opacity[:, None]], dim=1), "(b l) c h w -> b l c h w", l=3)
+    sky = _paint_sky(layout, mood, y / aspect, fields[walls.device])
+    has_sky = layout.has_sky[:, None, None, None]
+    color[walls.device] = torch.where(has_sky, sky, color[walls.device])
+    color = light_up(color, x, y, depths, _clear_sky(lighting, layout, walls))
+    opacity = torch.ones_like(depths)
+    if len(grounds.host):
+        horizon = take_rows(layout, scenes[GROUND]).horizon[:, None, None]
+        opacity[grounds.device] = _soft_step((y - horizon) * pixels)
+    if len(ridges.host):
+        opacity[ridges.device] = _ridge_opacity(
+            take_rows(layout, scenes[RIDGE]), x, y, fields[ridges.device], pixels
+        )
+    canvases = torch.zeros(len(layout.horizon) * 3, 4, height, width, device=device)
+    canvases[rows.device] = torch.cat([color, opacity[:, None]], dim=1)
+    return rearrange(canvases, "(b l) c h w -> b l c h w", l=3)
 
 
 def _soft_step(distance: Tensor) -> Tensor:
     return (distance + 0.5).clamp(0.0, 1.0)
 
 
-def _clear_sky(lighting: Lighting, plan: BackdropPlan) -> Lighting:
+def _clear_sky(lighting: Lighting, layout: BackdropLayout, walls: Rows) -> Lighting:
     # A sky is painted with its haze already in it.
     haze = lighting.haze.clone()
-    haze[WALL::3] = torch.where(plan.has_sky, 0.0, haze[WALL::3])
+    haze[walls.device] = torch.where(layout.has_sky, 0.0, haze[walls.device])
     return replace(lighting, haze=haze)
 
 
 def _ground_chart(
-    plan: BackdropPlan, x: Float[Tensor, "b h w"], y: Float[Tensor, "b h w"], pixels: float
+    layout: BackdropLayout, x: Float[Tensor, "h w"], y: Float[Tensor, "h w"], pixels: float
 ) -> tuple[Float[Tensor, "b 2 h w"], Float[Tensor, "b h w"]]:
     # Seen from a camera at height 1 / slope, a ground point lies at (x, 1) / inverse depth. The
     # unit is chosen so that a pixel at the lower edge of the image has a footprint of about 1.
-    slope, offset = plan.planes[:, GROUND, 1, None, None], plan.planes[:, GROUND, 2, None, None]
+    slope, offset = layout.planes[:, GROUND, 1, None, None], layout.planes[:, GROUND, 2, None, None]
     depths = (slope * y + offset).clamp(min=0.02)
     nearest = depths.amax(dim=(-2, -1), keepdim=True) / MARGIN
     unit = nearest * pixels
@@ -186,16 +215,16 @@ def _sample_periodic(
 
 
 def _paint_sky(
-    plan: BackdropPlan,
+    layout: BackdropLayout,
     mood: ColorMood,
-    y: Float[Tensor, "b h w"],
+    y: Float[Tensor, "h w"],
     fields: Float[Tensor, "b 4 h w"],
 ) -> Float[Tensor, "b 3 h w"]:
-    horizon = torch.where(plan.has_ground, plan.horizon, 0.3)[:, None, None] / 0.5625
+    horizon = torch.where(layout.has_ground, layout.horizon, 0.3)[:, None, None] / 0.5625
     climb = ((horizon - y) / 1.2).clamp(0.0, 1.0)[:, None]
     zenith, low = mood.sky[:, 0, :, None, None], mood.sky[:, 1, :, None, None]
     sky = low.lerp(zenith, climb**0.8)
-    amount, sharpness = plan.clouds[:, 0, None, None], plan.clouds[:, 1, None, None]
+    amount, sharpness = layout.clouds[:, 0, None, None], layout.clouds[:, 1, None, None]
     density = fields[:, 2] + 0.5 * fields[:, 3] + 0.12 * fields[:, 0] + 2.2 * amount - 2.0
     cover = torch.sigmoid((1.5 + 4.0 * sharpness) * density)
     # Thick parts of a cloud are darker below than its rim.
@@ -205,23 +234,23 @@ def _paint_sky(
 
 
 def _ridge_opacity(
-    plan: BackdropPlan,
-    x: Float[Tensor, "b h w"],
-    y: Float[Tensor, "b h w"],
+    layout: BackdropLayout,
+    x: Float[Tensor, "h w"],
+    y: Float[Tensor, "h w"],
     fields: Float[Tensor, "b 4 h w"],
     pixels: float,
 ) -> Float[Tensor, "b h w"]:
-    dials = plan.ridge_dials[..., None, None]  # (b, 24, 1, 1)
-    style = plan.ridge_style[:, None, None]
-    top = torch.where(plan.has_ground, plan.base - 0.05, 0.15)[:, None, None]
+    dials = layout.ridge_dials[..., None, None]  # (b, 24, 1, 1)
+    style = layout.ridge_style[:, None, None]
+    top = torch.where(layout.has_ground, layout.base - 0.05, 0.15)[:, None, None]
     top = top - 0.3 * dials[:, 0]
     k = torch.arange(1, 9, device=x.device)[:, None, None]
-    waves = torch.sin(1.1 * k**1.4 * x[:, None] + 6.2832 * plan.ridge_dials[:, 1:9, None, None])
-    waves = (waves * plan.ridge_dials[:, 9:17, None, None] / k**1.2).sum(dim=1)
+    waves = torch.sin(1.1 * k**1.4 * x + 6.2832 * layout.ridge_dials[:, 1:9, None, None])
+    waves = (waves * layout.ridge_dials[:, 9:17, None, None] / k**1.2).sum(dim=1)
     hills = top - 0.16 * waves
     trees = top - 0.05 * waves - 0.035 * fields[:, 0] - 0.03 * fields[:, 2]
     lot = (x / (0.1 + 0.15 * dials[:, 17])).floor()
-    tall, notch = unit_pair(hash_cells(plan.materials.keys[RIDGE::3, None, None], lot, lot * 0.0))
+    tall, notch = unit_pair(hash_cells(layout.ridge_key[:, None, None], lot, lot * 0.0))
     houses = top - 0.3 * tall * (notch > 0.15)
     roof = top + 0.25 * (dials[:, 18] - 0.5) * x
     edge = torch.where(style == 0, hills, torch.where(style == 1, trees, houses))
@@ -230,5 +259,5 @@ def _ridge_opacity(
     side = torch.where(dials[:, 19] > 0.5, 1.0, -1.0)
     beside = side * x - 0.1 - 0.5 * dials[:, 20] + 0.3 * (dials[:, 21] - 0.5) * y
     inside = torch.where(style == 4, beside, inside)
-    inside = torch.minimum(inside, plan.base[:, None, None] - y)
-    return _soft_step(inside * pixels) * plan.has_ridge[:, None, None]
+    inside = torch.minimum(inside, layout.base[:, None, None] - y)
+    return _soft_step(inside * pixels)

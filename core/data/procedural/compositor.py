@@ -42,13 +42,13 @@ class Composite:
     """Which layer that is."""
 
 
-def _rows_times_points(
-    matrix: Float[Tensor, "b v k 3"], x: Float[Tensor, "..."], y: Float[Tensor, "..."]
-) -> list[Float[Tensor, "b v h w"]]:
+def _times_points(
+    rows: Float[Tensor, "b v k 3"], x: Float[Tensor, "..."], y: Float[Tensor, "..."]
+) -> Float[Tensor, "b v h w k"]:
     # x and y broadcast to (b, v, h, w); on a pixel grid they are a row and a column, so that
-    # only one full-size operation is spent on each result.
-    rows = matrix[..., None, None, :].unbind(2)  # k times (b, v, 1, 1, 3)
-    return [row[..., 0] * x + (row[..., 1] * y + row[..., 2]) for row in rows]
+    # only one operation is full-size.
+    at_x, at_y, constant = rows[:, :, None, None].unbind(-1)  # (b, v, 1, 1, k) each
+    return at_x * x[..., None] + (at_y * y[..., None] + constant)
 
 
 def _look_up(
@@ -79,8 +79,9 @@ def composite(
     matrices = torch.cat([to_texture, to_inverse_depth[..., None, :]], dim=-2)
     colors = inverse_depths = layers = None
     for index, texture in enumerate(stack.textures):
-        u, v, scale, inverse_depth = _rows_times_points(matrices[:, :, index], x, y)
-        where = torch.stack([u, v], dim=-1).div_(scale[..., None])  # (b, v, h, w, 2)
+        uv, scale, inverse_depth = matrices[:, :, index].split([2, 1, 1], dim=-2)
+        where = _times_points(uv, x, y).div_(_times_points(scale, x, y))  # (b, v, h, w, 2)
+        inverse_depth = _times_points(inverse_depth, x, y)[..., 0]
         found = _look_up(texture[:, :4], where)
         color, opacity = found[:, :3], found[:, 3]  # (b, 3, v, h, w), (b, v, h, w)
         if colors is None or inverse_depths is None or layers is None:

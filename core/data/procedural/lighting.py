@@ -52,8 +52,8 @@ def draw_lighting(dice: Dice, mood: ColorMood) -> Lighting:
 
 def light_up(
     color: Float[Tensor, "n 3 h w"],
-    x: Float[Tensor, "n h w"],
-    y: Float[Tensor, "n h w"],
+    x: Float[Tensor, "*n h w"],
+    y: Float[Tensor, "*n h w"],
     inverse_depth: Float[Tensor, "n h w"],
     lighting: Lighting,
 ) -> Float[Tensor, "n 3 h w"]:

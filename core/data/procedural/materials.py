@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.data.procedural.dice import Dice
 from core.data.procedural.patterns import PATTERNS, PatternInputs
-from core.data.procedural.placement import HOST
+from core.data.procedural.records import HOST, Rows, take_rows
 
 
 @dataclass(frozen=True)
@@ -116,20 +116,15 @@ def _pattern_weights(
     u = cos * x + sin * y + warp * random_fields[:, 2]
     v = cos * y - sin * x + warp * random_fields[:, 3]
     footprint = (footprint / period).expand_as(u)
+    inputs = PatternInputs(
+        u, v, footprint, random_fields,
+        materials.dials[..., None, None], materials.keys[:, None, None],
+    )  # fmt: skip
     weights = torch.empty_like(random_fields)
     for index, pattern in enumerate(PATTERNS):
-        rows = (materials.pattern == index).nonzero()[:, 0].to(chart.device, non_blocking=True)
-        if len(rows):
-            weights[rows] = pattern(
-                PatternInputs(
-                    u[rows],
-                    v[rows],
-                    footprint[rows],
-                    random_fields[rows],
-                    materials.dials[rows, :, None, None],
-                    materials.keys[rows, None, None],
-                )
-            )
+        rows = Rows.where(materials.pattern == index, chart.device)
+        if len(rows.host):
+            weights[rows.device] = pattern(take_rows(inputs, rows))
     # A pattern that a pixel can no longer resolve fades to its mean.
     resolved = (2.0 - 3.0 * footprint).clamp(0.0, 1.0)[:, None]
     return weights.mean(dim=(-2, -1), keepdim=True).lerp(weights, resolved)

@@ -10,14 +10,14 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.data.procedural.backdrop import GROUND, BackdropPlan
+from core.data.procedural.backdrop import GROUND, BackdropLayout, BackdropPlan
 from core.data.procedural.dice import Dice
 from core.data.procedural.lighting import Lighting, light_up
 from core.data.procedural.materials import Materials, draw_materials, paint
 from core.data.procedural.motion import FOCAL, BodyMotion
 from core.data.procedural.options import ProceduralOptions
 from core.data.procedural.palettes import ColorMood, draw_palettes
-from core.data.procedural.placement import HOST
+from core.data.procedural.records import HOST, Rows, take_rows
 from core.data.procedural.silhouettes import OUTLINE_WEIGHTS, OUTLINES, UPRIGHT, OutlineInputs
 from core.data.procedural.spectral import spectral_fields
 
@@ -28,43 +28,55 @@ _PATTERN_WEIGHTS = [3.5, 2.0, 2.0, 1.6, 1.2, 0.8, 1.2, 1.2, 1.2]
 
 
 @dataclass(frozen=True)
+class ObjectLooks:
+    """What ``n`` objects look like, scene by scene."""
+
+    outline: Int[Tensor, " n"] = field(metadata=HOST)
+    """Position in OUTLINES; stays on the CPU, where rows are sorted by it."""
+    present: Bool[Tensor, " n"] = field(metadata=HOST)
+    """Which objects there are; the others are transparent."""
+    planes: Float[Tensor, "n 3"]
+    """Inverse depth at (x, y, 1) of the reference view."""
+    centers: Float[Tensor, "n 2"]
+    """View coordinates of the sprites' centres."""
+    sizes: Float[Tensor, " n"]
+    """Half the side of the sprites in view coordinates."""
+    angle: Float[Tensor, " n"]
+    """Rotation of the outline."""
+    squeeze: Float[Tensor, " n"]
+    """Ratio of the outline's length to its height."""
+    dials: Float[Tensor, "n 16"]
+    """Numbers in [0, 1] that shape the outline."""
+    softness: Float[Tensor, " n"]
+    """Width of the edge in pixels."""
+    roundness: Float[Tensor, " n"]
+    """How strongly the light models the object, in [0, 1]."""
+    rim: Float[Tensor, " n"]
+    """Brightness of the lit edge; darkness where it is negative."""
+    shine: Float[Tensor, " n"]
+    """Strength of the highlight."""
+    materials: Materials
+    """What they are made of."""
+
+
+@dataclass(frozen=True)
 class ObjectPlan:
-    """Geometry and look of ``l`` objects in each of ``b`` scenes, from far to near."""
+    """``l`` objects in each of ``b`` scenes, from far to near."""
 
     planes: Float[Tensor, "b l 3"]
     """Inverse depth at (x, y, 1) of the reference view."""
-    centers: Float[Tensor, "b l 2"]
-    """View coordinates of the sprites' centres."""
     sizes: Float[Tensor, "b l"]
     """Half the side of the sprites in view coordinates."""
-    present: Bool[Tensor, "b l"]
-    """Which objects there are; the others are transparent."""
     moving: Bool[Tensor, "b l"]
     """Which objects move on their own."""
     bodies: BodyMotion
-    """How they move."""
-    outline: Int[Tensor, " n"] = field(metadata=HOST)
-    """Position in OUTLINES, scene by scene; stays on the CPU, where rows are sorted by it."""
-    angle: Float[Tensor, "b l"]
-    """Rotation of the outline."""
-    squeeze: Float[Tensor, "b l"]
-    """Ratio of the outline's length to its height."""
-    dials: Float[Tensor, "b l 16"]
-    """Numbers in [0, 1] that shape the outline."""
-    softness: Float[Tensor, "b l"]
-    """Width of the edge in pixels."""
-    roundness: Float[Tensor, "b l"]
-    """How strongly the light models the object, in [0, 1]."""
-    rim: Float[Tensor, "b l"]
-    """Brightness of the lit edge; darkness where it is negative."""
-    shine: Float[Tensor, "b l"]
-    """Strength of the highlight."""
+    """How they move, and where they are."""
     shadow_offsets: Float[Tensor, "b l 2"]
     """Where the shadow falls, in sprite coordinates."""
     shadow_opacities: Float[Tensor, "b l"]
     """How dark it is."""
-    materials: Materials
-    """One row for each object, scene by scene."""
+    looks: ObjectLooks
+    """What they look like."""
 
 
 def draw_objects(
@@ -83,7 +95,7 @@ def draw_objects(
     number = dice.uniform(options.min_objects, options.max_objects + 1 - 1e-4).floor()
     order = dice.uniform(0.0, 1.0, n).argsort(dim=-1)
     present = order < number[:, None]
-    depths, spacing = _spread_depths(dice, backdrop.nearest, n)
+    depths, spacing = _spread_depths(dice, backdrop.layout.nearest, n)
     nearest = depths[:, -1:]
     outline = dice.choose(OUTLINE_WEIGHTS, n)
     upright = torch.tensor(UPRIGHT)[outline]
@@ -92,7 +104,7 @@ def draw_objects(
     moving = dice.flip(options.moving_fraction, n) & present
     path = _paths(dice, moving, depths, spacing, options)
     reach = 0.5 * FOCAL * depths * path[:, :, 0, :2].norm(dim=-1)
-    centers = _place(dice, depths, sizes, upright, reach, backdrop, aspect)
+    centers = _place(dice, depths, sizes, upright, reach, backdrop.layout, aspect)
     tilt = dice.direction(n) * (0.2 * spacing[:, None] / sizes.clamp(min=0.1) / 1.4)[..., None]
     tilt = tilt * dice.uniform(0.0, 1.0, n)[..., None] * ~upright[..., None]
     # The plane passes through the object's centre at its depth, inclined by the tilt.
@@ -104,27 +116,32 @@ def draw_objects(
     stretch = dice.uniform(-0.05, 0.05, n, 2) * moving[..., None]
     shadow = -lighting.direction[:, None, :2] * dice.uniform(0.02, 0.25, n)[..., None]
     soft = dice.flip(0.2, n)
-    return ObjectPlan(
-        planes=planes,
-        centers=centers,
-        sizes=sizes,
-        present=present,
-        moving=moving,
-        bodies=BodyMotion(centers, path, turns, stretch),
+    looks = ObjectLooks(
         outline=outline.flatten(),
-        angle=torch.where(upright, 0.0, dice.uniform(-3.15, 3.15, n)),
-        squeeze=torch.where(upright, 1.0, dice.uniform(1.0, 2.2, n)),
-        dials=dice.uniform(0.0, 1.0, n, 16),
-        softness=torch.where(soft, dice.uniform(1.5, 6.0, n), dice.uniform(0.9, 1.4, n)),
-        roundness=dice.uniform(0.0, 1.0, n) * dice.flip(0.75, n),
-        rim=dice.uniform(-0.35, 0.5, n) * dice.flip(0.5, n),
-        shine=dice.uniform(0.0, 0.7, n) * dice.flip(0.25, n),
-        shadow_offsets=shadow,
-        shadow_opacities=dice.uniform(0.0, options.shadow_opacity, n)
-        * (present & dice.flip(0.7)[:, None]),
+        present=present.flatten(),
+        planes=planes.flatten(0, 1),
+        centers=centers.flatten(0, 1),
+        sizes=sizes.flatten(),
+        angle=torch.where(upright, 0.0, dice.uniform(-3.15, 3.15, n)).flatten(),
+        squeeze=torch.where(upright, 1.0, dice.uniform(1.0, 2.2, n)).flatten(),
+        dials=dice.uniform(0.0, 1.0, n, 16).flatten(0, 1),
+        softness=torch.where(soft, dice.uniform(1.5, 6.0, n), dice.uniform(0.9, 1.4, n)).flatten(),
+        roundness=(dice.uniform(0.0, 1.0, n) * dice.flip(0.75, n)).flatten(),
+        rim=(dice.uniform(-0.35, 0.5, n) * dice.flip(0.5, n)).flatten(),
+        shine=(dice.uniform(0.0, 0.7, n) * dice.flip(0.25, n)).flatten(),
         materials=draw_materials(
             dice, draw_palettes(dice, mood, n), _PATTERN_WEIGHTS, options.width
         ),
+    )
+    opacities = dice.uniform(0.0, options.shadow_opacity, n) * dice.flip(0.7)[:, None]
+    return ObjectPlan(
+        planes=planes,
+        sizes=sizes,
+        moving=moving,
+        bodies=BodyMotion(centers, path, turns, stretch),
+        shadow_offsets=shadow,
+        shadow_opacities=opacities * present,
+        looks=looks,
     )
 
 
@@ -169,7 +186,7 @@ def _place(
     sizes: Float[Tensor, "b n"],
     upright: Bool[Tensor, "b n"],
     reach: Float[Tensor, "b n"],
-    backdrop: BackdropPlan,
+    backdrop: BackdropLayout,
     aspect: float,
 ) -> Float[Tensor, "b n 2"]:
     n = depths.shape[1]
@@ -191,56 +208,62 @@ def bake_objects(
 ) -> Float[Tensor, "b l 5 s s"]:
     """Paint the sprites: RGB, opacity and the shape of the shadow.
 
-    Everything lies on the device of ``lighting``, the plan included (names of outlines and patterns
-    aside). Sprites have half as many texels along each side as the image has columns.
+    The plan lies on the device of ``lighting``. Sprites have half as many texels along each side as
+    the image has columns.
     """
     b, count = plan.sizes.shape
     side = 32 * -(-(image_size[1] // 2) // 32)
     device = lighting.haze.device
-    sizes, centers = plan.sizes.flatten(), plan.centers.flatten(0, 1)
-    pixels = (sizes * image_size[1] / side)[:, None, None]  # image pixels per texel
-    axis = (2.0 * torch.arange(side, device=device) + 1.0) / side - 1.0
+    sprites = torch.zeros(b * count, 5, side, side, device=device)
+    rows = Rows.where(plan.looks.present, device)
+    looks, lighting = take_rows(plan.looks, rows), take_rows(lighting.repeat(count), rows)
+    sprites[rows.device] = _bake_sprites(looks, lighting, side, image_size[1])
+    return rearrange(sprites, "(b l) c h w -> b l c h w", b=b)
+
+
+def _bake_sprites(
+    looks: ObjectLooks, lighting: Lighting, side: int, width: int
+) -> Float[Tensor, "n 5 s s"]:
+    sizes, centers = looks.sizes[:, None, None], looks.centers[..., None, None]
+    pixels = sizes * width / side  # image pixels per texel
+    axis = (2.0 * torch.arange(side, device=sizes.device) + 1.0) / side - 1.0
     px, py = axis.expand(len(sizes), side, side), axis[:, None].expand(len(sizes), side, side)
 
-    materials = plan.materials
+    materials = looks.materials
     cutoffs = (0.35 * pixels[:, 0, 0]).clamp(max=0.35)
     fields = spectral_fields(materials.keys, materials.exponents, cutoffs, side, side)
-    distance = pixels * _distance_in_texels(plan, px, py, fields)
-    window = ((0.97 - torch.maximum(px.abs(), py.abs())) * 20.0).clamp(0.0, 1.0)
-    opacity = (distance / plan.softness.flatten()[:, None, None] + 0.5).clamp(0.0, 1.0) * window
-    present = plan.present.flatten()[:, None, None]
-    spread = 0.14 * side * pixels
-    shadow = (0.5 + distance / spread).clamp(0.0, 1.0)
+    distance = pixels * _distance_in_texels(looks, px, py, fields)
+    window = ((0.97 - torch.maximum(axis.abs(), axis.abs()[:, None])) * 20.0).clamp(0.0, 1.0)
+    opacity = (distance / looks.softness[:, None, None] + 0.5).clamp(0.0, 1.0) * window
+    shadow = (0.5 + distance / (0.14 * side * pixels)).clamp(0.0, 1.0)
     shadow = shadow * shadow * (3.0 - 2.0 * shadow) * window
 
-    lighting = lighting.repeat(count)
-    half = (0.5 * image_size[1] * sizes)[:, None, None]
+    half = 0.5 * width * sizes
     chart = torch.stack([px * half, py * half], dim=1)
     color = paint(materials, chart, torch.ones_like(pixels), fields, lighting.direction[:, :2])
-    color = _model(color, plan, lighting, distance / half, distance)
-    x = centers[:, 0, None, None] + sizes[:, None, None] * px
-    y = centers[:, 1, None, None] + sizes[:, None, None] * py
-    plane = plan.planes.flatten(0, 1)[..., None, None]
+    color = _model(color, looks, lighting, distance / half, distance)
+    x, y = centers[:, 0] + sizes * px, centers[:, 1] + sizes * py
+    plane = looks.planes[..., None, None]
     color = light_up(color, x, y, plane[:, 0] * x + plane[:, 1] * y + plane[:, 2], lighting)
-    sprite = torch.cat([color, (opacity * present)[:, None], (shadow * present)[:, None]], dim=1)
-    return rearrange(sprite, "(b l) c h w -> b l c h w", b=b)
+    return torch.cat([color, opacity[:, None], shadow[:, None]], dim=1)
 
 
 def _distance_in_texels(
-    plan: ObjectPlan,
+    looks: ObjectLooks,
     px: Float[Tensor, "n s s"],
     py: Float[Tensor, "n s s"],
     fields: Float[Tensor, "n 4 s s"],
 ) -> Float[Tensor, "n s s"]:
-    angle = plan.angle.flatten()[:, None, None]
+    angle = looks.angle[:, None, None]
     x = angle.cos() * px + angle.sin() * py
-    y = (angle.cos() * py - angle.sin() * px) * plan.squeeze.flatten()[:, None, None]
-    dials = plan.dials.flatten(0, 1)[..., None, None]
+    y = (angle.cos() * py - angle.sin() * px) * looks.squeeze[:, None, None]
+    dials = looks.dials[..., None, None]
+    inputs = OutlineInputs(x, y, fields, dials)
     field = torch.empty_like(x)
     for index, outline in enumerate(OUTLINES):
-        rows = (plan.outline == index).nonzero()[:, 0].to(px.device, non_blocking=True)
-        if len(rows):
-            field[rows] = outline(OutlineInputs(x[rows], y[rows], fields[rows], dials[rows]))
+        rows = Rows.where(looks.outline == index, px.device)
+        if len(rows.host):
+            field[rows.device] = outline(take_rows(inputs, rows))
     # To first order, the distance to the zero set is the field over its slope.
     padded = F.pad(field[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
     dx = 0.5 * (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2])
@@ -252,7 +275,7 @@ def _distance_in_texels(
 
 def _model(
     color: Float[Tensor, "n 3 s s"],
-    plan: ObjectPlan,
+    looks: ObjectLooks,
     lighting: Lighting,
     depth: Float[Tensor, "n s s"],
     distance: Float[Tensor, "n s s"],
@@ -263,13 +286,13 @@ def _model(
     bulge = F.avg_pool2d(bulge, 11, stride=1, padding=5, count_include_pad=False)[:, 0]
     nx = 0.5 * (bulge.roll(1, -1) - bulge.roll(-1, -1))
     ny = 0.5 * (bulge.roll(1, -2) - bulge.roll(-1, -2))
-    steep = 0.18 * color.shape[-1] * plan.roundness.flatten()[:, None, None]
+    steep = 0.18 * color.shape[-1] * looks.roundness[:, None, None]
     nx, ny = nx * steep, ny * steep
     norm = (1.0 + nx**2 + ny**2).rsqrt()
     lx, ly, lz = lighting.direction[..., None, None].unbind(1)
     facing = ((nx * lx + ny * ly + lz) * norm).clamp(min=0.0)
     shade = (0.35 + 0.65 * facing / lz).clamp(max=1.7)
-    edge = torch.exp(-((distance / 2.5) ** 2)) * plan.rim.flatten()[:, None, None]
+    edge = torch.exp(-((distance / 2.5) ** 2)) * looks.rim[:, None, None]
     halfway = ((nx * lx + ny * ly + lz + 1.0) * norm / (2.0 + 2.0 * lz).sqrt()).clamp(0.0, 1.0)
-    gloss = plan.shine.flatten()[:, None, None] * halfway**40
+    gloss = looks.shine[:, None, None] * halfway**40
     return color * (shade + edge * shade)[:, None] + gloss[:, None]

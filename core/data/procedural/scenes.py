@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -122,6 +123,30 @@ class ProceduralScenes:
         tracks = self.track(start, start_times, end_times[:, None])
         moved = tracks.points[:, 0].unflatten(1, (height, width))
         return moved - pixels, tracks.visible[:, 0].unflatten(1, (height, width))
+
+    def motion_between(
+        self, first_times: Float[Tensor, " b"], last_times: Float[Tensor, " b"]
+    ) -> Float[Tensor, "b 2 2 g_h g_w"]:
+        """Return how what is seen at either time moves until the other one.
+
+        Returns:
+            Canonical (x, z) displacements from the first to the last time, then from the last to
+            the first, at the centres of blocks of 2 by 2 pixels.
+        """
+        height, width = (side // 2 for side in self.image_size)
+        device = first_times.device
+        v, u = torch.meshgrid(
+            2.0 * torch.arange(height, device=device) + 0.5,
+            2.0 * torch.arange(width, device=device) + 0.5,
+            indexing="ij",
+        )
+        points = torch.stack([u, v], dim=-1).reshape(1, -1, 2).expand(len(first_times), -1, -1)
+        to_canonical = torch.tensor([2.0 / self.image_size[1], -2.0 / self.image_size[0]])
+        directions = []
+        for start, end in ((first_times, last_times), (last_times, first_times)):
+            moved = self.track(points, start, end[:, None]).points[:, 0]
+            directions.append((moved - points) * to_canonical.to(device))
+        return rearrange(torch.stack(directions, dim=1), "b d (h w) xz -> b d xz h w", h=height)
 
     def _homographies(self, times: Float[Tensor, "b v"]) -> Float[Tensor, "b v l 3 3"]:
         return homographies(self.camera, self.bodies, self.stack.planes, times)

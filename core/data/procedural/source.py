@@ -18,7 +18,7 @@ from core.data.procedural.motion import FOCAL, BodyMotion, CameraMotion
 from core.data.procedural.objects import ObjectPlan, bake_objects, draw_objects
 from core.data.procedural.options import ProceduralOptions
 from core.data.procedural.palettes import draw_mood
-from core.data.procedural.placement import to_device
+from core.data.procedural.records import to_device
 from core.data.procedural.scenes import ProceduralScenes
 from core.data.procedural.sensor import Sensor
 from core.geometry.canonical import normalize_inverse_depth
@@ -96,8 +96,10 @@ class ProceduralSource:
             inverse_depths=normalize_inverse_depth(views.inverse_depths),
             masks=views.masks,
             times=torch.where(span > 0, since / torch.where(span > 0, span, 1.0), 0.0),
+            motion=scenes.motion_between(times[:, 0], times[:, -1]),
             has_depth=yes,
             has_mask=yes,
+            has_motion=(span > 0).squeeze(1),
         )
 
     def sample(self, index: int, *, num_views: int = 6) -> ClipBatch:
@@ -150,12 +152,12 @@ def _stack(
     whole = torch.diag(torch.tensor([1.0 / MARGIN, 1.0 / (MARGIN * aspect), 1.0]))
     whole = to_device(repeat(whole, "i j -> b l i j", b=b, l=canvases.shape[1]), device)
     scale, zero = 1.0 / objects.sizes, torch.zeros_like(objects.sizes)
-    cx, cy = objects.centers.unbind(-1)
+    cx, cy = objects.bodies.centers.unbind(-1)
     rows = [scale, zero, -cx * scale, zero, scale, -cy * scale, zero, zero, zero + 1.0]
     local = torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
     still = torch.zeros(b, canvases.shape[1], device=device)
     return LayerStack(
-        planes=torch.cat([backdrop.planes, objects.planes], dim=1),
+        planes=torch.cat([backdrop.layout.planes, objects.planes], dim=1),
         charts=torch.cat([whole, local], dim=1),
         textures=(*canvases.unbind(1), *sprites.unbind(1)),
         shadow_offsets=torch.cat([still[..., None].expand(-1, -1, 2), objects.shadow_offsets], 1),
@@ -166,7 +168,7 @@ def _stack(
 
 def _bodies(backdrop: BackdropPlan, objects: ObjectPlan, image_size: tuple[int, int]) -> BodyMotion:
     """Prepend the backdrop, which stays still, to the objects' motion."""
-    b, count = backdrop.planes.shape[:2]
+    b, count = backdrop.layout.planes.shape[:2]
 
     def still(value: Tensor) -> Tensor:
         return torch.cat([value.new_zeros(b, count, *value.shape[2:]), value], dim=1)
