@@ -41,8 +41,8 @@ class Progress:
 def find_checkpoint(workspace: Path) -> Path | None:
     """Return the newest whole checkpoint of a workspace, if there is one.
 
-    A program that was stopped between the two moves of :func:`save_checkpoint` leaves the new
-    checkpoint whole but not yet in its place; it counts.
+    :func:`save_checkpoint` moves the old one aside before the new one takes its place; a program
+    that was stopped between the two moves goes on from the old one.
     """
     for path in (workspace / CHECKPOINT, workspace / _PREVIOUS):
         if (path / _PROGRESS).is_file():

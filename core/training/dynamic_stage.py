@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.checks import UserError
-from core.losses import depth_loss, masked_mse, mse
+from core.losses import depth_loss, masked_mse, motion_loss, mse
 from core.metrics import psnr
 from core.models.config import StreamSplatConfig
 from core.models.factory import build_model
@@ -40,13 +40,19 @@ class DynamicStageOptions(StageOptions):
     """Weight of the depth loss."""
     lambda_mask: float = 3.0
     """Weight of the colour error on moving objects, on top of that of all pixels."""
+    lambda_motion: float = 0.0
+    """Weight of the motion loss on samples whose motion is known, which are the procedural ones;
+    not part of the published recipe."""
+    train_static: bool = False
+    """Train the static network along; the published recipe keeps it frozen."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.num_frames < 2:
             raise UserError(f"--num_frames is {self.num_frames}; expected at least 2 (key frames).")
-        if self.lambda_mask < 0:
-            raise UserError(f"--lambda_mask is {self.lambda_mask}; expected at least 0.")
+        for name in ("lambda_mask", "lambda_motion"):
+            if getattr(self, name) < 0:
+                raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
         if (self.encoder_path is None) == (self.init_from is None):
             raise UserError(
                 "give either --encoder_path (weights of stage 1, to start stage 2) or --init_from "
@@ -76,12 +82,12 @@ class DynamicStage:
         self._image_size = (config.image_height, config.image_width)
 
     def build_model(self) -> StreamSplat:
-        """Build the whole network with its static part loaded and frozen."""
+        """Build the whole network with its static part loaded and, by default, frozen."""
         model = build_model(self.config)
         if self.options.encoder_path is not None:
             load_static_weights(model, self.options.encoder_path)
         load_initial_weights(model, self.options.init_from)
-        model.freeze_static()
+        model.freeze_static(not self.options.train_static)
         if self.options.dinov2_path is not None:
             load_dinov2(model, self.options.dinov2_path)
         model.set_gradient_checkpointing(self.options.gradient_checkpointing)
@@ -107,9 +113,22 @@ class DynamicStage:
             batch.has_depth,
             trimmed=True,
         )
-        total = color + self.options.lambda_mask * moving + self.options.lambda_depth * depth
+        motion = motion_loss(gaussians, self.config.gaussian_grid, batch.motion, batch.has_motion)
+        total = (
+            color
+            + self.options.lambda_mask * moving
+            + self.options.lambda_depth * depth
+            + self.options.lambda_motion * motion
+        )
         quality = psnr(rendered.rgb.detach().flatten(0, 1), batch.frames.flatten(0, 1)).mean()
-        terms = {"loss": total, "mse": color, "mask": moving, "depth": depth, "psnr": quality}
+        terms = {
+            "loss": total,
+            "mse": color,
+            "mask": moving,
+            "depth": depth,
+            "motion": motion,
+            "psnr": quality,
+        }
         return StepLosses(total, {name: value.detach() for name, value in terms.items()})
 
     def reconstruct(self, model: nn.Module, batch: ClipBatch) -> RenderOutput:
