@@ -31,7 +31,7 @@ class ClipOptions:
     background) and depthImages/*_pred.png (relative inverse depth, 8 or 16 bits) are used where
     they exist."""
     augment: bool = True
-    """Crop, zoom and mirror the clips at random."""
+    """Crop, zoom and mirror the clips at random, and play half of them backwards."""
     cache_mib: int = 4096
     """Memory for decoded frames, in MiB a process; what does not fit is decoded every time."""
     workers: int = 4
@@ -72,7 +72,7 @@ class ClipFolderSource:
         reach: Largest distance between its first and its last frame; see
             :func:`core.data.frame_sampling.draw_frames`.
         seed: Chooses order, frames and augmentation.
-        augment: Crop, zoom and mirror at random, rather than take the largest crop.
+        augment: Crop, zoom, mirror and reverse at random, rather than take the largest crop.
         cache_mib: Memory for decoded frames, in MiB.
 
     Raises:
@@ -144,7 +144,10 @@ class ClipFolderSource:
         frames = draw_frames(
             generator, start, self._num_frames, self._reach, len(self._clips[clip])
         )
-        return self._load(clip, frames, View.draw(generator) if self._augment else View.centered())
+        if not self._augment:
+            return self._load(clip, frames, View.centered())
+        view = View.draw(generator)
+        return self._load(clip, frames[::-1] if generator.uniform() < 0.5 else frames, view)
 
     def consecutive(self, item: int) -> ClipBatch:
         """Return consecutive frames from start frame ``item`` of an epoch, not augmented.
@@ -173,8 +176,10 @@ class ClipFolderSource:
             inverse_depths=empty if depths is None else depths,
             masks=empty if masks is None else masks,
             times=torch.from_numpy(normalized_times(frames))[None],
+            motion=torch.zeros(1, 2, 2, *(side // 2 for side in self._image_size)),
             has_depth=torch.tensor([depths is not None]),
             has_mask=torch.tensor([masks is not None]),
+            has_motion=torch.tensor([False]),
         )
 
     def _stack_masks(self, frames: list[ClipFrame], view: View) -> torch.Tensor | None:

@@ -52,6 +52,9 @@ def draw_frames(
 
 
 def normalized_times(frames: Int[np.ndarray, " frames"]) -> np.ndarray:
-    """Return the frames' times: the first is 0, the last 1; a single frame is at 0."""
-    span = max(int(frames[-1] - frames[0]), 1)
+    """Return the frames' times: the first is 0, the last 1; a single frame is at 0.
+
+    Frames may also be played backwards, from the latest to the earliest.
+    """
+    span = int(frames[-1] - frames[0]) or 1
     return ((frames - frames[0]) / span).astype(np.float32)

@@ -1,6 +1,7 @@
 """What training minimises: one term a file, each a plain function of tensors."""
 
 from core.losses.depth import depth_loss
+from core.losses.motion import motion_loss
 from core.losses.photometric import masked_mse, mse
 
-__all__ = ["depth_loss", "masked_mse", "mse"]
+__all__ = ["depth_loss", "masked_mse", "motion_loss", "mse"]

@@ -111,10 +111,10 @@ class StreamSplat(HubModel):
         """Return a key frame's own Gaussians, which neither move nor fade."""
         return keyframe.gaussians
 
-    def freeze_static(self) -> None:
-        """Stop training the static part, and keep it in evaluation mode from here on."""
-        self.static_is_frozen = True
-        self.static.requires_grad_(False).eval()
+    def freeze_static(self, frozen: bool = True) -> None:
+        """Stop training the static part and keep it in evaluation mode, or train it again."""
+        self.static_is_frozen = frozen
+        self.static.requires_grad_(not frozen).train(self.training and not frozen)
 
     def train(self, mode: bool = True) -> StreamSplat:
         """Set the training mode; a frozen static part stays in evaluation mode."""

@@ -21,10 +21,16 @@ class ClipBatch:
     """Moving-object masks, 0 or 1; zeros where there is none."""
     times: Float[Tensor, "b v"]
     """Times of the frames: the first is 0, the last is 1 (all 0 when there is one frame)."""
+    motion: Float[Tensor, "b 2 2 g_h g_w"]
+    """Canonical (x, z) by which what a key frame shows moves until the other key frame: from the
+    first frame to the last, then from the last to the first. On a grid of half the frames'
+    resolution; zeros where it is not known."""
     has_depth: Bool[Tensor, " b"]
     """Which clips carry depth that is worth learning from."""
     has_mask: Bool[Tensor, " b"]
     """Which clips carry masks."""
+    has_motion: Bool[Tensor, " b"]
+    """Which clips carry motion."""
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> ClipBatch:
         """Return the same batch on ``device``."""

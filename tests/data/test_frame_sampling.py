@@ -45,4 +45,5 @@ def test_each_epoch_shows_every_item_once_in_its_own_order(epoch):
 
 def test_times_run_from_zero_to_one():
     np.testing.assert_allclose(normalized_times(np.array([3, 4, 8])), [0, 0.2, 1])
+    np.testing.assert_allclose(normalized_times(np.array([8, 4, 3])), [0, 0.8, 1])
     assert normalized_times(np.array([9])).tolist() == [0.0]

@@ -135,3 +135,20 @@ def test_displacements_are_those_of_video() -> None:
     assert 0.005 < medians.median() < 0.06
     # Pan, travel and an object's own path add up; half of that is the usual worst case.
     assert share.quantile(0.99, dim=1).max() < 0.25
+
+
+def test_motion_between_key_frames_is_the_flow_in_canonical_units() -> None:
+    scenes = clean_scenes(2)
+    first, last = torch.tensor([0.1, 0.2]), torch.tensor([0.8, 0.9])
+    motion = scenes.motion_between(first, last)
+    height, width = scenes.image_size
+    for direction, (start, end) in enumerate(((first, last), (last, first))):
+        flow = scenes.flow(start, end)[0] * torch.tensor([2 / width, -2 / height])
+        blocks = flow.unfold(1, 2, 2).unfold(2, 2, 2).flatten(-2)  # (b, h/2, w/2, 2, 4)
+        expected = blocks.mean(-1).permute(0, 3, 1, 2)
+        spread = (blocks.amax(-1) - blocks.amin(-1)).amax(-1)
+        inside = (spread < 1e-2)[:, None].expand_as(expected)  # away from the layers' borders
+        assert inside.float().mean() > 0.7
+        # What is thinner than a pixel may show at a block's centre and at none of its pixels.
+        agrees = (motion[:, direction] - expected).abs()[inside] < 1e-2
+        assert agrees.float().mean() > 0.999

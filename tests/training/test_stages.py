@@ -27,8 +27,10 @@ def _batch(num_frames):
         inverse_depths=torch.rand(maps, generator=generator),
         masks=(torch.rand(maps, generator=generator) > 0.8).float(),
         times=times.expand(2, -1),
+        motion=0.1 * torch.randn((2, 2, 2, 16, 32), generator=generator),
         has_depth=torch.tensor([True, False]),
         has_mask=torch.tensor([True, True]),
+        has_motion=torch.tensor([False, True]),
     )
 
 
@@ -61,6 +63,22 @@ def test_dynamic_losses_are_those_of_the_method(make_dynamic_stage):
         views.depth, batch.inverse_depths, views.alpha > 0.1, batch.has_depth, trimmed=True
     )
     torch.testing.assert_close(losses.total, errors.mean() + 3.0 * moving + 0.01 * depth)
+
+
+def test_known_motion_adds_to_the_loss(make_dynamic_stage):
+    plain, stage, batch = make_dynamic_stage(), make_dynamic_stage(lambda_motion=2.0), _batch(3)
+    model = stage.build_model().eval()
+    without = plain.compute_losses(model, batch, NOISE)
+    losses = stage.compute_losses(model, batch, NOISE)
+    assert losses.terms["motion"] > 0
+    torch.testing.assert_close(losses.total, without.total + 2.0 * losses.terms["motion"])
+
+
+def test_the_static_part_learns_along_when_asked_to(make_dynamic_stage):
+    stage = make_dynamic_stage(train_static=True)
+    model = stage.build_model().train()
+    stage.compute_losses(model, _batch(3), NOISE).total.backward()
+    assert not [name for name, p in model.named_parameters() if p.grad is None]
 
 
 def test_only_the_decoder_learns_in_stage_two(make_dynamic_stage):

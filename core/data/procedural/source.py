@@ -96,11 +96,19 @@ class ProceduralSource:
             inverse_depths=normalize_inverse_depth(views.inverse_depths),
             masks=views.masks,
             times=torch.where(span > 0, since / torch.where(span > 0, span, 1.0), 0.0),
-            motion=scenes.motion_between(times[:, 0], times[:, -1]),
+            motion=self._motion(scenes, times),
             has_depth=yes,
             has_mask=yes,
             has_motion=(span > 0).squeeze(1),
         )
+
+    def _motion(
+        self, scenes: ProceduralScenes, times: Float[Tensor, "b v"]
+    ) -> Float[Tensor, "b 2 2 g_h g_w"]:
+        if times.shape[1] > 1:
+            return scenes.motion_between(times[:, 0], times[:, -1])
+        height, width = scenes.image_size
+        return times.new_zeros(len(times), 2, 2, height // 2, width // 2)
 
     def sample(self, index: int, *, num_views: int = 6) -> ClipBatch:
         """Render scene ``index`` at ``num_views`` even times over the whole of its clip."""
