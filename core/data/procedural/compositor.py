@@ -59,6 +59,17 @@ def _look_up(
     return found.unflatten(2, (views, height))
 
 
+def _ways_back(
+    stack: LayerStack, homographies: Float[Tensor, "b v l 3 3"]
+) -> Float[Tensor, "b v l 4 3"]:
+    # Rows that a point of a view is multiplied with: texture coordinates, their common divisor,
+    # and the inverse depth there.
+    back = invert(homographies)
+    to_texture = stack.charts[:, None] @ back
+    to_inverse_depth = stack.planes[:, None, :, None] @ back
+    return torch.cat([to_texture, to_inverse_depth], dim=-2)
+
+
 def composite(
     stack: LayerStack,
     homographies: Float[Tensor, "b v l 3 3"],
@@ -73,10 +84,7 @@ def composite(
         x: View coordinates that broadcast with ``y`` to (b, v, h, w).
         y: See ``x``.
     """
-    back = invert(homographies)  # (b, v, l, 3, 3)
-    to_texture = stack.charts[:, None] @ back
-    to_inverse_depth = (stack.planes[:, None, :, None] @ back)[..., 0, :]
-    matrices = torch.cat([to_texture, to_inverse_depth[..., None, :]], dim=-2)
+    matrices = _ways_back(stack, homographies)
     colors = inverse_depths = layers = None
     for index, texture in enumerate(stack.textures):
         uv, scale, inverse_depth = matrices[:, :, index].split([2, 1, 1], dim=-2)
@@ -99,6 +107,23 @@ def composite(
     assert inverse_depths is not None
     assert layers is not None
     return Composite(colors.transpose(1, 2), inverse_depths, layers)
+
+
+def foremost(
+    stack: LayerStack,
+    homographies: Float[Tensor, "b v l 3 3"],
+    x: Float[Tensor, "..."],
+    y: Float[Tensor, "..."],
+) -> Int[Tensor, "b v h w"]:
+    """Return which layer is seen at points of the views; arguments as for :func:`composite`."""
+    matrices = _ways_back(stack, homographies)
+    size = torch.broadcast_shapes((*matrices.shape[:2], 1, 1), x.shape, y.shape)
+    layers = torch.zeros(size, dtype=torch.uint8, device=x.device)
+    for index, texture in enumerate(stack.textures[1:], start=1):
+        uv, scale, _ = matrices[:, :, index].split([2, 1, 1], dim=-2)
+        where = _times_points(uv, x, y).div_(_times_points(scale, x, y))
+        layers.masked_fill_(_look_up(texture[:, 3:4], where)[:, 0] >= 0.5, index)
+    return layers
 
 
 def _shadow(

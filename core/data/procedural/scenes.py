@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.data.procedural.compositor import Composite, LayerStack, composite
+from core.data.procedural.compositor import Composite, LayerStack, composite, foremost
 from core.data.procedural.motion import BodyMotion, CameraMotion, homographies, invert
 from core.data.procedural.sensor import Sensor, expose
 
@@ -83,24 +82,16 @@ class ProceduralScenes:
             Exact positions, also of points that are hidden or outside the image.
         """
         with torch.no_grad():
-            x, y = self._view_from_pixels(points[..., 0], points[..., 1])  # (b, n)
-            start = self._homographies(start_times[:, None])
-            seen = composite(self.stack, start, x[:, None, None], y[:, None, None])
-            owner = seen.layers[:, 0, 0].long()  # (b, n)
-            back = invert(start[:, 0])
-            onward = self._homographies(times) @ back[:, None]  # (b, v, l, 3, 3)
-            onward = onward.gather(
-                2, owner[:, None, :, None, None].expand(-1, times.shape[1], -1, 3, 3)
-            )
-            position = torch.stack([x, y, torch.ones_like(x)], dim=-1)
-            moved = (onward @ position[:, None, :, :, None])[..., 0]  # (b, v, n, 3)
-            x, y = (moved[..., :2] / moved[..., 2:]).unbind(-1)  # (b, v, n)
-            there = composite(self.stack, self._homographies(times), x[:, :, None], y[:, :, None])
+            x, y = self._view_from_pixels(*points[:, None, None].unbind(-1))  # (b, 1, 1, n)
+            start, end = self._homographies(start_times[:, None]), self._homographies(times)
+            owners = foremost(self.stack, start, x, y)  # (b, 1, 1, n)
+            owners = owners.expand(-1, times.shape[1], -1, -1)
+            x, y = _follow(end @ invert(start), owners, x, y)  # (b, v, 1, n)
             uv = self._pixels_from_view(x, y)
-            height, width = self.image_size
-            limits = torch.tensor([width - 0.5, height - 0.5], device=uv.device)
-            inside = ((uv >= -0.5) & (uv < limits)).all(dim=-1)
-            return Tracks(uv, inside & (there.layers[:, :, 0].long() == owner[:, None]))
+            (height, width), (u, v) = self.image_size, uv.unbind(-1)
+            inside = (u >= -0.5) & (u < width - 0.5) & (v >= -0.5) & (v < height - 0.5)
+            visible = inside & (foremost(self.stack, end, x, y) == owners)
+            return Tracks(uv[:, :, 0], visible[:, :, 0])
 
     def flow(
         self, start_times: Float[Tensor, " b"], end_times: Float[Tensor, " b"]
@@ -133,20 +124,17 @@ class ProceduralScenes:
             Canonical (x, z) displacements from the first to the last time, then from the last to
             the first, at the centres of blocks of 2 by 2 pixels.
         """
-        height, width = (side // 2 for side in self.image_size)
-        device = first_times.device
-        v, u = torch.meshgrid(
-            2.0 * torch.arange(height, device=device) + 0.5,
-            2.0 * torch.arange(width, device=device) + 0.5,
-            indexing="ij",
-        )
-        points = torch.stack([u, v], dim=-1).reshape(1, -1, 2).expand(len(first_times), -1, -1)
-        to_canonical = torch.tensor([2.0 / self.image_size[1], -2.0 / self.image_size[0]])
-        directions = []
-        for start, end in ((first_times, last_times), (last_times, first_times)):
-            moved = self.track(points, start, end[:, None]).points[:, 0]
-            directions.append((moved - points) * to_canonical.to(device))
-        return rearrange(torch.stack(directions, dim=1), "b d (h w) xz -> b d xz h w", h=height)
+        with torch.no_grad():
+            height, width = (side // 2 for side in self.image_size)
+            u = 2.0 * torch.arange(width, device=first_times.device) + 0.5
+            v = 2.0 * torch.arange(height, device=first_times.device) + 0.5
+            x, y = self._view_from_pixels(u, v[:, None])
+            maps = self._homographies(torch.stack([first_times, last_times], dim=1))
+            owners = foremost(self.stack, maps, x, y)
+            there_x, there_y = _follow(maps.flip(1) @ invert(maps), owners, x, y)
+            # Canonical z is 1 at the upper border, view y is -height / width there.
+            rise = (y - there_y) * (self.image_size[1] / self.image_size[0])
+            return torch.stack([there_x - x, rise], dim=2)
 
     def _homographies(self, times: Float[Tensor, "b v"]) -> Float[Tensor, "b v l 3 3"]:
         return homographies(self.camera, self.bodies, self.stack.planes, times)
@@ -164,3 +152,17 @@ class ProceduralScenes:
         u = ((x + 1.0) * width - 1.0) / 2.0
         v = (y * width + height - 1.0) / 2.0
         return torch.stack([u, v], dim=-1)
+
+
+def _follow(
+    maps: Float[Tensor, "b v l 3 3"],
+    owners: Int[Tensor, "b v h w"],
+    x: Float[Tensor, "..."],
+    y: Float[Tensor, "..."],
+) -> tuple[Float[Tensor, "b v h w"], Float[Tensor, "b v h w"]]:
+    # Every point is carried on by the layer that it belongs to.
+    index = owners.flatten(2).long()[..., None].expand(-1, -1, -1, 9)
+    own = maps.flatten(3).gather(2, index).unflatten(2, owners.shape[2:])  # (b, v, h, w, 9)
+    a, b, c, d, e, f, g, h, i = own.unbind(-1)
+    scale = g * x + (h * y + i)
+    return (a * x + (b * y + c)) / scale, (d * x + (e * y + f)) / scale
