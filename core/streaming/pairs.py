@@ -129,8 +129,8 @@ class PairReconstructor(Generic[FrameT]):
         if index % self._frame_gap:
             self._newest = (index, frame)
             return []
-        self._newest = None
         self._waiting.append((index, self._prepare(frame)))
+        self._newest = None  # only now: had this frame been unusable, the one before would be last
         return self._flush() if len(self._waiting) == self._batch_size else []
 
     @torch.inference_mode()

@@ -112,6 +112,28 @@ def test_what_came_before_an_unreadable_frame_is_rendered(
     assert seen == [0, 1, 2, 3, 4]
 
 
+class DepthUntil(NoDepth):
+    def __init__(self, damaged: int) -> None:
+        self.damaged = damaged
+
+    def inverse_depth(self, frame: Frame) -> torch.Tensor:
+        if frame.index == self.damaged:
+            raise UserError("the depth map is damaged")
+        return super().inverse_depth(frame)
+
+
+def test_what_came_before_damaged_depth_is_rendered(
+    reconstruction: Build, synthetic_source, model_size
+) -> None:
+    source = synthetic_source(8)
+    frames = reconstruction(depth=DepthUntil(6)).frames(
+        source, choose_fit(source, model_size, "stretch")
+    )
+    assert [next(frames).index for _ in range(6)] == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(UserError, match="depth map is damaged"):
+        next(frames)
+
+
 def test_frames_of_different_sizes_are_refused(
     reconstruction: Build, synthetic_source, model_size
 ) -> None:
