@@ -55,9 +55,11 @@ def picture(index: int) -> np.ndarray:
     return image
 
 
-def arguments(frames: Path, model: Path, output: Path, *more: str | Path) -> list[str]:
+def arguments(
+    frames: Path, model: Path, output: Path, *more: str | Path, device: str = "cpu"
+) -> list[str]:
     values = ("--input_frames_path", frames, "--resume", model, "--output_dir", output, *more)
-    return [str(value) for value in (*values, "--orbit_frames", "3", "--device", "cpu")]
+    return [str(value) for value in (*values, "--orbit_frames", "3", "--device", device)]
 
 
 def program(*values: str) -> subprocess.CompletedProcess[str]:
@@ -142,6 +144,20 @@ def test_a_video_goes_in_too(model: Path, tmp_path: Path, monkeypatch: pytest.Mo
     page = (tmp_path / "output" / "index.html").read_text()
     assert "files in depths" in page
     assert "at frame 1.5" in page
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same_scores(
+    frames: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = []
+    for device in ("cpu", "cuda"):
+        values = arguments(frames, model, tmp_path / device, device=device)
+        monkeypatch.setattr(sys, "argv", ["splat_inference.py", *values])
+        splat_inference.main()
+        metrics = json.loads((tmp_path / device / "metrics.json").read_text())
+        scores.append([frame["native"]["psnr"] for frame in metrics["frames"]])
+    assert scores[0] == pytest.approx(scores[1], abs=0.05)
 
 
 def test_a_missing_input_is_named(
