@@ -18,6 +18,7 @@ from diff_gaussian_rasterization_orth.cpu.tiles import (
     enqueue,
     exp2,
     exponent_at,
+    gather,
 )
 
 Float32 = NDArray[np.float32]
@@ -30,7 +31,7 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 @compiled()
 def blend_band(
     band: int,
-    order: NDArray[np.int32],  # (m,), visible Gaussians from near to far
+    members: NDArray[np.int32],  # (m,), the band's Gaussians from near to far
     boxes: NDArray[np.int32],  # (n, 4)
     splats: Float32,  # (n, SPLAT_SIZE)
     background: Float32,  # (3,)
@@ -44,15 +45,19 @@ def blend_band(
     planes = np.zeros(tiles * _PLANES * TILE_PIXELS, np.float32)
     for tile in range(tiles):
         _clear_tile(band, tile, height, width, planes)
+    spans = np.empty((len(members), 4), np.int32)
+    near = np.empty((len(members), splats.shape[1]), np.float32)
     alive = np.ones(tiles, np.bool_)
     queues = np.empty((tiles, QUEUE_LENGTH), np.int32)
     counts = np.zeros(tiles, np.int32)
-    num_alive, position = tiles, 0
-    while num_alive > 0 and position < len(order):
-        position = enqueue(position, band, order, boxes, alive, queues, counts)
+    num_alive, position, gathered = tiles, 0, 0
+    while num_alive > 0 and position < len(members):
+        if position == gathered:
+            gathered = gather(gathered, band, members, boxes, splats, spans, near)
+        position = enqueue(position, gathered, spans, alive, queues, counts)
         for tile in range(tiles):
-            if counts[tile] == QUEUE_LENGTH or position == len(order):
-                _blend_queue(band, tile, queues[tile, : counts[tile]], boxes, splats, planes)
+            if counts[tile] == QUEUE_LENGTH or position == len(members):
+                _blend_queue(tile, queues[tile, : counts[tile]], spans, near, planes)
                 counts[tile] = 0
                 if alive[tile] and not any_alive(planes, tile * _PLANES * TILE_PIXELS):
                     alive[tile] = False
@@ -63,33 +68,30 @@ def blend_band(
 
 @compiled()
 def _blend_queue(
-    band: int,
     tile: int,
     queue: NDArray[np.int32],
-    boxes: NDArray[np.int32],
-    splats: Float32,
+    spans: NDArray[np.int32],
+    near: Float32,
     planes: Float32,
 ) -> None:
     base = np.uint64(tile * _PLANES * TILE_PIXELS)
-    first_row, first_column = band * TILE_HEIGHT, tile * TILE_WIDTH
-    for g in queue:
-        top = max(boxes[g, 2] - first_row, 0)
-        bottom = min(boxes[g, 3] - first_row, TILE_HEIGHT - 1)
+    first_column = np.float32(tile * TILE_WIDTH)
+    for i in queue:
         _blend_rows(
-            np.uint64(top * TILE_WIDTH),
-            np.uint64((bottom + 1) * TILE_WIDTH),
+            np.uint64(spans[i, 2]),
+            np.uint64(spans[i, 3]),
             base,
-            splats[g, 0] - np.float32(first_column),
-            splats[g, 1] - np.float32(first_row),
-            splats[g, 2],
-            splats[g, 3],
-            splats[g, 4],
-            splats[g, 5],
-            splats[g, 6],
-            splats[g, 7],
-            splats[g, 8],
-            splats[g, 9],
-            splats[g, 10],
+            near[i, 0] - first_column,
+            near[i, 1],
+            near[i, 2],
+            near[i, 3],
+            near[i, 4],
+            near[i, 5],
+            near[i, 6],
+            near[i, 7],
+            near[i, 8],
+            near[i, 9],
+            near[i, 10],
             planes,
         )
 

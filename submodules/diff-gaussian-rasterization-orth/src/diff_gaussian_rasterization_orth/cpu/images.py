@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 from diff_gaussian_rasterization_orth.cpu.blending import blend_band
 from diff_gaussian_rasterization_orth.cpu.blending_backward import NUM_MOMENTS, blend_band_backward
 from diff_gaussian_rasterization_orth.cpu.projection import SPLAT_SIZE, project, project_backward
-from diff_gaussian_rasterization_orth.cpu.sorting import count_slots, order_by_depth
+from diff_gaussian_rasterization_orth.cpu.sorting import (
+    list_bands,
+    order_by_depth,
+    places_of_members,
+)
 from diff_gaussian_rasterization_orth.cpu.threads import num_threads, parallel_for
 from diff_gaussian_rasterization_orth.cpu.tiles import TILE_HEIGHT
 
@@ -47,7 +51,8 @@ class Images(NamedTuple):
 class SortedSplats(NamedTuple):
     """One scene at one time, between projection and blending."""
 
-    order: NDArray[np.int32]  # (m,), visible Gaussians from near to far
+    members: NDArray[np.int32]  # (m,), each band's Gaussians from near to far, band by band
+    bands: NDArray[np.int64]  # (bands + 1,), where in members each band begins
     boxes: NDArray[np.int32]  # (n, 4)
     splats: Float32  # (n, SPLAT_SIZE)
 
@@ -105,14 +110,16 @@ def _project_and_sort(
             visible[i],
         )
 
-    orders: list[Any] = [None] * len(group)
+    bands = np.empty((len(group), -(-image_size[0] // TILE_HEIGHT) + 1), np.int64)
+    members: list[Any] = [None] * len(group)
 
     def sort(i: int) -> None:
-        orders[i] = order_by_depth(depths[i], visible[i])
+        order = order_by_depth(depths[i], visible[i])
+        members[i] = list_bands(order, boxes[i], bands[i])
 
     parallel_for(len(group) * chunks, project_chunk)
     parallel_for(len(group), sort)
-    return [SortedSplats(*parts) for parts in zip(orders, boxes, splats, strict=True)]
+    return [SortedSplats(*parts) for parts in zip(members, bands, boxes, splats, strict=True)]
 
 
 def _blend(
@@ -126,9 +133,12 @@ def _blend(
     def blend(task: int) -> None:
         i, band = divmod(task, bands)
         scene, time = group[i]
+        members, starts, boxes, splats = sorted_splats[i]
         blend_band(
             band,
-            *sorted_splats[i],
+            members[starts[band] : starts[band + 1]],
+            boxes,
+            splats,
             backgrounds[scene, time],
             images.rgb[scene, time],
             images.depth[scene, time, 0],
@@ -172,7 +182,19 @@ def _render_scene_backward(
     """Add one scene's gradients; ``scene`` and the images lack the axis ``b``."""
     n, num_times = len(scene.means), len(scene.times)
     height, width = images.depth.shape[-2:]
-    moments, starts = _blend_scene_backward(sorted_splats, images, v_images)
+    firsts = np.cumsum([0, *(len(image.members) for image in sorted_splats)])
+    moments = np.zeros((firsts[-1], NUM_MOMENTS), np.float32)
+    starts = np.empty((num_times, n + 1), np.int64)
+    places = np.empty(firsts[-1], np.int64)
+    _blend_scene_backward(sorted_splats, firsts, images, v_images, moments)
+
+    def find_places(t: int) -> None:
+        mine = places[firsts[t] : firsts[t + 1]]
+        places_of_members(sorted_splats[t].members, starts[t], mine)
+        starts[t] += firsts[t]
+        mine += firsts[t]
+
+    parallel_for(num_times, find_places)
     chunks = -(-n // _CHUNK)
     v_times = np.zeros((chunks, num_times), np.float64)
     without_colors = (*scene[:5], *scene[6:10])
@@ -187,6 +209,7 @@ def _render_scene_backward(
             *without_colors,
             moments,
             starts,
+            places,
             *v_scene[:-1],
             v_times[chunk],
         )
@@ -196,31 +219,27 @@ def _render_scene_backward(
 
 
 def _blend_scene_backward(
-    sorted_splats: list[SortedSplats], images: Images, v_images: Images
-) -> tuple[Float32, NDArray[np.int64]]:
-    """Return moments, (slots, NUM_MOMENTS), and where each Gaussian's begin, (t, n + 1)."""
-    num_times, n = len(sorted_splats), len(sorted_splats[0].boxes) if sorted_splats else 0
-    starts = np.empty((num_times, n + 1), np.int64)
-    parallel_for(
-        num_times,
-        lambda t: count_slots(
-            sorted_splats[t].order, sorted_splats[t].boxes, TILE_HEIGHT, starts[t]
-        ),
-    )
-    starts += np.concatenate([[0], np.cumsum(starts[:-1, -1])])[:num_times, None]
-    moments = np.zeros((starts[-1, -1] if num_times else 0, NUM_MOMENTS), np.float32)
+    sorted_splats: list[SortedSplats],
+    firsts: NDArray[np.int64],
+    images: Images,
+    v_images: Images,
+    moments: Float32,
+) -> None:
+    """Write the moments of every member of every band; those of image ``t`` at ``firsts[t]``."""
     bands = -(-images.depth.shape[-2] // TILE_HEIGHT)
 
     def blend_backward(task: int) -> None:
         t, band = divmod(task, bands)
+        members, starts, boxes, splats = sorted_splats[t]
+        begin, end = starts[band], starts[band + 1]
         blend_band_backward(
             band,
-            *sorted_splats[t],
+            members[begin:end],
+            boxes,
+            splats,
             *(image[t] for image in (images.rgb, images.depth[:, 0], images.alpha[:, 0])),
             *(image[t] for image in (v_images.rgb, v_images.depth[:, 0], v_images.alpha[:, 0])),
-            starts[t],
-            moments,
+            moments[firsts[t] + begin : firsts[t] + end],
         )
 
-    parallel_for(num_times * bands, blend_backward)
-    return moments, starts
+    parallel_for(len(sorted_splats) * bands, blend_backward)

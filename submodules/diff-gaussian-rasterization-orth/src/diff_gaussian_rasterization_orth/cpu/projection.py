@@ -114,8 +114,9 @@ def project_backward(
     slopes: Float32,
     half_lives: Float32,
     anchors: Float32,
-    moments: Float32,  # (slots, 10), see blending_backward
-    slot_starts: NDArray[np.int64],  # (t, n + 1), the slots of each Gaussian in each image
+    moments: Float32,  # (m, 10), see blending_backward
+    starts: NDArray[np.int64],  # (t, n + 1), see places_of_members
+    places: NDArray[np.int64],  # (m,), where in moments the parts of each Gaussian are
     v_means: Float32,
     v_motion: Float32,
     v_scales: Float32,
@@ -134,13 +135,13 @@ def project_backward(
     total = np.empty(10, np.float32)
     for g in range(first, last):
         for t in range(len(times)):
-            begin, end = slot_starts[t, g], slot_starts[t, g + 1]
+            begin, end = starts[t, g], starts[t, g + 1]
             if begin == end:
                 continue
             total[:] = 0
-            for slot in range(begin, end):
+            for place in places[begin:end]:
                 for m in range(10):
-                    total[m] += moments[slot, m]
+                    total[m] += moments[place, m]
             tau = times[t] - anchors[g]
             for c in range(3):
                 v_colors[g, c] += total[6 + c]

@@ -26,6 +26,8 @@ TILE_HEIGHT = 16
 TILE_PIXELS = TILE_WIDTH * TILE_HEIGHT
 QUEUE_LENGTH = 32
 """Gaussians that wait for a tile."""
+_GATHERED = 1024
+"""Gaussians that a band lays side by side at a time."""
 
 PIXEL_U = np.tile(np.arange(TILE_WIDTH, dtype=np.float32), TILE_HEIGHT)
 """Column of each pixel within its tile; pixels are in row-major order."""
@@ -96,37 +98,60 @@ def exponent_at(
 
 
 @compiled()
-def enqueue(
+def gather(
     start: int,
     band: int,
-    order: NDArray[np.int32],  # (m,), visible Gaussians from near to far
+    members: NDArray[np.int32],  # (m,), the band's Gaussians from near to far
     boxes: NDArray[np.int32],  # (n, 4)
+    splats: NDArray[np.float32],  # (n, SPLAT_SIZE)
+    spans: NDArray[np.int32],  # (m, 4), written: first and last tile, first and past last pixel
+    near: NDArray[np.float32],  # (m, SPLAT_SIZE), written
+) -> int:
+    """Lay the next Gaussians of a band side by side in memory; return where to go on.
+
+    Their rows are counted from the band's first. Copying them in a loop that does little else
+    lets the processor wait for many of them at once.
+    """
+    first_row = band * TILE_HEIGHT
+    end = min(start + _GATHERED, len(members))
+    for i in range(start, end):
+        g = members[i]
+        spans[i, 0] = boxes[g, 0] // TILE_WIDTH
+        spans[i, 1] = boxes[g, 1] // TILE_WIDTH
+        spans[i, 2] = max(boxes[g, 2] - first_row, 0) * TILE_WIDTH
+        spans[i, 3] = (min(boxes[g, 3] - first_row, TILE_HEIGHT - 1) + 1) * TILE_WIDTH
+        for c in range(splats.shape[1]):
+            near[i, c] = splats[g, c]
+        near[i, 1] -= np.float32(first_row)
+    return end
+
+
+@compiled()
+def enqueue(
+    start: int,
+    end: int,
+    spans: NDArray[np.int32],  # (m, 4)
     alive: NDArray[np.bool_],  # (tiles,)
     queues: NDArray[np.int32],  # (tiles, QUEUE_LENGTH)
     counts: NDArray[np.int32],  # (tiles,)
 ) -> int:
-    """Queue Gaussians from ``order[start]`` on until a queue is full; return where to go on."""
-    first_row = band * TILE_HEIGHT
-    last_row = first_row + TILE_HEIGHT - 1
-    for position in range(start, len(order)):
-        g = order[position]
-        if boxes[g, 2] > last_row or boxes[g, 3] < first_row:
-            continue
+    """Queue Gaussians ``start`` to ``end - 1`` until a queue is full; return where to go on."""
+    for i in range(start, end):
         full = False
-        for tile in range(boxes[g, 0] // TILE_WIDTH, boxes[g, 1] // TILE_WIDTH + 1):
+        for tile in range(spans[i, 0], spans[i, 1] + 1):
             if alive[tile]:
-                queues[tile, counts[tile]] = g
+                queues[tile, counts[tile]] = i
                 counts[tile] += 1
                 full |= counts[tile] == QUEUE_LENGTH
         if full:
-            return position + 1
-    return len(order)
+            return i + 1
+    return end
 
 
 @compiled()
 def any_alive(planes: NDArray[np.float32], begin: int) -> bool:
     """Say whether a pixel of the tile whose transmittance begins there still takes anything."""
-    highest = planes[begin]
+    found = False
     for value in planes[begin : begin + TILE_PIXELS]:
-        highest = max(highest, value)
-    return highest > 0
+        found |= value > 0
+    return found
