@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from core.data.procedural.records import to_device
+
 Points = Float[Tensor, "n h w"]
 
 
@@ -31,14 +33,16 @@ class OutlineInputs:
     """Numbers in [0, 1]."""
 
 
-def _capsule(
-    inputs: OutlineInputs, x0: Tensor, y0: Tensor, x1: Tensor, y1: Tensor, radius
+def _capsules(
+    inputs: OutlineInputs, ends: Float[Tensor, "n k 4"], radii: Float[Tensor, "n k"]
 ) -> Points:
+    # The union of limbs, each a line from (x0, y0) to (x1, y1) with a radius.
+    x0, y0, x1, y1 = ends[..., None, None].unbind(2)  # (n, k, 1, 1) each
     ex, ey = x1 - x0, y1 - y0
-    along = ((inputs.x - x0) * ex + (inputs.y - y0) * ey) / (ex**2 + ey**2).clamp(min=1e-6)
-    along = along.clamp(0.0, 1.0)
-    distance = ((inputs.x - x0 - along * ex) ** 2 + (inputs.y - y0 - along * ey) ** 2).sqrt()
-    return radius - distance
+    dx, dy = inputs.x[:, None] - x0, inputs.y[:, None] - y0  # (n, k, h, w)
+    along = ((dx * ex + dy * ey) / (ex**2 + ey**2).clamp(min=1e-6)).clamp(0.0, 1.0)
+    distance = ((dx - along * ex) ** 2 + (dy - along * ey) ** 2).sqrt()
+    return (radii[..., None, None] - distance).amax(dim=1)
 
 
 def superellipse(inputs: OutlineInputs) -> Points:
@@ -123,10 +127,10 @@ def reeds(inputs: OutlineInputs) -> Points:
 
 def tree(inputs: OutlineInputs) -> Points:
     """A trunk under clumps of leaves."""
-    zero = torch.zeros_like(inputs.dials[:, 0])
-    lean = 0.2 * (inputs.dials[:, 0] - 0.5)
-    trunk_width = 0.04 + 0.04 * inputs.dials[:, 1]
-    field = _capsule(inputs, zero, zero + 0.75, lean, zero - 0.1, trunk_width)
+    lean = 0.2 * (inputs.dials[:, 0] - 0.5)  # (n, 1, 1)
+    trunk = torch.zeros_like(inputs.dials[:, :4, 0, 0])
+    trunk[:, 1], trunk[:, 2], trunk[:, 3] = 0.75, lean[:, 0, 0], -0.1
+    field = _capsules(inputs, trunk[:, None], 0.04 + 0.04 * inputs.dials[:, 1:2, 0, 0])
     cx = lean[:, None] + 0.7 * (inputs.dials[:, 2:7] - 0.5)  # (n, 5, 1, 1), a clump each
     cy = -0.25 + 0.55 * (inputs.dials[:, 7:12] - 0.5)
     size = 0.2 + 0.1 * inputs.dials[:, 11:16]
@@ -137,23 +141,29 @@ def tree(inputs: OutlineInputs) -> Points:
     return torch.minimum(field, 0.85 - (inputs.x**2 + inputs.y**2).sqrt())
 
 
+_LIMBS = [
+    (0.0, -0.58, 0.0, -0.58),
+    (0.0, -0.26, 0.0, 0.06),
+    (-0.05, 0.1, -0.03, 0.72),
+    (0.05, 0.1, 0.03, 0.72),
+    (-0.13, -0.26, -0.24, 0.15),
+    (0.13, -0.26, 0.24, 0.15),
+]
+"""Head, trunk, legs and arms of a person who stands still: from where to where each reaches."""
+
+
 def figure(inputs: OutlineInputs) -> Points:
     """A standing or walking person, roughly."""
-    d = inputs.dials
-    zero = torch.zeros_like(d[:, 0])
-    stride, swing = 0.22 * d[:, 0], 0.35 * (d[:, 1] - 0.5)
-    hip, neck = zero + 0.1, zero - 0.38
-    limb = 0.055 + 0.02 * d[:, 2]
-    head = 0.12 - (inputs.x**2 + (inputs.y + 0.58) ** 2).sqrt()
-    parts = [
-        head,
-        _capsule(inputs, zero, neck + 0.12, zero, hip - 0.04, 0.13 + 0.05 * d[:, 3]),
-        _capsule(inputs, zero - 0.05, hip, -stride - 0.03, zero + 0.72, limb),
-        _capsule(inputs, zero + 0.05, hip, stride + 0.03, zero + 0.72, limb),
-        _capsule(inputs, zero - 0.13, neck + 0.12, swing - 0.24, hip + 0.05, limb * 0.8),
-        _capsule(inputs, zero + 0.13, neck + 0.12, 0.24 - swing, hip + 0.05, limb * 0.8),
-    ]
-    return torch.stack(parts).amax(dim=0)
+    dials = inputs.dials[..., 0, 0]  # (n, 16)
+    stride, swing = 0.22 * dials[:, 0], 0.35 * (dials[:, 1] - 0.5)
+    ends = inputs.x.new_zeros(len(dials), 6, 4)
+    ends[:] = to_device(torch.tensor(_LIMBS), inputs.x.device)
+    ends[:, 2:4, 2] += torch.stack([-stride, stride], dim=1)
+    ends[:, 4:6, 2] += torch.stack([swing, -swing], dim=1)
+    limb = 0.055 + 0.02 * dials[:, 2]
+    trunk = 0.13 + 0.05 * dials[:, 3]
+    radii = [torch.full_like(limb, 0.12), trunk, limb, limb, 0.8 * limb, 0.8 * limb]
+    return _capsules(inputs, ends, torch.stack(radii, dim=1))
 
 
 OUTLINES: tuple[Callable[[OutlineInputs], Points], ...] = (
