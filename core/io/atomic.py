@@ -35,11 +35,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()
+        mode = partial.stat().st_mode
         partial.unlink()
     except OSError as error:
         raise UserError(_cannot_write(path, error)) from error
     try:
         yield partial
+        partial.chmod(mode)  # some writers keep what they write to themselves
         os.replace(partial, path)  # noqa: PTH105 (the one call that is atomic on every system)
     finally:
         partial.unlink(missing_ok=True)

@@ -45,3 +45,11 @@ def test_places_that_cannot_be_written_to_are_named(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match="cannot write"):
         write_bytes(tmp_path / "file" / "below.bin", b"")
+
+
+def test_the_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.touch()
+    with atomic_path(tmp_path / "file") as partial:
+        partial.touch(mode=0o600)
+    assert (tmp_path / "file").stat().st_mode == plain.stat().st_mode
