@@ -43,10 +43,10 @@ class Options:
     backend: Literal["auto", "reference", "cpu", "cuda"] = "auto"
     """What renders them."""
     times: int = 8
-    """Images rendered in one call in the rows for several times."""
+    """Images rendered in one call in the columns for several times."""
     repeats: int = 10
     """Measurements of each number, of which the median is printed."""
-    baseline_repeats: int = 3
+    baseline_repeats: int = 2
     """The same for the baseline."""
 
     def __post_init__(self) -> None:
@@ -202,22 +202,30 @@ def main() -> None:
     baseline = renderer("cpu") if on_cuda else render_naively
     name = "cpu backend, same machine" if on_cuda else "naive loop, one thread"
     print(describe_machine(options.device))
-    print(f"\nMilliseconds per image; baseline: {name}.\n")
-    print("| scene | times | forward | + backward | baseline | + backward | ratio | ratio |")
+    many = f"{options.times} times"
+    print(f"\nMilliseconds per image; {many}: that many images in one call; baseline: {name}.\n")
+    print(f"| scene | forward | + backward | {many} | + backward | baseline | + backward | ratio |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for kind in ("target", "trained-like", "init-like"):
-        for num_times in dict.fromkeys((1, options.times)):
-            scene = make_scene(kind, num_times, torch.Generator().manual_seed(0))
-            base = time_renderer(baseline, scene, options.baseline_repeats, "cpu")
-            on_device = {key: value.to(options.device) for key, value in scene.items()}
-            ours = time_renderer(
-                renderer(options.backend), on_device, options.repeats, options.device
+        single, several = (
+            make_scene(kind, num_times, torch.Generator().manual_seed(0))
+            for num_times in (1, options.times)
+        )
+        base = time_renderer(baseline, single, options.baseline_repeats, "cpu")
+        one, batch = (
+            time_renderer(
+                renderer(options.backend),
+                {key: value.to(options.device) for key, value in scene.items()},
+                options.repeats,
+                options.device,
             )
-            check_same(kind, ours[2].rgb.cpu(), base[2].rgb)
-            numbers = [value / num_times for value in (*ours[:2], *base[:2])]
-            cells = [f"{value:.1f}" for value in numbers]
-            ratios = [f"{numbers[2] / numbers[0]:.1f}x", f"{numbers[3] / numbers[1]:.1f}x"]
-            print(f"| {kind} | {num_times} | {' | '.join(cells + ratios)} |", flush=True)
+            for scene in (single, several)
+        )
+        check_same(kind, one[2].rgb.cpu(), base[2].rgb)
+        numbers = [*one[:2], *(value / options.times for value in batch[:2]), *base[:2]]
+        ratios = f"{base[0] / one[0]:.1f}x, {base[1] / one[1]:.1f}x"
+        cells = " | ".join(f"{value:.1f}" for value in numbers)
+        print(f"| {kind} | {cells} | {ratios} |", flush=True)
 
 
 if __name__ == "__main__":
