@@ -78,6 +78,7 @@ def describe(
     scene = summary.scene
     return Page(
         title=options.input_frames_path.resolve().name,
+        preview=outputs.OVERVIEW,
         lead=Video(outputs.SIDE_BY_SIDE, "Input and reconstruction", "Left and right."),
         videos=videos,
         plot=outputs.PLOT,

@@ -2,7 +2,7 @@
 
 Prints a Markdown table of milliseconds per image, medians over the repeats, beside a baseline
 timed in the same run on the same scenes. On the CPU the baseline is ``naive_rasterizer.py``; it is
-fair because it is compiled as well, computes the same image and the same gradients (checked here),
+fair because it is compiled as well, computes the same image (checked here) and its gradients,
 and looks at no pixel outside a Gaussian's box. On CUDA the baseline is the package's cpu backend on
 all cores of the same machine, copies not counted.
 """

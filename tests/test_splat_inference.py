@@ -95,6 +95,7 @@ def test_a_folder_of_frames_becomes_a_page(frames: Path, model: Path, tmp_path: 
         "side_by_side.mp4",
         "depth.mp4",
         "orbit.mp4",
+        "overview.png",
         "gaussians.ply",
         "metrics.json",
         "metrics.png",

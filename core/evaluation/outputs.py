@@ -14,6 +14,8 @@ from core.checks import UserError
 from core.evaluation.frame_metrics import ClipMetrics, MetricsSink
 from core.evaluation.metrics_plot import plot_psnr
 from core.evaluation.orbit_sink import OrbitSink
+from core.evaluation.orbit_view import OrbitView
+from core.evaluation.overview_sink import OverviewSink
 from core.evaluation.pictures import depth_picture, rendered_picture, side_by_side_picture
 from core.evaluation.ply_sink import ExportedScene, PlySink
 from core.evaluation.reconstruct import Reconstruction, RenderedFrame
@@ -28,9 +30,13 @@ RENDERED = "rendered.mp4"
 SIDE_BY_SIDE = "side_by_side.mp4"
 DEPTH = "depth.mp4"
 ORBIT = "orbit.mp4"
+OVERVIEW = "overview.png"
 SCENE = "gaussians.ply"
 METRICS = "metrics.json"
 PLOT = "metrics.png"
+
+_SHOWN_FRAME = 24
+"""The frame of the overview: a second into most clips."""
 
 
 @dataclass(frozen=True)
@@ -145,23 +151,17 @@ class _Outputs:
 
         self.metrics = MetricsSink(folder / METRICS, fit, frame_gap=reconstruction.frame_gap)
         self.scene = PlySink(folder / SCENE, lens, fit, time=options.ply_time)
+        view = OrbitView(lens, fit, backend=reconstruction.backend)
         self.sinks: list[FrameSink] = [
             VideoSink(video(RENDERED), rendered_picture, fit),
             VideoSink(video(SIDE_BY_SIDE, 2), side_by_side_picture, fit),
             VideoSink(video(DEPTH), depth_picture, fit),
+            OverviewSink(folder / OVERVIEW, view, fit, index=_SHOWN_FRAME),
             self.scene,
             self.metrics,
         ]
         if options.orbit_frames:
-            self.sinks.append(
-                OrbitSink(
-                    video(ORBIT),
-                    lens,
-                    fit,
-                    period=options.orbit_frames,
-                    backend=reconstruction.backend,
-                )
-            )
+            self.sinks.append(OrbitSink(video(ORBIT), view, period=options.orbit_frames))
 
 
 class _TimedFrames:

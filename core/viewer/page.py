@@ -44,6 +44,8 @@ class Page:
 
     title: str
     """Name of the clip."""
+    preview: str
+    """Name of the picture that stands for the page where it is linked to."""
     lead: Video
     """Shown first, over the whole width."""
     videos: list[Video]
@@ -68,6 +70,7 @@ def write_page(path: Path, page: Page) -> None:
     """
     text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(page.title),
+        preview=escape(page.preview),
         lead=_figure(page.lead),
         videos="\n".join(_figure(video) for video in page.videos),
         plot=escape(page.plot),

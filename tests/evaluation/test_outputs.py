@@ -24,6 +24,7 @@ FILES = {
     "side_by_side.mp4",
     "depth.mp4",
     "orbit.mp4",
+    "overview.png",
     "gaussians.ply",
     "metrics.json",
     "metrics.png",

@@ -8,6 +8,7 @@ from core.viewer import Page, ScoreRow, Video, write_page
 
 PAGE = Page(
     title="clip <b>&",
+    preview="overview.png",
     lead=Video("lead.mp4", "Lead", "One sentence."),
     videos=[Video("one.mp4", "One", "First."), Video("two.mp4", "Two", "Second.")],
     plot="plot.png",

@@ -1,0 +1,176 @@
+"""How good reconstructions are: ``python benchmarks/interpolation.py CLIP [CLIP ...]``.
+
+Reconstructs clips (folders of frames, or videos) with a network and prints Markdown tables of PSNR
+and SSIM, means over clips last, at the network's size and at 256 x 256 (the published protocol).
+Frames between key frames face two baselines in the same run: blending the key frames linearly, and
+warping both along optical flow (OpenCV's DIS) before blending. No depth is used unless the weights
+of Depth Anything V2 are in ``checkpoints/``.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import tyro
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from configs.options_inference import EMBEDDED_MODEL
+from core.checks import UserError, cli_errors
+from core.evaluation.depth_source import open_depth
+from core.evaluation.device import choose_device
+from core.evaluation.reconstruct import Reconstruction, RenderedFrame, choose_fit
+from core.geometry.resample import resize
+from core.io import open_frames
+from core.logging import configure_logging
+from core.metrics import psnr, ssim
+from core.models import load_model
+
+SIZES = {"native": None, "256": (256, 256)}
+COLUMNS = ("given", "middle", "blend", "flow")
+Images = Float[Tensor, "1 3 h w"]
+Scores = dict[str, Float[Tensor, "scores 2"]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Score reconstructions of clips beside linear blending and optical flow."""
+
+    clips: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of frames, or videos."""
+    resume: str = str(EMBEDDED_MODEL)
+    """Weights: a file, a folder or a hub id."""
+    frame_gap: int = 3
+    """Distance between key frames."""
+    device: str = "auto"
+    """cpu, cuda, or auto."""
+
+    def __post_init__(self) -> None:
+        if not self.clips:
+            raise UserError("no clips were given; name folders of frames or videos.")
+        if self.frame_gap < 1:
+            raise UserError(f"--frame-gap is {self.frame_gap}; expected at least 1.")
+
+
+def blend(first: Images, second: Images, time: float) -> Images:
+    """Mix two images linearly."""
+    return torch.lerp(first, second, time)
+
+
+def flow_between(first: Images, second: Images) -> Float[Tensor, "1 h w 2"]:
+    """Return the displacement of each pixel from ``first`` to ``second``, in pixels, by DIS."""
+    before, after = (
+        cv2.cvtColor(
+            (rearrange(image, "1 c h w -> h w c").cpu().numpy() * 255).round().astype(np.uint8),
+            cv2.COLOR_RGB2GRAY,
+        )
+        for image in (first, second)
+    )
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    nothing = np.zeros((*before.shape, 2), np.float32)
+    return torch.from_numpy(dis.calc(before, after, nothing))[None].to(first.device)
+
+
+def warp(image: Images, flow: Float[Tensor, "1 h w 2"]) -> Images:
+    """Return the image whose pixels lie at ``flow`` from their own place."""
+    height, width = image.shape[-2:]
+    v, u = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    places = torch.stack((u, v), dim=-1).to(image.device) + flow
+    grid = (2 * places + 1) / torch.tensor([width, height], device=image.device) - 1
+    return torch.nn.functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
+
+
+def interpolate_by_flow(
+    first: Images, second: Images, flow: Float[Tensor, "1 h w 2"], time: float
+) -> Images:
+    """Warp both images to ``time`` along the flow between them and mix them linearly."""
+    return blend(warp(first, -time * flow), warp(second, (1 - time) * flow), time)
+
+
+def intervals(frames: Iterator[RenderedFrame]) -> Iterator[list[RenderedFrame]]:
+    """Group frames from key frame to key frame, both included."""
+    group: list[RenderedFrame] = []
+    for frame in frames:
+        group.append(frame)
+        if frame.is_key:
+            yield group
+            group = [frame]
+
+
+def compare(image: Images, target: Images) -> list[Float[Tensor, "2"]]:
+    """Return PSNR and SSIM at each of ``SIZES``."""
+    scores = []
+    for size in SIZES.values():
+        both = torch.cat((image, target))
+        both = both if size is None else resize(both, size)
+        scores.append(torch.cat((psnr(both[:1], both[1:]), ssim(both[:1], both[1:]))).cpu())
+    return scores
+
+
+@torch.inference_mode()
+def score_clip(frames: Iterator[RenderedFrame]) -> Scores:
+    """Return the mean scores of a clip by column; NaN where a column has no frames."""
+    scores: dict[str, list[Tensor]] = {column: [] for column in COLUMNS}
+
+    def note(column: str, image: Images, target: Images) -> None:
+        scores[column].append(torch.stack(compare(image, target)))
+
+    for group in intervals(frames):
+        first, second = group[0].target, group[-1].target
+        note("given", group[-1].rgb, second)
+        flow = flow_between(first, second) if len(group) > 2 else None
+        for frame in group[1:-1]:
+            assert flow is not None
+            note("middle", frame.rgb, frame.target)
+            note("blend", blend(first, second, frame.time), frame.target)
+            by_flow = interpolate_by_flow(first, second, flow, frame.time)
+            note("flow", by_flow, frame.target)
+    return {
+        column: torch.stack(values).mean(0) if values else torch.full((len(SIZES), 2), torch.nan)
+        for column, values in scores.items()
+    }
+
+
+def row(name: str, scores: Scores, size: int) -> str:
+    """Return a line of the table."""
+    cells = [f"{scores[column][size, 0]:.2f} / {scores[column][size, 1]:.3f}" for column in COLUMNS]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+@cli_errors
+def main() -> None:
+    """Run from the command line."""
+    options = tyro.cli(Options)
+    configure_logging()
+    device = choose_device(options.device)
+    model = load_model(options.resume).to(device)
+    model_size = (model.config.image_height, model.config.image_width)
+    rows: dict[str, Scores] = {}
+    for path in tqdm(options.clips, unit="clip", disable=None):
+        source = open_frames(path, on_error="raise")
+        depth = open_depth(None, source, device, Path("checkpoints"))
+        reconstruction = Reconstruction(model, depth, device, options.frame_gap)
+        frames = reconstruction.frames(source, choose_fit(source, model_size, "stretch"))
+        rows[path.parent.name if path.name == "JPEGImages" else path.stem] = score_clip(frames)
+    rows["mean"] = {
+        column: torch.stack([scores[column] for scores in rows.values()]).nanmean(0)
+        for column in COLUMNS
+    }
+    print(f"{datetime.date.today()}, {options.resume}, key frames every {options.frame_gap} frames")
+    for index, size in enumerate(SIZES):
+        print(f"\n{size}: PSNR (dB) / SSIM\n\n| clip | {' | '.join(COLUMNS)} |")
+        print("|---" * (len(COLUMNS) + 1) + "|")
+        for name, scores in rows.items():
+            print(row(name, scores, index))
+
+
+if __name__ == "__main__":
+    main()
