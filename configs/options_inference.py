@@ -53,8 +53,8 @@ class InferenceOptions:
         for name, least in (("frame_gap", 1), ("batch_size", 1), ("orbit_frames", 0)):
             if getattr(self, name) < least:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least {least}")
-        if not 0 < self.fps <= 1000:
-            raise UserError(f"--fps is {self.fps:g}; expected a rate above 0 and at most 1000")
+        if not 0.01 <= self.fps <= 1000:
+            raise UserError(f"--fps is {self.fps:g}; expected a rate from 0.01 to 1000")
         if not self.ply_time >= 0:
             raise UserError(
                 f"--ply_time is {self.ply_time:g}; expected a frame index of at least 0"

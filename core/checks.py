@@ -7,10 +7,11 @@ from collections.abc import Callable
 from functools import wraps
 
 
-class UserError(ValueError):
+class UserError(Exception):
     """A problem that the user can mend; the message says what, where, and how.
 
-    Command-line programs print it as one line and exit with status 2; see :func:`cli_errors`.
+    Command-line programs print it as one line and exit with status 2; see :func:`cli_errors`. It is
+    no ``ValueError``, because tyro would draw a box around those that options raise.
     """
 
 

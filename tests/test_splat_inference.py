@@ -214,3 +214,14 @@ def test_an_output_that_is_a_file_is_named(
     message = fail(capsys, monkeypatch, arguments(frames, model, tmp_path / "output"))
     assert "cannot write into" in message
     assert (tmp_path / "output").read_text() == "not a folder"
+
+
+def test_an_impossible_value_is_one_line(
+    frames: Path,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = arguments(frames, model, tmp_path / "output", "--frame_gap", "0")
+    assert fail(capsys, monkeypatch, values) == "error: --frame_gap is 0; expected at least 1"

@@ -19,6 +19,7 @@ PROGRAM = Path(__file__).parents[2] / "splat_inference.py"
         ("batch_size", 0),
         ("orbit_frames", -1),
         ("fps", 0.0),
+        ("fps", 1e-6),
         ("fps", float("nan")),
         ("ply_time", -1.0),
         ("horizontal_fov_deg", 180.0),

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -14,6 +15,7 @@ import tyro
 import yaml
 
 from configs import options, options_decoder
+from core.checks import cli_errors
 from core.data.clips import ClipSequenceOptions
 from core.models.config import PRESETS
 from core.training import DynamicStageOptions, OptimizerOptions, RunOptions, StaticStageOptions
@@ -56,9 +58,13 @@ def test_defaults_are_the_published_recipes_where_it_says():
 
 @pytest.mark.parametrize("flag", ["--steps", "--lr", "--depth_drop", "--eval_every"])
 def test_impossible_values_end_the_program_with_the_flag(flag, capsys):
-    with pytest.raises(SystemExit):
-        _parse(options.Options, "procedural", "--workspace", "w", flag, "-1")
-    assert flag in capsys.readouterr().err
+    parse = cli_errors(
+        lambda: _parse(options.Options, "procedural", "--workspace", "w", flag, "-1")
+    )
+    with pytest.raises(SystemExit) as end:
+        parse()
+    assert end.value.code == 2
+    assert re.fullmatch(rf"error: {flag} is -1.*\n", capsys.readouterr().err)
 
 
 def test_the_choice_of_presets_is_complete():
