@@ -47,7 +47,8 @@ def staged_outputs(output: Path) -> Iterator[Staging]:
     removed, unless :meth:`Staging.keep_incomplete` was called.
 
     Raises:
-        UserError: If ``output`` is a file, or cannot be made or written to.
+        UserError: If ``output`` is a file, or cannot be made or written to; at the end, if a folder
+            bears the name of a file.
     """
     folder = output / f".running-{secrets.token_hex(4)}"
     try:
@@ -60,7 +61,17 @@ def staged_outputs(output: Path) -> Iterator[Staging]:
         staging = Staging(folder, output)
         yield staging
         if staging.kept is None:
-            for file in sorted(folder.iterdir()):
-                os.replace(file, output / file.name)  # noqa: PTH105 (replaces on every system)
+            _move_files(folder, output)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _move_files(folder: Path, output: Path) -> None:
+    files = sorted(folder.iterdir())
+    for file in files:
+        if (output / file.name).is_dir():
+            raise UserError(
+                f"{output / file.name} is a folder; remove it or choose another --output_dir."
+            )
+    for file in files:
+        os.replace(file, output / file.name)  # noqa: PTH105 (replaces on every system)

@@ -26,7 +26,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         A hidden path in the same folder, which does not exist yet.
 
     Raises:
-        UserError: If ``path`` is a folder, or its folder cannot be made or written to.
+        UserError: If ``path`` is a folder, its folder cannot be made or written to, or the block
+            fails to write (``OSError``), for example because the disk is full.
     """
     path = Path(path)
     if path.is_dir():
@@ -43,6 +44,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield partial
         partial.chmod(mode)  # some writers keep what they write to themselves
         os.replace(partial, path)  # noqa: PTH105 (the one call that is atomic on every system)
+    except OSError as error:
+        raise UserError(_cannot_write(path, error)) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -54,10 +57,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         UserError: If the file cannot be written, for example because the disk is full.
     """
     with atomic_path(path) as partial:
-        try:
-            partial.write_bytes(data)
-        except OSError as error:
-            raise UserError(_cannot_write(Path(path), error)) from error
+        partial.write_bytes(data)
 
 
 def _cannot_write(path: Path, error: OSError) -> str:

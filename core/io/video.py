@@ -24,7 +24,8 @@ from core.logging import get_logger, warn_once
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "mpeg4")
 _CRF = 16
-_MAX_FPS = 1000
+MIN_FPS, MAX_FPS = 0.01, 1000
+"""Frame rates that can be written, 1/s."""
 _BT709 = 1
 _LIMITED_RANGE = 1
 _logger = get_logger(__name__)
@@ -41,7 +42,7 @@ class VideoWriter:
     Args:
         path: Ends in .mp4, .m4v, .mov or .mkv.
         size: Height and width of the frames.
-        fps: Frames per second, at most 1000.
+        fps: Frames per second, from 0.01 to 1000.
 
     Raises:
         UserError: On entering, if the suffix, the size or the frame rate cannot be used or the
@@ -56,10 +57,10 @@ class VideoWriter:
             raise UserError(f"cannot write {self.path}: name a file in {', '.join(_CONTAINERS)}.")
         if min(size) < 1:
             raise UserError(f"cannot write {self.path}: frames of {size[1]} x {size[0]} pixels.")
-        if not 0 < fps <= _MAX_FPS:
+        if not MIN_FPS <= fps <= MAX_FPS:
             raise UserError(
-                f"cannot write {self.path} at {fps} frames per second; choose a rate above 0 and "
-                f"at most {_MAX_FPS}."
+                f"cannot write {self.path} at {fps} frames per second; choose a rate from "
+                f"{MIN_FPS} to {MAX_FPS}."
             )
         self._fps = Fraction(fps).limit_denominator(1001)
         self._stack = ExitStack()

@@ -28,3 +28,16 @@ def test_a_file_in_the_way_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write into"), staged_outputs(tmp_path / "file"):
         pass
+
+
+def test_a_folder_in_the_place_of_a_result_is_said_before_any_is_moved(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+
+    def write_both() -> None:
+        with staged_outputs(tmp_path) as staging:
+            (staging.folder / "a").write_text("new")
+            (staging.folder / "b").write_text("new")
+
+    with pytest.raises(UserError, match="b is a folder"):
+        write_both()
+    assert [file.name for file in tmp_path.iterdir()] == ["b"]

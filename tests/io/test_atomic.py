@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 import pytest
 
 from core.checks import UserError
@@ -53,3 +56,10 @@ def test_the_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
     with atomic_path(tmp_path / "file") as partial:
         partial.touch(mode=0o600)
     assert (tmp_path / "file").stat().st_mode == plain.stat().st_mode
+
+
+def test_a_full_disk_is_named(tmp_path):
+    target = tmp_path / "file.bin"
+    with pytest.raises(UserError, match=r"file\.bin: No space left"), atomic_path(target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())

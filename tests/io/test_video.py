@@ -110,7 +110,7 @@ def test_a_failure_keeps_the_old_video_and_leaves_nothing_behind(tmp_path):
 def test_what_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"\.mp4"):
         VideoWriter(tmp_path / "a.txt", (48, 96), 30)
-    for fps in (0, -1, float("nan"), float("inf")):
+    for fps in (0, -1, 1e-6, float("nan"), float("inf")):
         with pytest.raises(UserError, match="frames per second"):
             VideoWriter(tmp_path / "a.mp4", (48, 96), fps)
     with pytest.raises(UserError, match="no frame"), VideoWriter(tmp_path / "a.mp4", (48, 96), 30):
