@@ -6,11 +6,26 @@ import pickle
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from core.checks import UserError
+
+
+def read_keys(path: str | Path) -> list[str]:
+    """Return the names of a ``.safetensors`` file's tensors, without reading those.
+
+    Raises:
+        UserError: If the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"cannot read the weight file {path}: it is cut short or damaged; download it again."
+        ) from error
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import logging as hub_logging
 
 from core.checks import UserError
-from core.io.checkpoints import read_tensors
+from core.io.checkpoints import read_keys, read_tensors
 from core.models.config import PRESETS, StreamSplatConfig
 from core.models.dino import DINO_FILE, load_dino
 from core.models.factory import build_model
@@ -48,9 +48,9 @@ def load_model(reference: str | Path, *, dinov2_path: str | Path | None = None) 
     else:
         model = _load_from_hub(str(reference))
     model.eval()
-    if dinov2_path is None and (CHECKPOINTS / DINO_FILE).is_file():
+    if dinov2_path is None and model.dino is not None and (CHECKPOINTS / DINO_FILE).is_file():
         dinov2_path = CHECKPOINTS / DINO_FILE
-    if model.dino is not None and dinov2_path is not None:
+    if dinov2_path is not None:
         load_dinov2(model, dinov2_path)
     return model
 
@@ -108,6 +108,11 @@ def _load_file(path: Path) -> StreamSplat:
     config_path = path.parent / CONFIG_NAME
     if config_path.is_file():
         return _load_ours(config_path, path)
+    if not is_published_naming(read_keys(path)):
+        raise UserError(
+            f"{path} is not the published checkpoint, and no {CONFIG_NAME} lies beside it that "
+            f"describes another network; expected {PUBLISHED_FILE}, or both files of a network."
+        )
     model = build_model(PRESETS["full"])
     load_published_checkpoint(model, path)
     return model

@@ -201,3 +201,17 @@ def test_other_suffixes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "model.ckpt").write_bytes(b"x")
     with pytest.raises(UserError, match=r"expected a \.safetensors file"):
         load_model(tmp_path / "model.ckpt")
+
+
+def test_our_weights_without_their_config_are_explained(model: StreamSplat, tmp_path: Path) -> None:
+    save_model(model, tmp_path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(UserError, match=r"no config\.json lies beside it") as caught:
+        load_model(tmp_path / "model.safetensors")
+    assert len(str(caught.value)) < 300 + len(str(tmp_path)), "no list of all weights"
+
+
+def test_dinov2_weights_that_have_no_use_are_refused(model: StreamSplat, tmp_path: Path) -> None:
+    save_model(model, tmp_path)
+    with pytest.raises(UserError, match="use_dino = false"):
+        load_model(tmp_path, dinov2_path=tmp_path / "dinov2.pth")
