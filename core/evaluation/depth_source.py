@@ -49,15 +49,22 @@ class FileDepth:
 
     def __init__(self, folder: DepthFolder) -> None:
         self._folder = folder
+        self._said_empty = False
         self.description = f"files in {folder.path.name}"
 
     def inverse_depth(self, frame: Frame) -> Float[Tensor, "1 1 h w"]:
-        """Read the map of ``frame``.
+        """Read the map of ``frame``; the first that holds no depth is said.
 
         Raises:
             UserError: If there is none, or it cannot be read.
         """
         values = torch.from_numpy(self._folder.read(frame.index))
+        if values.min() == values.max() and not self._said_empty:
+            self._said_empty = True
+            _logger.warning(
+                "%s holds one value only, which stands for no depth.",
+                self._folder.file(frame.index),
+            )
         return resize(values[None, None], (frame.image.shape[0], frame.image.shape[1]))
 
 

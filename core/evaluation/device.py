@@ -21,6 +21,8 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise UserError(f"--device {name} is no device; choose auto, cpu or cuda.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"--device {name} has no rasteriser; choose auto, cpu or cuda.")
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -25,6 +25,9 @@ from core.evaluation.video_sink import VideoSink
 from core.geometry.cameras import Lens
 from core.geometry.fit import FrameFit
 from core.io import FrameSource, VideoWriter
+from core.logging import get_logger
+
+_logger = get_logger(__name__)
 
 RENDERED = "rendered.mp4"
 SIDE_BY_SIDE = "side_by_side.mp4"
@@ -116,6 +119,7 @@ def write_outputs(
     if failure is not None:
         kept = staging.keep_incomplete()
         if isinstance(failure, KeyboardInterrupt):
+            _logger.info("the %d frames so far are reconstructed in %s", len(metrics.frames), kept)
             raise failure
         raise UserError(
             f"{str(failure).rstrip('.')}; the {len(metrics.frames)} frames before it are "

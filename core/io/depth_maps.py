@@ -164,7 +164,8 @@ def _read_npy(path: Path) -> np.ndarray:
             f"{values.dtype} of shape {values.shape}" if hasattr(values, "dtype") else "an archive"
         )
         raise UserError(f"{path} holds {shape}; expected numbers of shape (h, w).")
-    return values.astype(np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and that far
+        return values.astype(np.float32)
 
 
 def _read_exr(path: Path) -> np.ndarray:

@@ -53,3 +53,16 @@ def test_a_damaged_weight_file_is_an_error_and_not_no_depth(
     (tmp_path / "depth_anything_v2_vits.pth").write_bytes(b"half a file")
     with pytest.raises(UserError, match="depth_anything_v2_vits"):
         open_depth(None, synthetic_source(1), CPU, tmp_path)
+
+
+def test_maps_that_hold_no_depth_are_said_once(
+    synthetic_source, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for index in range(3):
+        np.save(tmp_path / f"{index}.npy", np.full((4, 4), np.nan if index else 1, np.float32))
+    source = synthetic_source(3)
+    depth = open_depth(tmp_path, source, CPU, tmp_path)
+    with caplog.at_level(logging.WARNING, logger="streamsplat"):
+        maps = [depth.inverse_depth(frame) for frame in source]
+    assert all(values.isfinite().all() for values in maps)
+    assert caplog.text.count("no depth") == 1

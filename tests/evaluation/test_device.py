@@ -12,7 +12,7 @@ def test_auto_finds_a_device() -> None:
     assert choose_device("auto").type == expected
 
 
-@pytest.mark.parametrize("name", ["warp", "cuda:99"])
+@pytest.mark.parametrize("name", ["warp", "cuda:99", "meta"])
 def test_devices_that_are_not_there_are_named(name: str) -> None:
     with pytest.raises(UserError, match=f"--device {name}") as error:
         choose_device(name)

@@ -191,3 +191,9 @@ def test_of_several_files_for_a_frame_the_most_precise_is_taken(tmp_path):
 def test_an_empty_folder_is_an_error(tmp_path):
     with pytest.raises(UserError, match="holds no depth maps"):
         DepthFolder(tmp_path)
+
+
+def test_numbers_beyond_float32_are_far_and_no_warning(tmp_path, recwarn):
+    np.save(tmp_path / "a.npy", np.array([[1.0, 2.0], [3.0, 1e300]]))
+    np.testing.assert_array_equal(read_depth(tmp_path / "a.npy"), [[1, 2], [3, 1]])
+    assert not recwarn.list
