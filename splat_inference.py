@@ -79,7 +79,9 @@ def describe(
     return Page(
         title=options.input_frames_path.resolve().name,
         preview=outputs.OVERVIEW,
-        lead=Video(outputs.SIDE_BY_SIDE, "Input and reconstruction", "Left and right."),
+        lead=Video(
+            outputs.SIDE_BY_SIDE, "Input and reconstruction", "Input left, reconstruction right."
+        ),
         videos=videos,
         plot=outputs.PLOT,
         scores=scores,
