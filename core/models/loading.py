@@ -87,6 +87,11 @@ def load_static_weights(model: StreamSplat, path: str | Path) -> None:
     if path.is_dir():
         path = path / SAFETENSORS_SINGLE_FILE
     weights = read_tensors(path)
+    if any(key.startswith("static.") for key in weights):
+        raise UserError(
+            f"{path} holds a whole network; expected the static network of stage 1, which train.py "
+            "writes."
+        )
     weights = {k: v for k, v in weights.items() if not k.startswith("heads.position.log_scale.")}
     assign_weights(model.static, weights, str(path))
     model.freeze_static()

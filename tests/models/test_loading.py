@@ -76,6 +76,14 @@ def test_stage_one_goes_into_the_whole_network(
         load_model(tmp_path)
 
 
+def test_a_whole_network_is_no_stage_one(
+    model: StreamSplat, config: StreamSplatConfig, tmp_path: Path
+) -> None:
+    save_model(model, tmp_path)
+    with pytest.raises(UserError, match=r"whole network.*train\.py"):
+        load_static_weights(build_model(config), tmp_path)
+
+
 def test_stage_one_of_another_size_is_refused(
     static_model: StaticModel, config: StreamSplatConfig, tmp_path: Path
 ) -> None:
