@@ -65,4 +65,4 @@ def test_maps_that_hold_no_depth_are_said_once(
     with caplog.at_level(logging.WARNING, logger="streamsplat"):
         maps = [depth.inverse_depth(frame) for frame in source]
     assert all(values.isfinite().all() for values in maps)
-    assert caplog.text.count("no depth") == 1
+    assert caplog.text.count("stands for no depth") == 1
