@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import cache
+
+from tqdm import tqdm
 
 _ROOT = "streamsplat"
+
+
+class _StandardError(logging.Handler):
+    """Writes lines to standard error, above the progress bars that are there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -29,18 +39,17 @@ def configure_logging(*, level: int = logging.INFO) -> None:
     root.setLevel(level)
     root.propagate = False
     if not root.handlers:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = _StandardError()
         handler.setFormatter(logging.Formatter("%(message)s"))
         root.addHandler(handler)
 
 
-def warn_once(logger: logging.Logger, message: str, _said: set[str] = set()) -> None:  # noqa: B006
+@cache
+def warn_once(logger: logging.Logger, message: str) -> None:
     """Log ``message`` as a warning the first time only; later calls with the same text are silent.
 
     Args:
         logger: Where it is said.
         message: The full text, which also identifies it.
     """
-    if message not in _said:
-        _said.add(message)
-        logger.warning(message)
+    logger.warning(message)

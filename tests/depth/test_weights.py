@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 from core.checks import UserError
 from core.depth import CONFIGS, find_depth_weights, how_to_get_weights, load_depth_anything
 from core.depth.weights import load_weights
+from core.logging import warn_once
 
 
 def _meta(shapes):
@@ -90,7 +91,7 @@ def test_other_networks_are_refused(tmp_path):
 
 def test_the_licence_of_the_larger_ones_is_said_once(twin, tmp_path, monkeypatch, tiny, caplog):
     monkeypatch.setitem(CONFIGS, "vitl", tiny)
-    monkeypatch.setattr("core.logging.warn_once.__defaults__", (set(),))
+    warn_once.cache_clear()
     shapes = twin.published_shapes(24, 5, tiny.tap_channels, 8, swiglu=False)
     torch.save(twin.random_weights(shapes), tmp_path / "depth_anything_v2_vitl.pth")
     with caplog.at_level("WARNING", logger="streamsplat"):
