@@ -11,12 +11,11 @@ from torch import Tensor
 from core.checks import UserError
 from core.depth.config import CONFIGS, DepthAnythingConfig, Encoder
 from core.depth.depth_anything import DepthAnythingV2
-from core.io.checkpoints import read_tensors
+from core.io.checkpoints import describe_mismatch, read_tensors
 from core.logging import get_logger, warn_once
 
 PROJECT_URL = "https://github.com/DepthAnything/Depth-Anything-V2"
 _SUFFIXES = (".pth", ".safetensors")
-_NAMED_KEYS = 6
 _logger = get_logger(__name__)
 
 # What the published files call a module, and what it is called here.
@@ -113,18 +112,11 @@ def load_weights(
     weights = {rename_key(key): t.float() for key, t in tensors.items() if not _UNUSED.match(key)}
     with torch.device("meta"):
         network = DepthAnythingV2(config)
-    expected = network.state_dict()
-    shared = expected.keys() & weights.keys()
-    problems = {
-        "missing": sorted(expected.keys() - weights.keys()),
-        "unknown": sorted(weights.keys() - expected.keys()),
-        "of another shape": sorted(k for k in shared if expected[k].shape != weights[k].shape),
-    }
-    found = [f"{what}: {_some(keys)}" for what, keys in problems.items() if keys]
-    if found:
+    mismatch = describe_mismatch(network.state_dict(), weights)
+    if mismatch:
         raise UserError(
-            f"{source} is not a published Depth Anything V2 file of this size; "
-            f"{'; '.join(found)}. To mend it, {how_to_get_weights('checkpoints')}."
+            f"{source} is not a published Depth Anything V2 file of this size; {mismatch}. "
+            f"To mend it, {how_to_get_weights('checkpoints')}."
         )
     network.load_state_dict(weights, strict=True, assign=True)
     return network.requires_grad_(False).eval()
@@ -149,8 +141,3 @@ def _encoder_of(tensors: dict[str, Tensor], path: str | Path) -> Encoder:
         f"{path} does not hold Depth Anything V2 in its published naming (its first key is "
         f"{first}); {how_to_get_weights('checkpoints')}."
     )
-
-
-def _some(keys: list[str]) -> str:
-    more = len(keys) - _NAMED_KEYS
-    return ", ".join(keys[:_NAMED_KEYS]) + (f" and {more} more" if more > 0 else "")

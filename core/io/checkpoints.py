@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,6 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from core.checks import UserError
+
+_LISTED = 20
 
 
 def read_keys(path: str | Path) -> list[str]:
@@ -63,3 +66,33 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"{path} does not hold a plain dictionary of tensors; is it a weight file?")
     return state
+
+
+def describe_mismatch(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str:
+    """Say in what way weights do not fit a network; empty where they do.
+
+    Args:
+        expected: The network's state dict.
+        weights: What a file holds, under the network's names.
+
+    Returns:
+        Counts and names of the tensors that are missing, unexpected or of the wrong shape.
+    """
+    misshapen = [
+        f"{key} {tuple(value.shape)} instead of {tuple(expected[key].shape)}"
+        for key, value in weights.items()
+        if key in expected and value.shape != expected[key].shape
+    ]
+    found = {
+        "missing": [key for key in expected if key not in weights],
+        "unexpected": [key for key in weights if key not in expected],
+        "of the wrong shape": misshapen,
+    }
+    return "; ".join(
+        f"{len(keys)} {what}: {_listing(keys)}" for what, keys in found.items() if keys
+    )
+
+
+def _listing(keys: list[str]) -> str:
+    more = f" and {len(keys) - _LISTED} more" if len(keys) > _LISTED else ""
+    return ", ".join(keys[:_LISTED]) + more

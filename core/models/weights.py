@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from core.checks import UserError
 from core.io.atomic import atomic_path
-
-_LISTED = 20
+from core.io.checkpoints import describe_mismatch
 
 
 def assign_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
@@ -24,29 +23,17 @@ def assign_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str
         source: Where the weights come from, for the message of an error.
 
     Raises:
-        UserError: If a key is missing, extra or of another shape; all of them are named.
+        UserError: If a key is missing, extra or of another shape; all are counted, and the first
+            twenty of each kind named.
     """
     own = module.state_dict()
-    missing = [key for key in own if key not in weights]
-    extra = [key for key in weights if key not in own]
-    misshapen = [
-        f"{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}"
-        for key, value in weights.items()
-        if key in own and value.shape != own[key].shape
-    ]
-    found = (("missing", missing), ("unexpected", extra), ("of the wrong shape", misshapen))
-    problems = [f"{len(keys)} {what}: {_listing(keys)}" for what, keys in found if keys]
-    if problems:
+    mismatch = describe_mismatch(own, weights)
+    if mismatch:
         raise UserError(
-            f"{source} does not fit the network ({len(own)} tensors): {'; '.join(problems)}. "
+            f"{source} does not fit the network ({len(own)} tensors): {mismatch}. "
             "Is it the checkpoint of another configuration?"
         )
     module.load_state_dict(weights)
-
-
-def _listing(keys: list[str]) -> str:
-    more = f" and {len(keys) - _LISTED} more" if len(keys) > _LISTED else ""
-    return ", ".join(keys[:_LISTED]) + more
 
 
 def write_safetensors(module: nn.Module, path: Path, *, dtype: torch.dtype = torch.float32) -> None:
