@@ -7,9 +7,8 @@ from typing import Annotated
 
 import tyro
 
-from core.data.clips import ClipOptions
-from core.data.procedural import ProceduralOptions
-from core.training import DataOptions, OptimizerOptions, RunOptions, StaticStageOptions
+from configs.training_data import OnBoth, OnClips, OnScenes
+from core.training import OptimizerOptions, RunOptions, StaticStageOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,45 +27,18 @@ class StaticTraining:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StaticFrames(StaticTraining):
+class StaticFrames(OnClips, StaticTraining):
     """Train the static network on a folder of clips."""
 
-    clips: ClipOptions
-    """Clips on disk."""
-
-    @property
-    def data(self) -> DataOptions:
-        """What is trained on."""
-        return DataOptions(clips=self.clips)
-
 
 @dataclass(frozen=True, kw_only=True)
-class StaticProcedural(StaticTraining):
+class StaticProcedural(OnScenes, StaticTraining):
     """Train the static network on procedural scenes, which need no files."""
 
-    @property
-    def data(self) -> DataOptions:
-        """What is trained on."""
-        return DataOptions(procedural=ProceduralOptions())
-
 
 @dataclass(frozen=True, kw_only=True)
-class StaticMixed(StaticTraining):
+class StaticMixed(OnBoth, StaticTraining):
     """Train the static network on a folder of clips and on procedural scenes."""
-
-    clips: ClipOptions
-    """Clips on disk."""
-    procedural_share: float = 0.5
-    """Share of procedural samples."""
-
-    @property
-    def data(self) -> DataOptions:
-        """What is trained on."""
-        return DataOptions(
-            clips=self.clips,
-            procedural=ProceduralOptions(),
-            procedural_share=self.procedural_share,
-        )
 
 
 Options = (

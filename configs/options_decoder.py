@@ -7,9 +7,9 @@ from typing import Annotated
 
 import tyro
 
+from configs.training_data import OnBoth, OnClips, OnScenes
 from core.data.clips import ClipSequenceOptions
-from core.data.procedural import ProceduralOptions
-from core.training import DataOptions, DynamicStageOptions, OptimizerOptions, RunOptions
+from core.training import DynamicStageOptions, OptimizerOptions, RunOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,45 +30,24 @@ class DynamicTraining:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DynamicFrames(DynamicTraining):
+class DynamicFrames(OnClips, DynamicTraining):
     """Train the decoder on a folder of clips."""
 
     clips: ClipSequenceOptions
     """Clips on disk."""
 
-    @property
-    def data(self) -> DataOptions:
-        """What is trained on."""
-        return DataOptions(clips=self.clips)
-
 
 @dataclass(frozen=True, kw_only=True)
-class DynamicProcedural(DynamicTraining):
+class DynamicProcedural(OnScenes, DynamicTraining):
     """Train the decoder on procedural scenes, which need no files."""
 
-    @property
-    def data(self) -> DataOptions:
-        """What is trained on."""
-        return DataOptions(procedural=ProceduralOptions())
-
 
 @dataclass(frozen=True, kw_only=True)
-class DynamicMixed(DynamicTraining):
+class DynamicMixed(OnBoth, DynamicTraining):
     """Train the decoder on a folder of clips and on procedural scenes."""
 
     clips: ClipSequenceOptions
     """Clips on disk."""
-    procedural_share: float = 0.5
-    """Share of procedural samples."""
-
-    @property
-    def data(self) -> DataOptions:
-        """What is trained on."""
-        return DataOptions(
-            clips=self.clips,
-            procedural=ProceduralOptions(),
-            procedural_share=self.procedural_share,
-        )
 
 
 Options = (
