@@ -1,0 +1,92 @@
+"""The contract between readers of dataset layouts and whatever draws samples from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt8, UInt16
+
+MAX_EXAMPLES = 5
+"""Most examples that a :class:`Lack` names."""
+
+
+@dataclass(frozen=True)
+class RawClip:
+    """Frames of one sequence as they are stored; all of one size."""
+
+    images: UInt8[np.ndarray, "v h w 3"]
+    """RGB."""
+    inverse_depths: UInt16[np.ndarray, "v h w"] | None
+    """Relative inverse depth, large is near; 65535 is the most that the file can say. None where a
+    frame lacks its map."""
+    masks: UInt8[np.ndarray, "v h w"] | None
+    """1 on moving objects, 0 elsewhere; None where a frame lacks its mask."""
+    times: Float64[np.ndarray, " v"]
+    """When each frame was taken, in a unit of the sequence's own; rises with the frame."""
+
+
+@dataclass(frozen=True)
+class Lack:
+    """How often something is not there, and where for example."""
+
+    count: int
+    """How many lack it."""
+    examples: tuple[str, ...]
+    """The first few, at most ``MAX_EXAMPLES``: what was looked for, or what is wrong."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What a set holds, and what it lacks; no image is opened to find out."""
+
+    sequences: int
+    """Sequences, empty ones included."""
+    frames: int
+    """Frames of all of them."""
+    without_depth: Lack
+    """Frames without a depth map."""
+    without_mask: Lack | None
+    """Frames without a mask; None where the layout knows no masks."""
+    empty: Lack
+    """Sequences without any frame."""
+    unreadable: Lack
+    """Files that should hold sequences and cannot be opened, with the reason."""
+
+
+class SequenceSet(Protocol):
+    """A dataset as sequences of frames that are read when they are asked for."""
+
+    name: str
+    """Which layout: davis, vos, co3d, re10k or frames."""
+    root: Path
+    """The folder that was opened."""
+    keys: Sequence[str]
+    """What each sequence is called; unique."""
+    lengths: Int64[np.ndarray, " s"]
+    """Frames of each sequence; 0 where it is empty."""
+    reach: int
+    """Largest distance between the first and the last frame of a sample, in frames, by default."""
+    groups: Int64[np.ndarray, " s"]
+    """Sequences of one number lie in one file, and are best read soon after each other."""
+
+    def read(self, sequence: int, frames: Sequence[int], at_least: tuple[int, int]) -> RawClip:
+        """Read frames of one sequence.
+
+        Args:
+            sequence: Position in ``keys``.
+            frames: Positions in the sequence, in any order.
+            at_least: Height and width that the result still covers where the stored frames do:
+                images may be decoded at a half, a quarter or an eighth of their size.
+
+        Raises:
+            UserError: If a file cannot be read; the message names it.
+        """
+        ...
+
+    def coverage(self) -> Coverage:
+        """Tell what the set holds and what it lacks."""
+        ...
