@@ -93,6 +93,20 @@ def decode_image(path: str | Path, flags: int) -> np.ndarray:
         data = Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"cannot read the image {path}: {error.strerror or error}.") from error
+    return decode_bytes(data, flags, path)
+
+
+def decode_bytes(data: bytes, flags: int, source: str | Path) -> np.ndarray:
+    """Decode the content of an image file; see :func:`decode_image`.
+
+    Args:
+        data: The content.
+        flags: OpenCV's, which choose bit depth, channels and reduction.
+        source: Where it comes from, for the message of an error.
+
+    Raises:
+        UserError: If it cannot be decoded.
+    """
     pixels = None
     if data and not _is_cut_jpeg(data):
         # Decoding from memory also serves paths that OpenCV's own file access cannot spell.
@@ -100,7 +114,7 @@ def decode_image(path: str | Path, flags: int) -> np.ndarray:
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None:
         what = "it is empty" if not data else "it is damaged, or not an image"
-        raise UserError(f"cannot decode the image {path}: {what}; replace or remove the file.")
+        raise UserError(f"cannot decode the image {source}: {what}; replace or remove the file.")
     return pixels
 
 

@@ -1,0 +1,60 @@
+"""Chunks of image sequences in the manner of pixelSplat, by which RealEstate10K is stored."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from core.checks import UserError
+
+
+@dataclass(frozen=True)
+class ChunkSequence:
+    """One sequence of a chunk."""
+
+    key: str
+    """Its name."""
+    images: tuple[UInt8[Tensor, " bytes"], ...]
+    """Its frames, as JPEG files."""
+
+
+def read_image_chunk(path: str | Path) -> list[ChunkSequence]:
+    """Open a ``.torch`` chunk: a list of {"key", "images": [uint8 tensors of JPEG bytes], ...}.
+
+    Only tensors and plain values are read (``weights_only``). The file is mapped into memory: what
+    is not looked at is not read.
+
+    Raises:
+        UserError: If the file is missing, cut short, damaged, or holds something else.
+    """
+    try:
+        content = _load(Path(path))
+        return [ChunkSequence(str(entry["key"]), tuple(entry["images"])) for entry in content]
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+    ) as error:
+        raise UserError(
+            f"cannot read the image chunk {path}: it is cut short, damaged, or no list of "
+            "sequences with key and images; download it again."
+        ) from error
+
+
+def _load(path: Path) -> list[dict[str, Any]]:
+    # Files of torch.save's older format, which is no zip archive, cannot be mapped.
+    with path.open("rb") as file:
+        mapped = file.read(2) == b"PK"
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
