@@ -14,7 +14,7 @@ from tqdm import tqdm
 from core.checks import UserError, cli_errors
 from core.depth import Encoder, find_depth_weights, how_to_get_weights, load_depth_anything
 from core.depth.preprocess import davis_jobs, write_depths
-from core.evaluation.device import choose_device
+from core.devices import choose_device
 from core.logging import configure_logging, get_logger
 
 _logger = get_logger(__name__)

@@ -8,9 +8,10 @@ import tyro
 
 from configs.options_inference import InferenceOptions
 from core.checks import cli_errors
+from core.devices import choose_device
 from core.evaluation import outputs
 from core.evaluation.depth_source import open_depth
-from core.evaluation.device import check_rasterizer, choose_device
+from core.evaluation.device import check_rasterizer
 from core.evaluation.frame_metrics import Role
 from core.evaluation.reconstruct import Reconstruction, choose_fit
 from core.evaluation.staging import staged_outputs

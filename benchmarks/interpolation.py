@@ -25,8 +25,8 @@ from tqdm import tqdm
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
+from core.devices import choose_device
 from core.evaluation.depth_source import open_depth
-from core.evaluation.device import choose_device
 from core.evaluation.reconstruct import Reconstruction, RenderedFrame, choose_fit
 from core.geometry.resample import resize
 from core.io import open_frames

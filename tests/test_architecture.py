@@ -15,7 +15,7 @@ FLOORS = [
     {"core.streaming", "core.training"},
     {"core.data", "core.models", "core.losses", "core.metrics", "core.export"},
     {"core.rendering", "core.depth"},
-    {"core.geometry", "core.io"},
+    {"core.geometry", "core.io", "core.devices"},
     {"core.types", "core.checks", "core.logging"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,0 +1,37 @@
+"""Which device a program works on."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from core.checks import UserError
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name; ``auto`` is CUDA where there is one, and the CPU elsewhere.
+
+    Of the processes that ``accelerate launch`` or ``torchrun`` starts on a machine, each gets a GPU
+    of its own from ``auto``.
+
+    Raises:
+        UserError: If there is no such device here.
+    """
+    if name == "auto":
+        local_rank = os.environ.get("LOCAL_RANK", "0")
+        return torch.device(f"cuda:{local_rank}" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"--device {name} is no device; choose auto, cpu or cuda.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"--device {name} is not supported; choose auto, cpu or cuda.")
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0].split(". ")[0]
+        raise UserError(
+            f"--device {name} cannot be used here ({reason}); choose auto or cpu."
+        ) from error
+    return device
