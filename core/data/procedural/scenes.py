@@ -23,6 +23,8 @@ class SceneViews:
     """Inverse depths in the scene's own unit, not normalised."""
     masks: Float[Tensor, "b v 1 h w"]
     """1 where a body that moves on its own is seen, else 0."""
+    layers: Int[Tensor, "b v h w"]
+    """Which layer of the scene's stack is seen."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class ProceduralScenes:
                 frames=frames,
                 inverse_depths=seen.inverse_depths[:, :, None],
                 masks=self._is_moving(seen)[:, :, None],
+                layers=seen.layers,
             )
 
     def track(
