@@ -20,6 +20,29 @@ HELD_BACK_SEED = -1
 
 
 @dataclass(frozen=True, kw_only=True)
+class DatasetOptions:
+    """One dataset on disk."""
+
+    name: str
+    """Its layout: one of ``core.data.datasets.DATASETS``."""
+    path: Path
+    """Its folder."""
+    weight: float | None = None
+    """How often it is drawn from beside the others; None for its number of samples."""
+    reach: int | None = None
+    """Largest distance between the first and the last frame of a sample; None for that of the
+    layout."""
+    allow_pickle_depth: bool = False
+    """Whether pickled depth chunks may be unpickled, which runs code that the file brings."""
+
+    def __post_init__(self) -> None:
+        if self.weight is not None and not 0 < self.weight < float("inf"):
+            raise UserError(f"weight of {self.name} is {self.weight}; expected a positive number.")
+        if self.reach is not None and self.reach < 1:
+            raise UserError(f"reach of {self.name} is {self.reach}; expected at least 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataOptions:
     """What a run is trained on; at least one of the two."""
 
