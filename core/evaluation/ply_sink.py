@@ -52,15 +52,15 @@ class PlySink:
     def write(self, frame: RenderedFrame) -> None:
         """Write the file when ``frame``'s interval is the one that was waited for."""
         self._newest = frame.interval
-        if self.written is None and self._time <= frame.interval.second:
+        if self.written is None and self._time <= frame.interval.second_time:
             self._write(frame.interval, self._time)
 
     def finish(self) -> None:
         """Write the last scene if the clip ended before the time came."""
         if self.written is None and self._newest is not None:
-            last = self._newest.second
+            last = self._newest.second_time
             _logger.warning(
-                "--ply_time %g is beyond the last frame; %s shows frame %d.",
+                "--ply_time %g is beyond the last frame; %s shows frame %g.",
                 self._time,
                 self._path.name,
                 last,
@@ -69,7 +69,7 @@ class PlySink:
 
     @torch.inference_mode()
     def _write(self, interval: Interval, time: float) -> None:
-        still = freeze_at(interval.gaussians, interval.time_of(time))
+        still = freeze_at(interval.gaussians, min(max(interval.pair_time(time), 0.0), 1.0))
         x, _, z = still.means[0].unbind(-1)
         count = write_ply(self._path, lift(still, self._lens), self._fit.shows(x, z))
         self.written = ExportedScene(count, time)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from typing import TypeVar
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from core.checks import UserError
 from core.evaluation.depth_source import DepthSource
-from core.geometry.canonical import normalize_inverse_depth
 from core.geometry.fit import FitMode, FrameFit
 from core.io import Frame, FrameSource
-from core.rendering import render
-from core.streaming import Interval, KeyInputs, PairModel, PairReconstructor
-from core.streaming.batching import concatenate
+from core.streaming import Intake, Interval, KeyInputs, PairModel, Session, render_interval
 
+T = TypeVar("T")
 _SMALLEST_CONTENT = 16
 """Rows or columns below which padding leaves nothing to look at (SSIM needs 11)."""
 
@@ -61,9 +59,17 @@ class Reconstruction:
     frame_gap: int = 3
     """Distance between key frames."""
     batch_size: int = 1
-    """Key frames, pairs and intervals that are worked on together."""
+    """Key frames, and pairs of them, that pass the networks together. With 1 each key frame gives
+    its interval at once."""
     backend: str = "auto"
     """The rasteriser's backend."""
+
+    def __post_init__(self) -> None:
+        if self.frame_gap < 1 or self.batch_size < 1:
+            raise ValueError(
+                f"Reconstruction: frame_gap is {self.frame_gap} and batch_size {self.batch_size}; "
+                "both are at least 1."
+            )
 
     def frames(self, source: FrameSource, fit: FrameFit) -> Iterator[RenderedFrame]:
         """Yield every frame of the clip, in order, as soon as it can be rendered.
@@ -73,93 +79,122 @@ class Reconstruction:
         Raises:
             UserError: At the end, if a frame or its depth could not be read.
         """
-        reconstructor = PairReconstructor[_FittedFrame](
-            self.model,
-            lambda fitted: self._key_inputs(fitted, fit),
-            frame_gap=self.frame_gap,
-            batch_size=self.batch_size,
-        )
-        waiting: dict[int, _NamedImage] = {}
         failure: UserError | None = None
-        frames = enumerate(source)
-        while True:
-            try:
-                index, frame = next(frames)
-                fitted = _FittedFrame(frame, self._fit(frame, fit))
-                intervals = reconstructor.push(fitted)
-            except StopIteration:
-                break
-            except UserError as error:
-                failure = error
-                break
-            waiting[index] = _NamedImage(frame.name, fitted.image)
-            yield from self._render(intervals, waiting, fit.model_size)
-        yield from self._render(reconstructor.finish(), waiting, fit.model_size)
+        frames = iter(source)
+        with self._open_session(fit) as session:
+            walk = _Walk(self, session, fit)
+            while True:
+                try:
+                    intervals = walk.take(next(frames))
+                except StopIteration:
+                    break
+                except UserError as error:
+                    failure = error
+                    break
+                yield from walk.render(intervals)
+            yield from walk.render(walk.end_shot())
         if failure is not None:
             raise failure
 
-    def _fit(self, frame: Frame, fit: FrameFit) -> Float[Tensor, "1 3 h w"]:
-        if frame.image.shape[:2] != fit.input_size:
-            height, width = frame.image.shape[:2]
-            raise UserError(
-                f"frame {frame.name} is {width} by {height} pixels, the first one "
-                f"{fit.input_size[1]} by {fit.input_size[0]}; all frames of a clip must be alike."
-            )
-        image = torch.from_numpy(frame.image).to(self.device)
-        return fit.to_model(rearrange(image, "h w c -> 1 c h w").float() / 255)
-
-    def _key_inputs(self, fitted: _FittedFrame, fit: FrameFit) -> KeyInputs:
-        inverse_depth = self.depth.inverse_depth(fitted.frame).to(self.device)
-        return KeyInputs(fitted.image, normalize_inverse_depth(fit.to_model(inverse_depth)))
-
-    def _render(
-        self,
-        intervals: list[Interval],
-        waiting: dict[int, _NamedImage],
-        image_size: tuple[int, int],
-    ) -> Iterator[RenderedFrame]:
-        """Render the frames of ``intervals``, those with equally many together."""
-        for _, group in groupby(intervals, key=lambda interval: len(interval.frames)):
-            alike = list(group)
-            with torch.inference_mode():
-                pictures = render(
-                    concatenate([interval.gaussians for interval in alike]),
-                    torch.tensor([interval.times for interval in alike], device=self.device),
-                    image_size,
-                    backend=self.backend,
-                )
-            for i, interval in enumerate(alike):
-                for j, (index, time) in enumerate(
-                    zip(interval.frames, interval.times, strict=True)
-                ):
-                    given = waiting.pop(index)
-                    yield RenderedFrame(
-                        index=index,
-                        name=given.name,
-                        is_key=index in (interval.first, interval.second),
-                        target=given.image,
-                        rgb=pictures.rgb[i, j : j + 1].clamp(0, 1),
-                        depth=pictures.depth[i, j : j + 1],
-                        alpha=pictures.alpha[i, j : j + 1],
-                        interval=interval,
-                        time=time,
-                    )
+    def _open_session(self, fit: FrameFit) -> Session:
+        return Session(
+            self.model, image_size=fit.model_size, device=self.device, backend=self.backend
+        )
 
 
 @dataclass(frozen=True)
-class _FittedFrame:
-    """A decoded frame, of which depth may be needed, and the model's view of it."""
-
-    frame: Frame
-    image: Float[Tensor, "1 3 h w"]
-
-
-@dataclass(frozen=True)
-class _NamedImage:
+class _Given:
     """What is kept of a frame until its interval is rendered."""
 
+    index: int
     name: str
+    time: float
     image: Float[Tensor, "1 3 h w"]
+
+
+class _Walk:
+    """One way through a clip: chooses key frames, and remembers what is still to be rendered.
+
+    Key frames are every ``frame_gap``-th frame of a shot and its last one; its last interval may
+    therefore be shorter. The times of the session are the frames' places in the source.
+    """
+
+    def __init__(self, how: Reconstruction, session: Session, fit: FrameFit) -> None:
+        self._how = how
+        self._session = session
+        self._fit = fit
+        self._intake = Intake(fit.model_size, how.device, fit.mode, None)
+        self._intake.fit = fit
+        self._count = 0
+        self._since_key = 0
+        self._newest: Frame | None = None  # might turn out to be the last of its shot
+        self._keys: list[tuple[float, KeyInputs]] = []
+        self._given: deque[_Given] = deque()
+
+    def take(self, frame: Frame) -> list[Interval]:
+        """Take the next frame and return the intervals that it completes, in order."""
+        if self._since_key % self._how.frame_gap:
+            self._remember(frame, self._checked(frame, self._intake.to_model, frame.image))
+            self._newest = frame
+            return []
+        inputs = self._prepare(frame)
+        self._remember(frame, inputs.image)
+        self._keys.append((float(frame.index), inputs))
+        self._newest = None  # only now: had this frame been unusable, the one before would be last
+        return self._flush() if len(self._keys) == self._how.batch_size else []
+
+    def end_shot(self) -> list[Interval]:
+        """Make the last frame a key frame and leave nothing waiting."""
+        if self._newest is not None:
+            self._keys.append((float(self._newest.index), self._prepare(self._newest)))
+        intervals = self._flush()
+        lone = self._session.end_shot()
+        self._since_key, self._newest = 0, None
+        return intervals if lone is None else [*intervals, lone]
+
+    def render(self, intervals: list[Interval]) -> Iterator[RenderedFrame]:
+        """Render the frames of ``intervals``: a key frame belongs to the one that it closes."""
+        for interval in intervals:
+            given = []
+            while self._given and self._given[0].time <= interval.second_time:
+                given.append(self._given.popleft())
+            times = [interval.pair_time(frame.time) for frame in given]
+            with torch.inference_mode():
+                pictures = render_interval(
+                    interval, times, self._fit.model_size, backend=self._how.backend
+                )
+            for j, (frame, time) in enumerate(zip(given, times, strict=True)):
+                yield RenderedFrame(
+                    index=frame.index,
+                    name=frame.name,
+                    is_key=frame.time in (interval.first_time, interval.second_time),
+                    target=frame.image,
+                    rgb=pictures.rgb[0, j : j + 1].clamp(0, 1),
+                    depth=pictures.depth[0, j : j + 1],
+                    alpha=pictures.alpha[0, j : j + 1],
+                    interval=interval,
+                    time=time,
+                )
+
+    def _remember(self, frame: Frame, image: Float[Tensor, "1 3 h w"]) -> None:
+        self._given.append(_Given(self._count, frame.name, float(frame.index), image))
+        self._count += 1
+        self._since_key += 1
+
+    def _prepare(self, frame: Frame) -> KeyInputs:
+        depth = self._how.depth.inverse_depth(frame)
+        return self._checked(frame, self._intake.prepare, frame.image, depth)
+
+    def _checked(self, frame: Frame, bring: Callable[..., T], *arguments: object) -> T:
+        try:
+            return bring(*arguments)
+        except UserError as error:
+            raise UserError(f"frame {frame.name}: {error}") from error
+
+    def _flush(self) -> list[Interval]:
+        keys, self._keys = self._keys, []
+        times, inputs = [time for time, _ in keys], [inputs for _, inputs in keys]
+        return self._session.extend(inputs, times=times)
 
 
 def choose_fit(source: FrameSource, model_size: tuple[int, int], mode: FitMode) -> FrameFit:

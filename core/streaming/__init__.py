@@ -1,5 +1,18 @@
-"""Key frames chained into intervals, causally, with state that does not grow with the video."""
+"""Frames in, a living scene out: sessions, their intervals, and how these become one scene."""
 
-from core.streaming.pairs import Interval, KeyInputs, PairModel, PairReconstructor
+from core.streaming.fusion import prune, render_interval, scene_at
+from core.streaming.intake import Intake
+from core.streaming.interval import Interval
+from core.streaming.pair_model import KeyInputs, PairModel
+from core.streaming.session import Session
 
-__all__ = ["Interval", "KeyInputs", "PairModel", "PairReconstructor"]
+__all__ = [
+    "Intake",
+    "Interval",
+    "KeyInputs",
+    "PairModel",
+    "Session",
+    "prune",
+    "render_interval",
+    "scene_at",
+]

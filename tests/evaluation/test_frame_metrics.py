@@ -22,7 +22,7 @@ def rendered(index: int, *, is_key: bool, error: float, padding: float = 0.0) ->
     rgb = target + error
     rgb[..., : SIZE[1] // 4] += padding
     flat = torch.ones(1, 1, *SIZE)
-    interval = Interval(0, 3, None, opens=True)  # pyright: ignore[reportArgumentType]
+    interval = Interval(0, 1, 0.0, 3.0, None, opens=True)  # pyright: ignore[reportArgumentType]
     return RenderedFrame(index, f"{index:02d}", is_key, target, rgb, flat, flat, interval, 0.0)
 
 

@@ -29,7 +29,7 @@ def frame(inverse_depth: torch.Tensor, alpha: float) -> RenderedFrame:
         rgb=torch.full((1, 3, *SIZE), 0.75),
         depth=depth_from_inverse_depth(inverse_depth.expand(1, 1, *SIZE)) * alphas,
         alpha=alphas,
-        interval=Interval(0, 0, None, opens=True),  # pyright: ignore[reportArgumentType]
+        interval=Interval(0, 0, 0.0, 0.0, None, opens=True),  # pyright: ignore[reportArgumentType]
         time=0.0,
     )
 

@@ -1,0 +1,157 @@
+"""Frames and depth maps as they come, checked and brought to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Union
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from core.checks import UserError
+from core.geometry.canonical import normalize_inverse_depth
+from core.geometry.fit import FitMode, FrameFit
+from core.geometry.resample import resize
+from core.streaming.pair_model import KeyInputs
+from core.streaming.upload import Uploader
+
+ArrayLike = Union[np.ndarray, Tensor]  # noqa: UP007 (evaluated where annotations are not)
+EstimateDepth = Callable[[Float[Tensor, "1 3 h w"]], Float[Tensor, "1 1 h w"]]
+_OVERSHOOT = 0.01
+"""By how much resampling may have carried floating-point colours out of [0, 1]."""
+
+
+class Intake:
+    """Makes the model's inputs of frames of one size, the first one's.
+
+    Args:
+        model_size: Height and width that the model takes.
+        device: Where the model is.
+        mode: How frames of other proportions enter it.
+        estimate_depth: Gives the relative inverse depth of frames that come without, from RGB in
+            [0, 1] on the device; None takes a map of zeros.
+    """
+
+    def __init__(
+        self,
+        model_size: tuple[int, int],
+        device: torch.device,
+        mode: FitMode,
+        estimate_depth: EstimateDepth | None,
+    ) -> None:
+        self._model_size = model_size
+        self._mode: FitMode = mode
+        self._estimate_depth = estimate_depth
+        self._upload_frame = Uploader(device)
+        self._upload_depth = Uploader(device)
+        self.fit: FrameFit | None = None
+        """How frames enter the model; None before the first one."""
+
+    def reset(self) -> None:
+        """Take frames of another size from now on."""
+        self.fit = None
+
+    def prepare(self, frame: ArrayLike, depth: ArrayLike | None) -> KeyInputs:
+        """Check a frame and its depth and bring them to the model's size and device.
+
+        Raises:
+            UserError: If either cannot be used; the next frame may come all the same.
+        """
+        image, fit = self._native(frame)
+        inverse_depth = None
+        if depth is not None:
+            inverse_depth = self._depth(depth, fit.input_size)
+        elif self._estimate_depth is not None:
+            inverse_depth = self._estimate_depth(image)
+        self.fit = fit
+        fitted = fit.to_model(image)
+        if inverse_depth is None:
+            return KeyInputs(fitted, torch.zeros_like(fitted[:, :1]))
+        return KeyInputs(fitted, normalize_inverse_depth(fit.to_model(inverse_depth)))
+
+    def to_model(self, frame: ArrayLike) -> Float[Tensor, "1 3 h w"]:
+        """Check a frame that is no key frame and return what the model would see of it.
+
+        Raises:
+            UserError: If it cannot be used.
+        """
+        image, fit = self._native(frame)
+        self.fit = fit
+        return fit.to_model(image)
+
+    def _native(self, frame: ArrayLike) -> tuple[Float[Tensor, "1 3 h w"], FrameFit]:
+        """Return the frame at its own size, RGB in [0, 1], on the device, and its fit."""
+        pixels, channels_last = _check_frame(frame)
+        height, width = pixels.shape[:2] if channels_last else pixels.shape[1:]
+        if self.fit is not None and self.fit.input_size != (height, width):
+            raise UserError(
+                f"the frame is {width} by {height} pixels, the ones before it "
+                f"{self.fit.input_size[1]} by {self.fit.input_size[0]}; all frames of a stream "
+                "must be alike."
+            )
+        fit = self.fit or FrameFit((height, width), self._model_size, self._mode)
+        image = self._upload_frame(pixels)
+        layout = "h w c -> 1 c h w" if channels_last else "c h w -> 1 c h w"
+        image = rearrange(image, layout).float()
+        return (image if pixels.is_floating_point() else image / 255), fit
+
+    def _depth(self, depth: ArrayLike, size: tuple[int, int]) -> Float[Tensor, "1 1 h w"]:
+        values = _tensor(depth, "the depth map")
+        shape = tuple(values.shape)
+        while values.ndim > 2 and values.shape[0] == 1:
+            values = values[0]
+        if values.ndim != 2 or 0 in values.shape or values.is_complex():
+            raise UserError(
+                f"the depth map has shape {shape} and type {values.dtype}; expected relative "
+                "inverse depth of shape (h, w)."
+            )
+        values = values.float()
+        if not values.isfinite().all():
+            raise UserError(
+                "the depth map holds a value that is not finite; expected relative inverse depth, "
+                "large for near."
+            )
+        values = self._upload_depth(values)[None, None]
+        return values if values.shape[-2:] == size else resize(values, size)
+
+
+def _check_frame(frame: ArrayLike) -> tuple[Tensor, bool]:
+    """Return a frame without its batch axis, and whether channels come last."""
+    pixels = _tensor(frame, "the frame")
+    came = f"the frame has shape {tuple(pixels.shape)} and type {pixels.dtype}"
+    if pixels.ndim == 4 and pixels.shape[0] == 1:
+        pixels = pixels[0]
+    channels_last = pixels.ndim == 3 and pixels.shape[2] == 3
+    channels_first = pixels.ndim == 3 and pixels.shape[0] == 3
+    usable = pixels.dtype == torch.uint8 or pixels.is_floating_point()
+    if not (channels_last or channels_first) or 0 in pixels.shape or not usable:
+        raise UserError(
+            f"{came}; expected RGB of shape (h, w, 3) or (3, h, w), uint8 or floating point in "
+            "[0, 1]."
+        )
+    if pixels.is_floating_point():
+        low, high = (bound.item() for bound in pixels.aminmax())
+        if not (low >= -_OVERSHOOT and high <= 1 + _OVERSHOOT):
+            raise UserError(
+                f"the frame holds values from {low:g} to {high:g}; expected RGB in [0, 1], or "
+                "uint8."
+            )
+    return pixels, channels_last
+
+
+def _tensor(values: ArrayLike, what: str) -> Tensor:
+    if isinstance(values, Tensor):
+        return values
+    if not isinstance(values, np.ndarray):
+        raise UserError(
+            f"{what} is a {type(values).__name__}; expected a NumPy array or a torch tensor."
+        )
+    try:
+        return torch.from_numpy(np.ascontiguousarray(values))
+    except TypeError as error:
+        raise UserError(
+            f"{what} has type {values.dtype}; expected uint8 or floating point."
+        ) from error

@@ -1,0 +1,42 @@
+"""The network, seen from a stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from core.types import DynamicGaussians
+
+
+@dataclass(frozen=True)
+class KeyInputs:
+    """What the model takes of one key frame."""
+
+    image: Float[Tensor, "1 3 h w"]
+    """RGB in [0, 1]."""
+    inverse_depth: Float[Tensor, "1 1 h w"]
+    """Relative inverse depth normalised to [0, 1]; zeros where there is none."""
+
+
+class PairModel(Protocol):
+    """What a stream asks of a network; :class:`core.models.StreamSplat` answers.
+
+    A key frame is whatever dataclass of tensors ``encode`` returns; its first axis is the batch.
+    """
+
+    def encode(
+        self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"], /
+    ) -> Any:
+        """Run everything that concerns a frame by itself."""
+        ...
+
+    def decode(self, first: Any, second: Any, /) -> DynamicGaussians:
+        """Return the Gaussians of the pairs, the first frames at time 0, the second ones at 1."""
+        ...
+
+    def static_gaussians(self, keyframe: Any, /) -> DynamicGaussians:
+        """Return the Gaussians of frames by themselves, the same at all times."""
+        ...

@@ -1,0 +1,367 @@
+"""Frames in, a living scene out: online, causal, in constant memory."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from types import TracebackType
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from core.checks import UserError
+from core.geometry.fit import FitMode, FrameFit
+from core.streaming.batching import concatenate, take
+from core.streaming.fusion import (
+    CROSSFADE,
+    join,
+    prune,
+    render_interval,
+    scene_at,
+    stand_still,
+)
+from core.streaming.intake import ArrayLike, EstimateDepth, Intake
+from core.streaming.interval import Interval
+from core.streaming.pair_model import KeyInputs, PairModel
+from core.types import DynamicGaussians, RenderOutput
+
+_LIVE_INTERVALS = 2
+"""A key frame's Gaussians live from the key frame before it to the one after."""
+
+
+@dataclass(frozen=True)
+class _Key:
+    """The newest key frame, which the next one will form a pair with."""
+
+    number: int
+    time: float
+    opens: bool
+    encoded: Any
+
+
+class Session:
+    """A stream of key frames becomes a scene that can be looked at at any time of its present.
+
+    A pushed frame is a key frame: it passes each network once, and closes the interval since the
+    frame before it. No later frame is ever needed. What is kept has a fixed size: the newest key
+    frame as encoded, the last two intervals, and the pool of survivors.
+
+    Args:
+        model: The network, in evaluation mode, on its device.
+        image_size: Height and width that the model takes; by default those of its configuration.
+        device: Where the model is; by default where its parameters are.
+        fit: How frames of other proportions enter the model: ``stretch``, ``crop`` or ``pad``.
+        estimate_depth: Gives the relative inverse depth of frames that are pushed without, from
+            RGB in [0, 1] at the frame's size, (1, 3, h, w) to (1, 1, h, w); for example
+            :meth:`core.depth.DepthAnythingV2.infer`. None means no depth.
+        crossfade: Share of an interval, in [0, 1), within which what a new key frame replaces fades
+            out; 0 lets it vanish at once.
+        backend: The rasteriser's backend.
+
+    Raises:
+        ValueError: If the image size is not known, or ``crossfade`` is out of range.
+    """
+
+    def __init__(
+        self,
+        model: PairModel,
+        *,
+        image_size: tuple[int, int] | None = None,
+        device: torch.device | str | None = None,
+        fit: FitMode = "stretch",
+        estimate_depth: EstimateDepth | None = None,
+        crossfade: float = CROSSFADE,
+        backend: str = "auto",
+    ) -> None:
+        if not 0 <= crossfade < 1:
+            raise ValueError(f"Session: crossfade is {crossfade}; expected a number in [0, 1).")
+        self._model: PairModel | None = model
+        self._image_size = image_size or _configured_size(model)
+        self._device = torch.device(device) if device is not None else _device_of(model)
+        self._intake = Intake(self._image_size, self._device, fit, estimate_depth)
+        self._crossfade = crossfade
+        self._backend = backend
+        self.reset()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def reset(self) -> None:
+        """Forget the stream; the next frame begins a new one, and may have another size."""
+        self._intake.reset()
+        self._key: _Key | None = None
+        self._count = 0
+        self._time: float | None = None
+        self._live: deque[Interval] = deque(maxlen=_LIVE_INTERVALS)
+        self._alone: Interval | None = None
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of what the model takes and of what is rendered by default."""
+        return self._image_size
+
+    @property
+    def fit(self) -> FrameFit | None:
+        """How frames enter the model; None before the first one."""
+        return self._intake.fit
+
+    @property
+    def intervals(self) -> tuple[Interval, ...]:
+        """What lives: at most two intervals, in order, and a key frame that has begun a shot."""
+        return (*self._live, *([] if self._alone is None else [self._alone]))
+
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """First and last time that can be rendered; None before the first frame."""
+        live = self.intervals
+        return (live[0].first_time, live[-1].second_time) if live else None
+
+    def push(
+        self, frame: ArrayLike, time: float | None = None, depth: ArrayLike | None = None
+    ) -> Interval | None:
+        """Take the next key frame.
+
+        Args:
+            frame: RGB of shape (h, w, 3) or (3, h, w): uint8, or floating point in [0, 1]. All
+                frames of a stream have one size.
+            time: When it was taken, in any unit, later than the frame before; by default one more
+                than that, from 0.
+            depth: Relative inverse depth, large is near, of shape (h, w) in any unit.
+
+        Returns:
+            The interval that has become final: from the frame before to this one; a lone frame if
+            this one begins a new shot after a shot of a single frame; None for the first of a shot.
+
+        Raises:
+            UserError: If frame, time or depth cannot be used. The session is then as before.
+        """
+        intervals = self.extend(
+            [frame],
+            times=None if time is None else [time],
+            depths=None if depth is None else [depth],
+        )
+        return intervals[0] if intervals else None
+
+    @torch.inference_mode()
+    def extend(
+        self,
+        frames: Sequence[ArrayLike | KeyInputs],
+        *,
+        times: Sequence[float] | None = None,
+        depths: Sequence[ArrayLike | None] | None = None,
+    ) -> list[Interval]:
+        """Take several key frames that pass the networks together; see :meth:`push`.
+
+        A frame may also be what an :class:`Intake` has made of one already.
+
+        Returns:
+            The intervals that have become final, in order.
+
+        Raises:
+            UserError: If one of them cannot be used; then none is taken.
+        """
+        model = self._opened()
+        if not frames:
+            return []
+        stamps = self._stamps(len(frames), times)
+        inputs = [
+            frame
+            if isinstance(frame, KeyInputs)
+            else self._intake.prepare(frame, None if depths is None else depths[i])
+            for i, frame in enumerate(frames)
+        ]
+        both = concatenate(inputs)
+        encoded = model.encode(both.image, both.inverse_depth)
+        keys = [
+            _Key(self._count + i, stamp, self._key is None and i == 0, take(encoded, i))
+            for i, stamp in enumerate(stamps)
+        ]
+        intervals = self._advance(model, keys)
+        self._count += len(frames)
+        self._time = stamps[-1]
+        return intervals
+
+    def end_shot(self) -> Interval | None:
+        """Make the next frame begin a new shot.
+
+        Returns:
+            The static interval of a shot of one key frame, which no pair has shown; else None.
+        """
+        self._opened()
+        lone, self._key, self._alone = self._alone, None, None
+        if lone is not None:
+            self._live.append(lone)
+        return lone
+
+    def close(self) -> Interval | None:
+        """End the stream and let its memory go; the session takes and renders nothing more.
+
+        Returns:
+            The static interval of a last shot of one key frame; else None.
+        """
+        if self._model is None:
+            return None
+        lone = self.end_shot()
+        self.reset()
+        self._model = None
+        return lone
+
+    @torch.inference_mode()
+    def render(
+        self,
+        times: float | Sequence[float],
+        *,
+        image_size: tuple[int, int] | None = None,
+        background: Float[Tensor, "3"] | float = 0.5,
+    ) -> RenderOutput:
+        """Render the scene at times of :attr:`window`.
+
+        Between two shots the last key frame of the first one stands still.
+
+        Args:
+            times: One or more stream times.
+            image_size: Height and width; by default the model's.
+            background: One grey value or one colour.
+
+        Raises:
+            UserError: If a time is outside of the window.
+        """
+        wanted = [times] if isinstance(times, (int, float)) else [float(time) for time in times]
+        groups: dict[int, list[int]] = {}
+        for i, time in enumerate(wanted):
+            groups.setdefault(self._interval_index(time), []).append(i)
+        live = self.intervals
+        parts = [
+            render_interval(
+                live[index],
+                [min(live[index].pair_time(wanted[i]), 1.0) for i in places],
+                image_size or self._image_size,
+                crossfade=self._crossfade,
+                background=background,
+                backend=self._backend,
+            )
+            for index, places in groups.items()
+        ]
+        return join(parts, [i for places in groups.values() for i in places])
+
+    @torch.inference_mode()
+    def scene(self, time: float) -> DynamicGaussians:
+        """Return the Gaussians that live at a time, without those that fade before it.
+
+        Args:
+            time: A stream time in :attr:`window`.
+
+        Returns:
+            One scene in the pair time of its interval, see :meth:`interval_at`: what is seen at
+            ``time`` or later in that interval.
+
+        Raises:
+            UserError: If the time is outside of the window.
+        """
+        interval = self.interval_at(time)
+        at = min(interval.pair_time(time), 1.0)
+        return prune(scene_at(interval, at, self._crossfade), at, 1.0)
+
+    def interval_at(self, time: float) -> Interval:
+        """Return the live interval that shows a time; a key frame belongs to the one it closes.
+
+        Raises:
+            UserError: If the time is outside of the window.
+        """
+        return self.intervals[self._interval_index(time)]
+
+    def _interval_index(self, time: float) -> int:
+        self._opened()
+        live, window = self.intervals, self.window
+        if window is None:
+            raise UserError(f"nothing can be rendered at {time:g}: no frame was pushed yet.")
+        if not window[0] <= time <= window[1]:
+            raise UserError(
+                f"time {time:g} cannot be rendered; the scene lives from {window[0]:g} to "
+                f"{window[1]:g}."
+            )
+        index = next(i for i, interval in enumerate(live) if time <= interval.second_time)
+        # Between two shots, the one that has been seen.
+        return index - 1 if time < live[index].first_time else index
+
+    def _stamps(self, count: int, times: Sequence[float] | None) -> list[float]:
+        if times is None:
+            start = 0.0 if self._time is None else self._time + 1
+            return [start + i for i in range(count)]
+        if len(times) != count:
+            raise ValueError(f"Session: {len(times)} times came for {count} frames.")
+        before = -math.inf if self._time is None else self._time
+        for time in times:
+            if not (math.isfinite(time) and time > before):
+                raise UserError(
+                    f"the frame's time is {time}; expected a number greater than the time of the "
+                    f"frame before it, {before:g}."
+                )
+            before = time
+        return [float(time) for time in times]
+
+    def _advance(self, model: PairModel, keys: list[_Key]) -> list[Interval]:
+        """Decode the pairs that ``keys`` complete, and make the last of them the newest one."""
+        chain = keys if self._key is None else [self._key, *keys]
+        intervals = []
+        if len(chain) > 1:
+            decoded = model.decode(
+                concatenate([key.encoded for key in chain[:-1]]),
+                concatenate([key.encoded for key in chain[1:]]),
+            )
+            for i, (first, second) in enumerate(pairwise(chain)):
+                intervals.append(self._live_on(first, second, take(decoded, i)))
+        self._key = chain[-1]
+        self._alone = None
+        if self._key.opens:
+            still = model.static_gaussians(self._key.encoded)
+            number, time = self._key.number, self._key.time
+            self._alone = Interval(number, number, time, time, still, opens=True)
+        return intervals
+
+    def _live_on(self, first: _Key, second: _Key, decoded: DynamicGaussians) -> Interval:
+        fading = None
+        if not first.opens:
+            last = self._live[-1]
+            fading = stand_still(last.gaussians.map(lambda value: value[:, : last.num_first]), 1.0)
+        interval = Interval(
+            first.number,
+            second.number,
+            first.time,
+            second.time,
+            decoded,
+            opens=first.opens,
+            fading=fading,
+        )
+        self._live.append(interval)
+        return interval
+
+    def _opened(self) -> PairModel:
+        if self._model is None:
+            raise UserError("the session is closed; open a new one.")
+        return self._model
+
+
+def _configured_size(model: PairModel) -> tuple[int, int]:
+    config = getattr(model, "config", None)
+    if config is None:
+        raise ValueError("Session: the model has no config; give image_size, (height, width).")
+    return config.image_height, config.image_width
+
+
+def _device_of(model: PairModel) -> torch.device:
+    parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    return torch.device("cpu") if parameter is None else parameter.device

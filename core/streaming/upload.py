@@ -1,0 +1,35 @@
+"""Host memory to the device, without waiting."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Uploader:
+    """Copy CPU tensors, mostly of one shape, to a device through pinned memory.
+
+    The host goes on while the copy runs. Two pinned buffers take turns, and one is written again
+    only once its copy is done. Nothing is copied where the tensor is already.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._spare: list[tuple[Tensor, torch.cuda.Event]] = []
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Return ``values`` on the device."""
+        if self._device.type != "cuda" or values.device.type != "cpu":
+            return values.to(self._device)
+        if not self._spare or self._spare[0][0].shape != values.shape:
+            self._spare = [self._buffer(values), self._buffer(values)]
+        pinned, copied = self._spare.pop(0)
+        copied.synchronize()
+        pinned.copy_(values)
+        on_device = pinned.to(self._device, non_blocking=True)
+        copied.record(torch.cuda.current_stream(self._device))
+        self._spare.append((pinned, copied))
+        return on_device
+
+    def _buffer(self, like: Tensor) -> tuple[Tensor, torch.cuda.Event]:
+        return torch.empty(like.shape, dtype=like.dtype, pin_memory=True), torch.cuda.Event()
