@@ -1,195 +1,207 @@
-"""Depth maps for whole data sets, written beside the images."""
+"""Depth maps for whole data sets: ``python -m core.depth.preprocess LAYOUT PATH...``.
+
+Of the processes that ``accelerate launch`` starts, each takes its share of the images or chunks;
+they need not talk to one another.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from functools import partial
 from pathlib import Path
+from typing import Literal, TypeVar
 
-import numpy as np
 import torch
-from einops import rearrange
-from jaxtyping import Float, UInt8
-from torch import Tensor
+import tyro
+from tqdm import tqdm
 
-from core.checks import UserError
-from core.geometry.canonical import normalize_inverse_depth
-from core.io.depth_maps import write_depth_png16
-from core.io.images import IMAGE_EXTENSIONS, list_files, natural_key, read_image
-from core.io.prefetch import prefetch
+from core.checks import UserError, cli_errors
+from core.depth.config import Encoder
+from core.depth.estimation import Engine
+from core.depth.weights import find_depth_weights, how_to_get_weights, load_depth_anything
+from core.depth.writing import Advance, Report, write_chunk_maps, write_png_maps
+from core.devices import choose_device
+from core.io.layouts import (
+    CO3D_IMAGES,
+    JPEG_IMAGES,
+    Siblings,
+    find_chunks,
+    find_co3d_images,
+    find_jpeg_images,
+)
+from core.logging import configure_logging, get_logger
 
-_IMAGES, _DEPTHS = "JPEGImages", "depthImages"
-_WRITERS = 4
+Layout = Literal["davis", "vos", "co3d", "re10k", "frames"]
+T = TypeVar("T")
+_logger = get_logger(__name__)
 
-Estimator = Callable[[Float[Tensor, "b 3 h w"]], Float[Tensor, "b 1 h w"]]
-"""RGB in [0, 1] to relative inverse depth, for example ``DepthAnythingV2.infer``."""
+
+@dataclass(frozen=True, kw_only=True)
+class DepthOptions:
+    """How depth is estimated, whatever the data set."""
+
+    encoder: Encoder = "vits"
+    """Size of the network. vits is Apache-2.0; the larger ones are CC-BY-NC-4.0."""
+    checkpoint: Path = Path("checkpoints")
+    """Folder with depth_anything_v2_<encoder>.pth, or a weight file, which then tells the size."""
+    device: str = "auto"
+    """auto (CUDA if there is one, a GPU for each process), cpu, cuda or cuda:N."""
+    batch_size: int = 8
+    """Images of one size that are estimated together."""
+    threads: int = 4
+    """Threads that decode images, and as many that write depth maps, in each process."""
+    overwrite: bool = False
+    """Write maps anew that are there already."""
+    autocast: bool = False
+    """Run the transformer in float16: faster, CUDA only."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "threads"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} is {getattr(self, name)}; expected at least 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessOptions(DepthOptions):
+    """Write relative inverse depth (large is near) of a data set's images, with Depth Anything V2.
+
+    Each map is normalised to [0, 1] by itself and has 16 bits. Maps lie where the readers of the
+    data sets expect them: davis, vos and frames have depthImages/.../<stem>_pred.png for
+    JPEGImages/.../<stem>.jpg; co3d, whose images are those of its manyview set lists, has
+    predict_depths/<stem>_pred.png for images/<stem>.jpg; re10k has depth_<chunk>.safetensors beside
+    each chunk. A run that was broken off goes on where it stopped. What cannot be read is passed
+    over and listed at the end; the exit status is 1 only if that was all there is.
+    """
+
+    layout: tyro.conf.Positional[Layout]
+    """How the data set lies on disk; frames is any tree with JPEGImages folders."""
+    paths: tyro.conf.Positional[tuple[Path, ...]]
+    """Roots of data sets of that layout, or parts of them."""
 
 
 @dataclass(frozen=True)
-class DepthJob:
-    """One image, and where its depth map belongs."""
+class Share:
+    """Which part of the work is this process's."""
 
-    image: Path
-    """The image file."""
-    depth: Path
-    """The 16-bit PNG to write."""
+    index: int
+    """Rank of this process."""
+    count: int
+    """How many processes there are."""
 
+    @staticmethod
+    def from_environment() -> Share:
+        """Read what ``accelerate launch`` and ``torchrun`` tell each process that they start."""
+        return Share(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
-@dataclass(frozen=True)
-class Failure:
-    """An image that got no depth map."""
-
-    image: Path
-    """The image file."""
-    reason: str
-    """What was wrong, in one line."""
-
-
-@dataclass(frozen=True)
-class PreprocessReport:
-    """What became of the jobs."""
-
-    written: int
-    """Maps that were written."""
-    existing: int
-    """Maps that were there already and were left alone."""
-    failures: tuple[Failure, ...]
-    """Images that could not be read."""
+    def of(self, items: Sequence[T]) -> Sequence[T]:
+        """Return this process's items; all processes together have each once."""
+        return items[self.index :: self.count]
 
 
-def davis_jobs(root: str | Path) -> list[DepthJob]:
-    """List the images of a DAVIS or YouTube-VOS tree, in natural order.
-
-    Every image anywhere below a folder ``JPEGImages`` has its map at the same path with
-    ``depthImages`` in its place, under the name ``<stem>_pred.png``.
+def preprocess(layout: Layout, paths: Sequence[Path], options: DepthOptions) -> int:
+    """Write the depth maps of data sets of one layout.
 
     Args:
-        root: A folder that holds ``JPEGImages`` folders at any depth, or lies in one.
+        layout: How they lie on disk.
+        paths: Their roots; at least one.
+        options: How depth is estimated.
+
+    Returns:
+        The exit status: 1 if nothing at all could be read, else 0.
 
     Raises:
-        UserError: If there is no such folder, or no image in it.
+        UserError: If there is nothing to do, or it cannot be done; what was finished is kept.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise UserError(f"{root} is no folder; give the root of a data set with {_IMAGES}/.")
-    jobs = [
-        DepthJob(image, _depth_path(image))
-        for folder in _folders(root)
-        if _IMAGES in folder.parts
-        for image in list_files(folder, IMAGE_EXTENSIONS)
-    ]
-    if not jobs:
+    if not paths:
+        raise UserError(f"no path is given; expected the root of a {layout} data set.")
+    share = Share.from_environment()
+    find = find_chunks if layout == "re10k" else partial(_find_images, layout)
+    sources = share.of(list(dict.fromkeys(source for path in paths for source in find(path))))
+    engine = _build_engine(options)
+    unit = "chunk" if layout == "re10k" else "image"
+    try:
+        with tqdm(
+            total=len(sources), unit=unit, desc="depth", unit_scale=True, disable=share.index > 0
+        ) as bar:
+            report = _write(layout, sources, engine, options.overwrite, bar.update)
+    except torch.cuda.OutOfMemoryError as error:
         raise UserError(
-            f"{root} holds no images below a folder {_IMAGES}; expected for example "
-            f"{root}/{_IMAGES}/Full-Resolution/<sequence>/00000.jpg."
+            f"the device's memory is too small for --batch_size {options.batch_size}; lower it. "
+            "What was finished so far is kept."
+        ) from error
+    _tell(report, unit, share)
+    return int(bool(report.failures) and not report.written and not report.existing)
+
+
+def _find_images(layout: Layout, root: Path) -> list[Path]:
+    if layout != "co3d":
+        return find_jpeg_images(root)
+    listed = [
+        image
+        for split in ("train", "test")
+        for images in find_co3d_images(root, split).values()
+        for image in images
+    ]
+    images = [image for image in listed if image.exists()]
+    missing = len(listed) - len(images)
+    if missing:
+        _logger.warning(
+            "%s: %d of the %d images in the set lists are not there.", root, missing, len(listed)
         )
-    return jobs
+    if not images:
+        raise UserError(f"{root} holds no image of its manyview set lists; is it complete?")
+    return images
 
 
-def write_depths(
-    jobs: Sequence[DepthJob],
-    estimate: Estimator,
-    *,
-    device: torch.device | str = "cpu",
-    batch_size: int = 1,
-    overwrite: bool = False,
-    on_progress: Callable[[int], object] | None = None,
-) -> PreprocessReport:
-    """Write the depth map of every image, each normalised to [0, 1] by itself.
-
-    A map appears whole or not at all, so that a run that was broken off goes on where it stopped.
-    An image that cannot be read is noted and passed over.
-
-    Args:
-        jobs: What to do; neighbours of one size are estimated together.
-        estimate: The network.
-        device: Where it runs.
-        batch_size: Most images in one pass.
-        overwrite: Write maps anew that are there already.
-        on_progress: Is told how many jobs have just been settled, one way or the other.
-
-    Raises:
-        UserError: If a map cannot be written, for example because the disk is full.
-    """
-    todo = [job for job in jobs if overwrite or not job.depth.exists()]
-    advance = on_progress or (lambda count: None)
-    advance(len(jobs) - len(todo))
-    failures: list[Failure] = []
-    written = 0
-    saving: list[Future[None]] = []
-    with ThreadPoolExecutor(_WRITERS) as pool:
-        for batch in _batches(prefetch(_read(todo), 2 * batch_size), batch_size):
-            if isinstance(batch, Failure):
-                failures.append(batch)
-                advance(1)
-                continue
-            images = torch.from_numpy(np.stack([image for _, image in batch])).to(device)
-            depths = estimate(rearrange(images, "b h w c -> b c h w").float() / 255)
-            depths = normalize_inverse_depth(depths.float()).cpu()
-            # Waiting for the batch before keeps the maps in memory to two batches.
-            for future in saving:
-                future.result()
-            saving = [
-                pool.submit(write_depth_png16, job.depth, depth[0])
-                for (job, _), depth in zip(batch, depths, strict=True)
-            ]
-            written += len(batch)
-            advance(len(batch))
-        for future in saving:
-            future.result()
-    return PreprocessReport(written, len(jobs) - len(todo), tuple(failures))
+def _build_engine(options: DepthOptions) -> Engine:
+    device = choose_device(options.device)
+    if options.autocast and device.type != "cuda":
+        raise UserError(f"--autocast needs a CUDA device; this is {device}.")
+    weights = options.checkpoint
+    if not weights.is_file():
+        found = find_depth_weights(weights, options.encoder)
+        if found is None:
+            raise UserError(
+                f"no weights in {weights}: {how_to_get_weights(weights, options.encoder)}."
+            )
+        weights = found
+    network = load_depth_anything(weights, device)
+    infer = partial(network.infer, autocast=options.autocast)
+    return Engine(infer, device, options.batch_size, options.threads)
 
 
-def _depth_path(image: Path) -> Path:
-    parts = list(image.parts)
-    last = len(parts) - 1 - parts[::-1].index(_IMAGES)
-    parts[last] = _DEPTHS
-    return Path(*parts).with_name(f"{image.stem}_pred.png")
+def _write(
+    layout: Layout, sources: Sequence[Path], engine: Engine, overwrite: bool, advance: Advance
+) -> Report:
+    if layout == "re10k":
+        return write_chunk_maps(sources, engine, overwrite=overwrite, advance=advance)
+    folders: Siblings = CO3D_IMAGES if layout == "co3d" else JPEG_IMAGES
+    return write_png_maps(sources, folders.depth_path, engine, overwrite=overwrite, advance=advance)
 
 
-def _folders(root: Path) -> Iterator[Path]:
-    """Walk through ``root`` in natural order, through links too, but into no folder twice."""
-    seen: set[Path] = set()
-    for folder, inner, _ in os.walk(root, followlinks=True):
-        inner.sort(key=lambda name: natural_key(Path(name)))
-        if (real := Path(folder).resolve()) in seen:
-            inner.clear()
-            continue
-        seen.add(real)
-        yield Path(folder)
+def _tell(report: Report, unit: str, share: Share) -> None:
+    who = f"process {share.index} of {share.count}: " if share.count > 1 else ""
+    _logger.info(
+        "%sdepth of %d %ss written, of %d it was there.",
+        *(who, report.written, unit, report.existing),
+    )
+    if report.failures:
+        _logger.warning("%s%d without depth, because:", who, len(report.failures))
+    for failure in report.failures:
+        _logger.log(logging.WARNING, "  %s", failure)
 
 
-_Loaded = tuple[DepthJob, UInt8[np.ndarray, "h w 3"]]
+@cli_errors
+def main() -> None:
+    """Run from the command line."""
+    configure_logging()
+    options = tyro.cli(PreprocessOptions, use_underscores=True)
+    sys.exit(preprocess(options.layout, options.paths, options))
 
 
-def _read(jobs: Sequence[DepthJob]) -> Generator[_Loaded | Failure, None, None]:
-    for job in jobs:
-        try:
-            yield job, read_image(job.image)
-        except UserError as error:
-            yield Failure(job.image, str(error))
-
-
-def _batches(
-    loaded: Iterator[_Loaded | Failure], batch_size: int
-) -> Iterator[list[_Loaded] | Failure]:
-    """Group neighbours of one size, at most ``batch_size``; failures pass between them."""
-
-    def size(item: _Loaded | Failure) -> tuple[int, ...] | None:
-        return None if isinstance(item, Failure) else item[1].shape
-
-    for _, group in groupby(loaded, key=size):
-        batch: list[_Loaded] = []
-        for item in group:
-            if isinstance(item, Failure):
-                yield item
-                continue
-            batch.append(item)
-            if len(batch) == batch_size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, UInt16
 from torch import Tensor
 
 from core.checks import UserError
@@ -60,16 +60,27 @@ def write_depth_png16(
         ValueError: If the map is not (h, w) or leaves [0, 1] (normalise it first).
         UserError: If the file cannot be written.
     """
+    write_png(path, quantize_inverse_depth(inverse_depth))
+
+
+def quantize_inverse_depth(
+    inverse_depth: Float[np.ndarray, "h w"] | Float[Tensor, "h w"],
+) -> UInt16[np.ndarray, "h w"]:
+    """Return inverse depth in [0, 1] as the nearest of the 16-bit numbers 0 to 65535.
+
+    Raises:
+        ValueError: If the map is not (h, w) or leaves [0, 1] (normalise it first).
+    """
     if isinstance(inverse_depth, Tensor):
         inverse_depth = inverse_depth.detach().float().cpu().numpy()
     if inverse_depth.ndim != 2:
-        raise ValueError(f"write_depth_png16: got shape {inverse_depth.shape}; expected (h, w).")
+        raise ValueError(f"inverse depth has shape {inverse_depth.shape}; expected (h, w).")
     if not ((inverse_depth >= 0) & (inverse_depth <= 1)).all():
         raise ValueError(
-            f"write_depth_png16: values from {inverse_depth.min()} to {inverse_depth.max()}; "
+            f"inverse depth has values from {inverse_depth.min()} to {inverse_depth.max()}; "
             "expected [0, 1]. Was the map normalised?"
         )
-    write_png(path, np.round(inverse_depth * np.float64(_PNG16_MAX)).astype(np.uint16))
+    return np.round(inverse_depth * np.float64(_PNG16_MAX)).astype(np.uint16)
 
 
 class DepthFolder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 # Every marker that begins a segment or ends the file, not those that occur within compressed data.
 _JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _JPEG_END = b"\xff\xd9"
+_PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
@@ -138,6 +140,17 @@ def write_png(
     if not ok:
         raise ValueError(f"write_png: an image of shape {image.shape} cannot be encoded as PNG.")
     write_bytes(path, encoded.tobytes())
+
+
+def is_whole_png(path: str | Path) -> bool:
+    """Whether a file begins and ends as a PNG does; what lies between is not looked at."""
+    try:
+        with Path(path).open("rb") as file:
+            begins = file.read(len(_PNG_BEGIN)) == _PNG_BEGIN
+            file.seek(-len(_PNG_END), os.SEEK_END)
+            return begins and file.read() == _PNG_END
+    except OSError:
+        return False
 
 
 def _is_cut_jpeg(data: bytes) -> bool:

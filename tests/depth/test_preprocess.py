@@ -1,6 +1,12 @@
+"""Both command lines that write depth maps."""
+
 from __future__ import annotations
 
 import importlib
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -8,175 +14,168 @@ import numpy as np
 import pytest
 import torch
 
-from core.checks import UserError
-from core.depth import CONFIGS
-from core.depth.preprocess import davis_jobs, write_depths
-from core.io import read_depth, write_png
+from core.depth import CONFIGS, preprocess
+from core.depth.preprocess import Share
+from core.io import write_png
+from core.io.depth_chunks import DepthChunk
+
+ROOT = Path(__file__).parents[2]
 
 
-def _image(path, value=0, size=(6, 8)):
-    ramp = np.linspace(0, 200, size[0] * size[1]).reshape(*size, 1) + value
-    write_png(path, np.repeat(ramp, 3, 2).astype(np.uint8))
+def _picture(value=0):
+    ramp = np.linspace(0, 200, 6 * 8).reshape(6, 8, 1) + value
+    return np.repeat(ramp, 3, 2).astype(np.uint8)
 
 
-@pytest.fixture
-def davis(tmp_path):
-    folder = tmp_path / "JPEGImages" / "Full-Resolution"
-    for sequence in ("bear", "camel"):
-        for index in range(3):
-            _image(folder / sequence / f"{index:05d}.png", 10 * index)
-    return tmp_path
+def _jpeg_images(root):
+    for index in range(4):
+        write_png(root / "JPEGImages" / "bear" / f"{index:05d}.png", _picture(index))
+    return root
 
 
-def _red_channel(images):
-    return images[:, :1] * 7 + 3
+def _co3d(root):
+    entries = []
+    for index in range(4):
+        path = f"apple/s1/images/frame{index:06d}.png"
+        write_png(root / path, _picture(index))
+        entries.append(["s1", index, path])
+    write_png(root / "apple/s2/images/frame000000.png", _picture())
+    lists = root / "apple" / "set_lists" / "set_lists_manyview_dev_0.json"
+    lists.parent.mkdir()
+    lists.write_text(json.dumps({"train": entries[:2], "test": entries[2:]}))
+    return root
 
 
-def _maps(root):
-    return sorted(path for path in root.rglob("*.png") if "depthImages" in path.parts)
-
-
-def test_maps_lie_where_the_data_sets_expect_them(davis):
-    jobs = davis_jobs(davis)
-    assert len(jobs) == 6
-    assert jobs[1].image == davis / "JPEGImages/Full-Resolution/bear/00001.png"
-    assert jobs[1].depth == davis / "depthImages/Full-Resolution/bear/00001_pred.png"
-    assert davis_jobs(davis / "JPEGImages" / "Full-Resolution" / "bear") == jobs[:3]
-
-
-def test_clips_with_their_own_folders_and_nested_names_are_found(tmp_path):
-    for clip in ("b10", "b2"):
-        _image(tmp_path / clip / "JPEGImages" / "0.jpg.png")
-        _image(tmp_path / clip / "Annotations" / "0.png")
-    _image(tmp_path / "JPEGImages" / "b3" / "JPEGImages" / "0.png")
-    (tmp_path / "b2" / "loop").symlink_to(tmp_path)
-    depths = [str(job.depth.relative_to(tmp_path)) for job in davis_jobs(tmp_path)]
-    assert depths == [
-        "b2/depthImages/0.jpg_pred.png",
-        "b10/depthImages/0.jpg_pred.png",
-        "JPEGImages/b3/depthImages/0_pred.png",
-    ]
-
-
-def test_roots_without_images_are_explained(tmp_path):
-    with pytest.raises(UserError, match="no folder"):
-        davis_jobs(tmp_path / "none")
-    _image(tmp_path / "images" / "0.png")
-    with pytest.raises(UserError, match="no images below a folder JPEGImages"):
-        davis_jobs(tmp_path)
-
-
-def test_each_map_is_normalised_by_itself_in_16_bits(davis):
-    report = write_depths(davis_jobs(davis), _red_channel, batch_size=4)
-    assert (report.written, report.existing, report.failures) == (6, 0, ())
-    for job in davis_jobs(davis):
-        stored = cv2.imread(str(job.depth), cv2.IMREAD_UNCHANGED)
-        assert stored.dtype == np.uint16
-        assert (stored.min(), stored.max()) == (0, 65535)
-        red = cv2.imread(str(job.image))[..., 2].astype(float)
-        expected = (red - red.min()) / (red.max() - red.min())
-        np.testing.assert_allclose(read_depth(job.depth), expected, atol=1e-5)
-
-
-def test_a_constant_map_becomes_zero(davis):
-    write_depths(davis_jobs(davis)[:1], lambda images: torch.full_like(images[:, :1], 5))
-    np.testing.assert_array_equal(read_depth(davis_jobs(davis)[0].depth), np.zeros((6, 8)))
-
-
-def test_neighbours_of_one_size_go_together(davis):
-    _image(davis / "JPEGImages/Full-Resolution/bear/00001.png", size=(4, 4))
-    shapes = []
-
-    def estimate(images):
-        shapes.append(tuple(images.shape))
-        return images[:, :1]
-
-    settled = []
-    write_depths(davis_jobs(davis), estimate, batch_size=3, on_progress=settled.append)
-    assert shapes == [(1, 3, 6, 8), (1, 3, 4, 4), (3, 3, 6, 8), (1, 3, 6, 8)]
-    assert sum(settled) == 6
-
-
-def test_a_run_that_broke_off_goes_on_where_it_stopped(davis):
-    jobs = davis_jobs(davis)
-    calls = []
-
-    def estimate(images):
-        calls.append(len(images))
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return images[:, :1]
-
-    with pytest.raises(KeyboardInterrupt):
-        write_depths(jobs, estimate)
-    done = _maps(davis)
-    assert len(done) == 2
-    before = jobs[0].depth.stat().st_mtime_ns
-    report = write_depths(jobs, _red_channel)
-    assert (report.written, report.existing) == (4, 2)
-    assert jobs[0].depth.stat().st_mtime_ns == before
-    report = write_depths(jobs, _red_channel, overwrite=True)
-    assert (report.written, report.existing) == (6, 0)
-    assert jobs[0].depth.stat().st_mtime_ns > before
-
-
-def test_an_unreadable_image_does_not_stop_the_run(davis):
-    broken = davis / "JPEGImages/Full-Resolution/bear/00001.png"
-    broken.write_bytes(b"broken")
-    report = write_depths(davis_jobs(davis), _red_channel, batch_size=2)
-    assert report.written == 5
-    assert [failure.image for failure in report.failures] == [broken]
-    assert "00001.png" in report.failures[0].reason
-    assert len(_maps(davis)) == 5
-
-
-def test_a_map_that_cannot_be_written_stops_the_run(davis):
-    (davis / "depthImages").write_bytes(b"a file in the way")
-    with pytest.raises(UserError, match="cannot write"):
-        write_depths(davis_jobs(davis), _red_channel)
+def _re10k(root):
+    images = [torch.from_numpy(cv2.imencode(".jpg", _picture(i))[1]) for i in range(4)]
+    (root / "train").mkdir(parents=True)
+    torch.save([{"key": "a", "images": images}], root / "train" / "000000.torch")
+    return root
 
 
 @pytest.fixture
-def program(monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+def weights(tmp_path, monkeypatch, tiny, tiny_tensors):
+    monkeypatch.setitem(CONFIGS, "vits", tiny)
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    torch.save(tiny_tensors, folder / "depth_anything_v2_vits.pth")
+    return folder
+
+
+@pytest.fixture
+def davis_program(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
     return importlib.import_module("preprocess_depth_davis")
 
 
 def _call(program, monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["preprocess_depth_davis.py", *map(str, arguments)])
+    monkeypatch.setattr("sys.argv", [program.__name__, *map(str, arguments)])
     with pytest.raises(SystemExit) as caught:
         program.main()
     return caught.value.code
 
 
-def test_the_program_from_end_to_end(
-    program, monkeypatch, davis, tmp_path, tiny, tiny_tensors, capfd
-):
-    monkeypatch.setitem(CONFIGS, "vits", tiny)
-    weights = tmp_path / "weights"
-    arguments = ("--root_path", davis, "--checkpoint", weights, "--device", "cpu")
-    assert _call(program, monkeypatch, *arguments) == 2
+def _maps(root):
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*_pred.png"))
+
+
+@pytest.mark.parametrize("layout", ["davis", "vos", "frames"])
+def test_images_below_jpeg_images(layout, tmp_path, monkeypatch, weights):
+    roots = [_jpeg_images(tmp_path / "one"), _jpeg_images(tmp_path / "two")]
+    arguments = (layout, *roots, "--checkpoint", weights, "--device", "cpu", "--batch_size", 3)
+    assert _call(preprocess, monkeypatch, *arguments) == 0
+    for root in roots:
+        assert _maps(root) == [f"depthImages/bear/{index:05d}_pred.png" for index in range(4)]
+
+
+def test_co3d_images_are_those_of_its_set_lists(tmp_path, monkeypatch, weights, capfd):
+    root = _co3d(tmp_path / "co3d")
+    (root / "apple/s1/images/frame000003.png").unlink()
+    arguments = ("co3d", root, "--checkpoint", weights, "--device", "cpu")
+    assert _call(preprocess, monkeypatch, *arguments) == 0
+    assert _maps(root) == [f"apple/s1/predict_depths/frame{i:06d}_pred.png" for i in range(3)]
+    assert "1 of the 4 images in the set lists are not there" in capfd.readouterr().err
+
+
+def test_re10k_chunks_get_chunks_of_maps(tmp_path, monkeypatch, weights):
+    root = _re10k(tmp_path / "re10k")
+    assert _call(preprocess, monkeypatch, "re10k", root, "--checkpoint", weights) == 0
+    assert DepthChunk(root / "train" / "depth_000000.safetensors").shape("a") == (4, 6, 8)
+
+
+def test_the_published_command_line(davis_program, tmp_path, monkeypatch, weights, capfd):
+    root = _jpeg_images(tmp_path / "davis")
+    arguments = ("--root_path", root, "--device", "cpu", "--checkpoint")
+    assert _call(davis_program, monkeypatch, *arguments, tmp_path) == 2
     message = capfd.readouterr().err
     assert "depth_anything_v2_vits.pth" in message
-    assert str(weights) in message
+    assert str(tmp_path) in message
 
-    weights.mkdir()
-    torch.save(tiny_tensors, weights / "depth_anything_v2_vits.pth")
-    assert _call(program, monkeypatch, *arguments, "--batch_size", 2) == 0
-    assert len(_maps(davis)) == 6
+    assert _call(davis_program, monkeypatch, *arguments, weights, "--batch_size", 2) == 0
+    assert len(_maps(root)) == 4
+    assert "depth of 4 images written, of 0 it was there" in capfd.readouterr().err
 
-    broken = davis / "JPEGImages/Full-Resolution/camel/00003.png"
-    broken.write_bytes(b"broken")
-    assert _call(program, monkeypatch, *arguments) == 1
-    assert "00003.png" in capfd.readouterr().err
-    assert len(_maps(davis)) == 6
+    (root / "JPEGImages" / "bear" / "00004.png").write_bytes(b"broken")
+    assert _call(davis_program, monkeypatch, *arguments, weights) == 0
+    message = capfd.readouterr().err
+    assert "depth of 0 images written, of 4 it was there" in message
+    assert "1 without depth" in message
+    assert "00004.png" in message
 
 
-def test_the_program_refuses_what_it_cannot_do(program, monkeypatch, davis, capfd):
+def test_only_a_run_that_could_read_nothing_fails(tmp_path, monkeypatch, weights):
+    folder = tmp_path / "JPEGImages" / "bear"
+    folder.mkdir(parents=True)
+    (folder / "00000.png").write_bytes(b"broken")
+    assert _call(preprocess, monkeypatch, "davis", tmp_path, "--checkpoint", weights) == 1
+
+
+def test_what_cannot_be_done_is_one_line(tmp_path, monkeypatch, capfd):
+    root = _jpeg_images(tmp_path / "davis")
     for arguments, message in {
-        ("--batch_size", "0"): "--batch_size is 0",
-        ("--autocast", "--device", "cpu"): "--autocast needs a CUDA device",
-        ("--device", "abacus"): "--device abacus",
+        ("davis", root, "--batch_size", "0"): "--batch_size is 0",
+        ("davis", root, "--threads", "0"): "--threads is 0",
+        ("davis", root, "--autocast", "--device", "cpu"): "--autocast needs a CUDA device",
+        ("davis", root, "--device", "abacus"): "--device abacus",
+        ("davis", tmp_path / "none"): "is no folder",
+        ("co3d", root): "holds no set lists",
+        ("re10k", root): "holds no image chunks",
+        ("vos",): "no path is given",
     }.items():
-        assert _call(program, monkeypatch, "--root_path", davis, *arguments) == 2
-        assert message in capfd.readouterr().err
+        assert _call(preprocess, monkeypatch, *arguments) == 2
+        error = capfd.readouterr().err
+        assert message in error
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
+
+
+def test_shares_are_disjoint_and_complete(monkeypatch):
+    items = list(range(11))
+    shares = [Share(index, 3).of(items) for index in range(3)]
+    assert sorted(item for share in shares for item in share) == items
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert Share.from_environment() == Share(0, 1)
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert Share.from_environment() == Share(2, 3)
+
+
+@pytest.mark.slow
+def test_processes_of_the_launcher_share_the_work(tmp_path):
+    """``accelerate launch`` starts several processes of a machine by ``torch.distributed.run``."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from core.depth.preprocess import Share\n"
+        "share = Share.from_environment()\n"
+        f"open(r'{tmp_path}' + f'/{{share.index}}', 'w').write(str(share.of(range(5))))\n"
+    )
+    launch = ("-m", "torch.distributed.run", "--nproc_per_node", "2", str(script))
+    subprocess.run(
+        [sys.executable, *launch],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    assert [(tmp_path / rank).read_text() for rank in "01"] == ["range(0, 5, 2)", "range(1, 5, 2)"]

@@ -64,7 +64,7 @@ def test_sixteen_bit_png_keeps_a_map_to_half_a_step(tmp_path):
 
 def test_write_depth_refuses_what_is_not_normalised(tmp_path):
     for bad in (_RAMP, np.full((2, 2), np.nan), np.full((2, 2), -0.1), np.zeros((1, 2, 2))):
-        with pytest.raises(ValueError, match="write_depth_png16"):
+        with pytest.raises(ValueError, match="inverse depth has"):
             write_depth_png16(tmp_path / "d.png", bad)
     assert not list(tmp_path.iterdir())
 

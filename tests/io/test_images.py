@@ -8,6 +8,7 @@ import pytest
 
 from core.checks import UserError
 from core.io import list_frames, read_image, write_png
+from core.io.images import is_whole_png
 
 _RED, _GREEN = (220, 10, 30), (10, 200, 60)
 
@@ -120,3 +121,14 @@ def test_a_jpeg_that_is_cut_is_not_filled_with_grey(tmp_path, share, progressive
     path.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(UserError, match=r"cannot decode the image .*a\.jpg"):
         read_image(path)
+
+
+def test_a_png_that_is_cut_or_absent_is_not_whole(tmp_path):
+    path = tmp_path / "image.png"
+    assert not is_whole_png(path)
+    write_png(path, np.zeros((4, 4), np.uint16))
+    assert is_whole_png(path)
+    data = path.read_bytes()
+    for damaged in (b"", data[:-1], data[:8], data[1:]):
+        path.write_bytes(damaged)
+        assert not is_whole_png(path)
