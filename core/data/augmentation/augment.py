@@ -1,0 +1,45 @@
+"""Applies what was drawn for each sample to a batch, on the device where the batch lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from core.data.augmentation.draws import draw
+from core.data.augmentation.options import AugmentationOptions
+from core.data.augmentation.recolor import recolor
+from core.data.augmentation.warp import warp
+from core.types import ClipBatch
+
+
+def augment(
+    batch: ClipBatch, *, seed: int, positions: Sequence[int], options: AugmentationOptions
+) -> ClipBatch:
+    """Change each sample at random: where things are seen, and in which colours.
+
+    Frames, depth, masks and motion of a sample move together; colours of frames alone change.
+    Frames and depth are interpolated bilinearly, over a wider area where what is seen shrinks, and
+    depth is normalised anew; masks and motion are those of the nearest pixel. Beyond its borders an
+    image is continued by its reflection.
+
+    Args:
+        batch: The samples, on any device; the host does not wait for it.
+        seed: Seed of the run, at least 0.
+        positions: Where in the endless stream of samples each one lies: the result is a function of
+            the sample, the seed and its position, whatever it is batched with.
+        options: Probabilities and strengths.
+
+    Raises:
+        ValueError: If there is not one position for each sample.
+    """
+    if len(positions) != len(batch.frames):
+        raise ValueError(
+            f"augment: there are {len(positions)} positions for {len(batch.frames)} samples."
+        )
+    height, width = batch.frames.shape[-2:]
+    geometry, recoloring = draw(options, seed=seed, positions=positions, aspect=height / width)
+    with torch.no_grad():
+        batch = warp(batch, geometry)
+        return replace(batch, frames=recolor(batch.frames, recoloring))

@@ -1,0 +1,109 @@
+"""Affine maps of images, and of everything that is known about their pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from core.data.augmentation.channels import mix_channels
+from core.data.augmentation.draws import Geometry
+from core.data.augmentation.upload import upload
+from core.geometry.canonical import normalize_inverse_depth
+from core.types import ClipBatch
+
+_SHRINKS = 1.001
+"""Source pixels that an output pixel spans along its longer axis, from which on one look-up would
+miss some."""
+
+
+def warp(batch: ClipBatch, geometry: Geometry) -> ClipBatch:
+    """Map the samples that change; the others stay as they are.
+
+    Frames and depth are interpolated bilinearly. Where an output pixel spans more than one source
+    pixel, four look-ups are averaged; they lie along the axes of its footprint, so far from its
+    centre that the filter as a whole has the spread of a bilinear one of the footprint's size.
+    Masks and motion are those of the nearest pixel. Outside there is the image's reflection.
+    """
+    height, width = batch.frames.shape[-2:]
+    pixels = np.array([width, height]) / 2.0
+    footprints = geometry.source_from_output[..., :2] * pixels[:, None] / pixels
+    axes, spans, _ = np.linalg.svd(footprints)
+    shrinks = spans[:, 0] > _SHRINKS
+    # A bilinear filter has variance 1/6 of a pixel; what the span adds to that is left to the taps.
+    reach = axes * np.sqrt((spans**2 - 1.0).clip(0.0) / 6.0)[:, None]  # columns, in pixels
+    first, second = np.moveaxis(reach / pixels[:, None], -1, 0)
+    taps = np.stack([first + second, first - second, second - first, -first - second])
+    centers = np.zeros((1, *first.shape))
+    for chosen, offsets in (
+        (geometry.changes & ~shrinks, centers),
+        (geometry.changes & shrinks, taps),
+    ):
+        if chosen.any():
+            batch = _warp_rows(batch, geometry.source_from_output, offsets, chosen)
+    return batch
+
+
+def _warp_rows(
+    batch: ClipBatch,
+    source_from_output: Float[np.ndarray, "b 2 3"],
+    offsets: Float[np.ndarray, "k b 2"],
+    chosen: Bool[np.ndarray, " b"],
+) -> ClipBatch:
+    device = batch.frames.device
+    rows = upload(np.flatnonzero(chosen), device)
+    maps = upload(source_from_output[chosen], device)
+    grid = _source_grid(maps, batch.frames.shape[-2:])
+    images = torch.cat([batch.frames[rows], batch.inverse_depths[rows]], dim=2)
+    seen = torch.zeros_like(images)
+    for offset in upload(offsets[:, chosen], device)[:, :, None, None]:
+        seen += _look_up(images, grid + offset, "bilinear")
+    frames, depths = (seen / len(offsets)).split([3, 1], dim=2)
+    masks = _look_up(batch.masks[rows], grid, "nearest")
+    # Vectors are (x, z) with z upwards, maps are of (x, y) with y downwards.
+    upwards = np.array([[1.0, -1.0], [-1.0, 1.0]])
+    turn = upload(np.linalg.inv(source_from_output[chosen, :, :2]) * upwards, device)
+    motion = _warp_motion(batch.motion[rows], maps, turn)
+    return replace(
+        batch,
+        frames=batch.frames.index_copy(0, rows, frames.clamp(0.0, 1.0)),
+        inverse_depths=batch.inverse_depths.index_copy(0, rows, normalize_inverse_depth(depths)),
+        masks=batch.masks.index_copy(0, rows, masks),
+        motion=batch.motion.index_copy(0, rows, motion),
+    )
+
+
+def _warp_motion(
+    motion: Float[Tensor, "n 2 2 g_h g_w"],
+    maps: Float[Tensor, "n 2 3"],
+    turn: Float[Tensor, "n 2 2"],
+) -> Float[Tensor, "n 2 2 g_h g_w"]:
+    """Move the vectors to where their pixels go, and turn and stretch them with the image."""
+    grid = _source_grid(maps, motion.shape[-2:])
+    # In every second copy beyond a border the image, and what moves in it, is mirrored.
+    copies = torch.floor((grid + 1.0) / 2.0)
+    signs = 1.0 - 2.0 * copies.remainder(2.0)  # (n, g_h, g_w, 2)
+    found = _look_up(motion, grid, "nearest") * signs.permute(0, 3, 1, 2)[:, None]
+    return mix_channels(turn, found)
+
+
+def _source_grid(maps: Float[Tensor, "n 2 3"], size: tuple[int, ...]) -> Float[Tensor, "n h w 2"]:
+    """Return where in the source the pixels of the output lie, in [-1, 1] within the image."""
+    height, width = size
+    x = (2.0 * torch.arange(width, device=maps.device) + 1.0) / width - 1.0
+    y = (2.0 * torch.arange(height, device=maps.device) + 1.0) / height - 1.0
+    of_x, of_y, shift = maps[:, None, None].unbind(-1)  # (n, 1, 1, 2)
+    return of_x * x[:, None] + (of_y * y[:, None, None] + shift)
+
+
+def _look_up(
+    images: Float[Tensor, "n v c h w"], grid: Float[Tensor, "n h w 2"], mode: str
+) -> Float[Tensor, "n v c h w"]:
+    found = F.grid_sample(
+        images.flatten(1, 2), grid, mode=mode, padding_mode="reflection", align_corners=False
+    )
+    return found.unflatten(1, images.shape[1:3])
