@@ -75,7 +75,7 @@ def _compose_geometry(
     angle = np.where(gates[1], np.deg2rad(options.rotation) * turns[0], 0.0)
     stretch = 2.0 ** np.where(gates[2], options.anisotropy * normals[1], 0.0)
     shift = np.where(gates[3], options.translation * 2.0 * normals[2:], 0.0).T
-    direction = np.pi * turns[1]
+    direction = np.where(gates[2], np.pi * turns[1], 0.0)
     linear = _diagonals(*(size * (1.0 - 2.0 * flips)))
     linear = _rotations(angle) @ linear
     linear = _diagonals(stretch, 1.0 / stretch) @ _rotations(-direction) @ linear

@@ -25,8 +25,8 @@ def warp(batch: ClipBatch, geometry: Geometry) -> ClipBatch:
     """Map the samples that change; the others stay as they are.
 
     Frames and depth are interpolated bilinearly. Where an output pixel spans more than one source
-    pixel, four look-ups are averaged; they lie along the axes of its footprint, so far from its
-    centre that the filter as a whole has the spread of a bilinear one of the footprint's size.
+    pixel, four look-ups are averaged, so far from one another that the filter as a whole has the
+    spread of a bilinear one of the footprint's size and shape.
     Masks and motion are those of the nearest pixel. Outside there is the image's reflection.
     """
     height, width = batch.frames.shape[-2:]
@@ -35,8 +35,9 @@ def warp(batch: ClipBatch, geometry: Geometry) -> ClipBatch:
     axes, spans, _ = np.linalg.svd(footprints)
     shrinks = spans[:, 0] > _SHRINKS
     # A bilinear filter has variance 1/6 of a pixel; what the span adds to that is left to the taps.
-    reach = axes * np.sqrt((spans**2 - 1.0).clip(0.0) / 6.0)[:, None]  # columns, in pixels
-    first, second = np.moveaxis(reach / pixels[:, None], -1, 0)
+    spread = np.sqrt((spans**2 - 1.0).clip(0.0) / 6.0)
+    root = (axes * spread[:, None]) @ axes.swapaxes(1, 2)  # of the covariance, in pixels
+    first, second = np.moveaxis(root / pixels, 1, 0)
     taps = np.stack([first + second, first - second, second - first, -first - second])
     centers = np.zeros((1, *first.shape))
     for chosen, offsets in (
