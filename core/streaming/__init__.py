@@ -1,17 +1,21 @@
 """Frames in, a living scene out: sessions, their intervals, and how these become one scene."""
 
+from core.streaming.cuts import CutDetector
 from core.streaming.fusion import prune, render_interval, scene_at
 from core.streaming.intake import Intake
 from core.streaming.interval import Interval
 from core.streaming.pair_model import KeyInputs, PairModel
 from core.streaming.session import Session
+from core.streaming.stopwatch import Stopwatch
 
 __all__ = [
+    "CutDetector",
     "Intake",
     "Interval",
     "KeyInputs",
     "PairModel",
     "Session",
+    "Stopwatch",
     "prune",
     "render_interval",
     "scene_at",

@@ -14,20 +14,25 @@ T = TypeVar("T")
 
 def concatenate(parts: Sequence[T]) -> T:
     """Join batches of one type along the batch axis, field by field, nested ones too."""
-    return _combine(parts, lambda tensors: torch.cat(list(tensors)))
+    if len(parts) == 1:
+        return parts[0]
+    return combine(parts, lambda tensors: torch.cat(list(tensors)))
 
 
 def take(batch: T, index: int) -> T:
-    """Return element ``index`` as a batch of one; it shares no memory with the others."""
-    return _combine([batch], lambda tensors: tensors[0][index : index + 1].clone())
+    """Return element ``index`` as a batch of one; it keeps no other element's memory."""
+    return combine(
+        [batch], lambda only: only[0] if len(only[0]) == 1 else only[0][index : index + 1].clone()
+    )
 
 
-def _combine(parts: Sequence[Any], join: Callable[[Sequence[Tensor]], Tensor]) -> Any:
+def combine(parts: Sequence[Any], join: Callable[[Sequence[Tensor]], Any]) -> Any:
+    """Make one value of several of one type, whose tensors are what ``join`` makes of theirs."""
     first = parts[0]
     if isinstance(first, Tensor):
         return join(parts)
     if is_dataclass(first):
-        values = (_combine([getattr(p, f.name) for p in parts], join) for f in fields(first))
+        values = (combine([getattr(p, f.name) for p in parts], join) for f in fields(first))
         return type(first)(*values)
     if all(part == first for part in parts):
         return first

@@ -84,8 +84,9 @@ class Intake:
 
     def _native(self, frame: ArrayLike) -> tuple[Float[Tensor, "1 3 h w"], FrameFit]:
         """Return the frame at its own size, RGB in [0, 1], on the device, and its fit."""
-        pixels, channels_last = _check_frame(frame)
-        height, width = pixels.shape[:2] if channels_last else pixels.shape[1:]
+        pixels = as_pixels(frame)
+        _check_range(pixels)
+        height, width = pixels.shape[:2]
         if self.fit is not None and self.fit.input_size != (height, width):
             raise UserError(
                 f"the frame is {width} by {height} pixels, the ones before it "
@@ -93,9 +94,7 @@ class Intake:
                 "must be alike."
             )
         fit = self.fit or FrameFit((height, width), self._model_size, self._mode)
-        image = self._upload_frame(pixels)
-        layout = "h w c -> 1 c h w" if channels_last else "c h w -> 1 c h w"
-        image = rearrange(image, layout).float()
+        image = rearrange(self._upload_frame(pixels), "h w c -> 1 c h w").float()
         return (image if pixels.is_floating_point() else image / 255), fit
 
     def _depth(self, depth: ArrayLike, size: tuple[int, int]) -> Float[Tensor, "1 1 h w"]:
@@ -118,28 +117,35 @@ class Intake:
         return values if values.shape[-2:] == size else resize(values, size)
 
 
-def _check_frame(frame: ArrayLike) -> tuple[Tensor, bool]:
-    """Return a frame without its batch axis, and whether channels come last."""
+def as_pixels(frame: ArrayLike) -> Tensor:
+    """Return a frame as a view of shape (h, w, 3), uint8 or floating point.
+
+    Raises:
+        UserError: If it is nothing of that kind.
+    """
     pixels = _tensor(frame, "the frame")
     came = f"the frame has shape {tuple(pixels.shape)} and type {pixels.dtype}"
     if pixels.ndim == 4 and pixels.shape[0] == 1:
         pixels = pixels[0]
-    channels_last = pixels.ndim == 3 and pixels.shape[2] == 3
-    channels_first = pixels.ndim == 3 and pixels.shape[0] == 3
+    if pixels.ndim == 3 and pixels.shape[2] != 3:
+        pixels = rearrange(pixels, "c h w -> h w c")
     usable = pixels.dtype == torch.uint8 or pixels.is_floating_point()
-    if not (channels_last or channels_first) or 0 in pixels.shape or not usable:
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape or not usable:
         raise UserError(
             f"{came}; expected RGB of shape (h, w, 3) or (3, h, w), uint8 or floating point in "
             "[0, 1]."
         )
-    if pixels.is_floating_point():
-        low, high = (bound.item() for bound in pixels.aminmax())
-        if not (low >= -_OVERSHOOT and high <= 1 + _OVERSHOOT):
-            raise UserError(
-                f"the frame holds values from {low:g} to {high:g}; expected RGB in [0, 1], or "
-                "uint8."
-            )
-    return pixels, channels_last
+    return pixels
+
+
+def _check_range(pixels: Tensor) -> None:
+    if not pixels.is_floating_point():
+        return
+    low, high = (bound.item() for bound in pixels.aminmax())
+    if not (low >= -_OVERSHOOT and high <= 1 + _OVERSHOOT):
+        raise UserError(
+            f"the frame holds values from {low:g} to {high:g}; expected RGB in [0, 1], or uint8."
+        )
 
 
 def _tensor(values: ArrayLike, what: str) -> Tensor:

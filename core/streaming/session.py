@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import TracebackType
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from core.checks import UserError
 from core.geometry.fit import FitMode, FrameFit
 from core.streaming.batching import concatenate, take
+from core.streaming.cuts import CutDetector
 from core.streaming.fusion import (
     CROSSFADE,
     join,
@@ -28,6 +30,8 @@ from core.streaming.fusion import (
 from core.streaming.intake import ArrayLike, EstimateDepth, Intake
 from core.streaming.interval import Interval
 from core.streaming.pair_model import KeyInputs, PairModel
+from core.streaming.stopwatch import Stopwatch
+from core.streaming.survivors import Survivors, empty_pool, succeed
 from core.types import DynamicGaussians, RenderOutput
 
 _LIVE_INTERVALS = 2
@@ -40,7 +44,6 @@ class _Key:
 
     number: int
     time: float
-    opens: bool
     encoded: Any
 
 
@@ -59,12 +62,18 @@ class Session:
         estimate_depth: Gives the relative inverse depth of frames that are pushed without, from
             RGB in [0, 1] at the frame's size, (1, 3, h, w) to (1, 1, h, w); for example
             :meth:`core.depth.DepthAnythingV2.infer`. None means no depth.
+        max_persistent: Size of the pool of Gaussians that outlive their two intervals because they
+            have become hidden, see :mod:`core.streaming.survivors`; 0 keeps none.
+        detect_cuts: Begin a new shot by itself where a pushed frame has nothing to do with the one
+            before, see :mod:`core.streaming.cuts`.
         crossfade: Share of an interval, in [0, 1), within which what a new key frame replaces fades
             out; 0 lets it vanish at once.
         backend: The rasteriser's backend.
+        stopwatch: Told how long the parts ``upload`` (depth estimation included), ``encode``,
+            ``decode`` and ``render`` take.
 
     Raises:
-        ValueError: If the image size is not known, or ``crossfade`` is out of range.
+        ValueError: If the image size is not known, or a number is out of range.
     """
 
     def __init__(
@@ -75,17 +84,25 @@ class Session:
         device: torch.device | str | None = None,
         fit: FitMode = "stretch",
         estimate_depth: EstimateDepth | None = None,
+        max_persistent: int = 0,
+        detect_cuts: bool = True,
         crossfade: float = CROSSFADE,
         backend: str = "auto",
+        stopwatch: Stopwatch | None = None,
     ) -> None:
         if not 0 <= crossfade < 1:
             raise ValueError(f"Session: crossfade is {crossfade}; expected a number in [0, 1).")
+        if max_persistent < 0:
+            raise ValueError(f"Session: max_persistent is {max_persistent}; expected at least 0.")
         self._model: PairModel | None = model
         self._image_size = image_size or _configured_size(model)
         self._device = torch.device(device) if device is not None else _device_of(model)
         self._intake = Intake(self._image_size, self._device, fit, estimate_depth)
+        self._max_persistent = max_persistent
+        self._cuts = CutDetector() if detect_cuts else None
         self._crossfade = crossfade
         self._backend = backend
+        self._stopwatch = stopwatch
         self.reset()
 
     def __enter__(self) -> Session:
@@ -102,11 +119,14 @@ class Session:
     def reset(self) -> None:
         """Forget the stream; the next frame begins a new one, and may have another size."""
         self._intake.reset()
+        if self._cuts is not None:
+            self._cuts.reset()
         self._key: _Key | None = None
         self._count = 0
         self._time: float | None = None
         self._live: deque[Interval] = deque(maxlen=_LIVE_INTERVALS)
         self._alone: Interval | None = None
+        self._pool: Survivors | None = None
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -177,19 +197,26 @@ class Session:
         if not frames:
             return []
         stamps = self._stamps(len(frames), times)
-        inputs = [
-            frame
-            if isinstance(frame, KeyInputs)
-            else self._intake.prepare(frame, None if depths is None else depths[i])
-            for i, frame in enumerate(frames)
-        ]
-        both = concatenate(inputs)
-        encoded = model.encode(both.image, both.inverse_depth)
-        keys = [
-            _Key(self._count + i, stamp, self._key is None and i == 0, take(encoded, i))
-            for i, stamp in enumerate(stamps)
-        ]
-        intervals = self._advance(model, keys)
+        with self._timed("upload"):
+            inputs = [
+                frame
+                if isinstance(frame, KeyInputs)
+                else self._intake.prepare(frame, None if depths is None else depths[i])
+                for i, frame in enumerate(frames)
+            ]
+            both = concatenate(inputs)
+        with self._timed("encode"):
+            encoded = model.encode(both.image, both.inverse_depth)
+        intervals: list[Interval] = []
+        shot: list[_Key] = []
+        for i, (frame, stamp) in enumerate(zip(frames, stamps, strict=True)):
+            if self._begins_shot(frame):
+                intervals += self._advance(model, shot)
+                lone = self.end_shot()
+                intervals += [] if lone is None else [lone]
+                shot = []
+            shot.append(_Key(self._count + i, stamp, take(encoded, i)))
+        intervals += self._advance(model, shot)
         self._count += len(frames)
         self._time = stamps[-1]
         return intervals
@@ -201,7 +228,7 @@ class Session:
             The static interval of a shot of one key frame, which no pair has shown; else None.
         """
         self._opened()
-        lone, self._key, self._alone = self._alone, None, None
+        lone, self._key, self._alone, self._pool = self._alone, None, None, None
         if lone is not None:
             self._live.append(lone)
         return lone
@@ -244,18 +271,19 @@ class Session:
         for i, time in enumerate(wanted):
             groups.setdefault(self._interval_index(time), []).append(i)
         live = self.intervals
-        parts = [
-            render_interval(
-                live[index],
-                [min(live[index].pair_time(wanted[i]), 1.0) for i in places],
-                image_size or self._image_size,
-                crossfade=self._crossfade,
-                background=background,
-                backend=self._backend,
-            )
-            for index, places in groups.items()
-        ]
-        return join(parts, [i for places in groups.values() for i in places])
+        with self._timed("render"):
+            parts = [
+                render_interval(
+                    live[index],
+                    [min(live[index].pair_time(wanted[i]), 1.0) for i in places],
+                    image_size or self._image_size,
+                    crossfade=self._crossfade,
+                    background=background,
+                    backend=self._backend,
+                )
+                for index, places in groups.items()
+            ]
+            return join(parts, [i for places in groups.values() for i in places])
 
     @torch.inference_mode()
     def scene(self, time: float) -> DynamicGaussians:
@@ -313,41 +341,71 @@ class Session:
             before = time
         return [float(time) for time in times]
 
+    def _begins_shot(self, frame: ArrayLike | KeyInputs) -> bool:
+        if self._cuts is None:
+            return False
+        return self._cuts.is_cut(frame.image if isinstance(frame, KeyInputs) else frame)
+
     def _advance(self, model: PairModel, keys: list[_Key]) -> list[Interval]:
-        """Decode the pairs that ``keys`` complete, and make the last of them the newest one."""
+        """Decode the pairs that ``keys`` of one shot complete, and make the last one the newest."""
+        if not keys:
+            return []
         chain = keys if self._key is None else [self._key, *keys]
-        intervals = []
+        opens = self._key is None or self._alone is not None
+        intervals: list[Interval] = []
         if len(chain) > 1:
-            decoded = model.decode(
-                concatenate([key.encoded for key in chain[:-1]]),
-                concatenate([key.encoded for key in chain[1:]]),
-            )
+            with self._timed("decode"):
+                decoded = model.decode(
+                    concatenate([key.encoded for key in chain[:-1]]),
+                    concatenate([key.encoded for key in chain[1:]]),
+                )
+            self._alone = None
             for i, (first, second) in enumerate(pairwise(chain)):
-                intervals.append(self._live_on(first, second, take(decoded, i)))
+                pair = take(decoded, i)
+                interval = self._interval(model, first, second, pair, opens=opens and i == 0)
+                intervals.append(interval)
+                self._live.append(interval)
         self._key = chain[-1]
-        self._alone = None
-        if self._key.opens:
+        if not intervals:
             still = model.static_gaussians(self._key.encoded)
             number, time = self._key.number, self._key.time
             self._alone = Interval(number, number, time, time, still, opens=True)
         return intervals
 
-    def _live_on(self, first: _Key, second: _Key, decoded: DynamicGaussians) -> Interval:
-        fading = None
-        if not first.opens:
-            last = self._live[-1]
-            fading = stand_still(last.gaussians.map(lambda value: value[:, : last.num_first]), 1.0)
-        interval = Interval(
-            first.number,
-            second.number,
-            first.time,
-            second.time,
-            decoded,
-            opens=first.opens,
-            fading=fading,
+    def _interval(
+        self,
+        model: PairModel,
+        first: _Key,
+        second: _Key,
+        pair: DynamicGaussians,
+        *,
+        opens: bool,
+    ) -> Interval:
+        """Unite a decoded pair with what the last interval hands on, which is nothing at a cut."""
+        interval = Interval(first.number, second.number, first.time, second.time, pair, opens=opens)
+        if opens:
+            return interval
+        last = self._live[-1]
+        ending = stand_still(last.gaussians.map(lambda value: value[:, : last.num_first]), 1.0)
+        if not self._max_persistent:
+            return replace(interval, fading=ending)
+        succession = succeed(
+            ending,
+            self._pool or empty_pool(self._max_persistent, ending),
+            model.static_gaussians(first.encoded),
+            self._image_size,
+            backend=self._backend,
         )
-        self._live.append(interval)
-        return interval
+        self._pool = succession.survivors
+        return replace(
+            interval,
+            gaussians=DynamicGaussians.cat([pair, self._pool.gaussians]),
+            num_survivors=self._max_persistent,
+            fading=succession.leaving,
+        )
+
+    def _timed(self, part: str) -> AbstractContextManager[None]:
+        return nullcontext() if self._stopwatch is None else self._stopwatch.part(part)
 
     def _opened(self) -> PairModel:
         if self._model is None:

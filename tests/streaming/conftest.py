@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from core.models import StreamSplat, StreamSplatConfig, build_model
+
+SIZE = (32, 64)
+
+
+@pytest.fixture(scope="session")
+def network() -> StreamSplat:
+    """Return the smallest network that moves and fades its Gaussians, each differently."""
+    torch.manual_seed(0)
+    config = StreamSplatConfig(
+        image_height=SIZE[0],
+        image_width=SIZE[1],
+        patch_size=16,
+        width=64,
+        head_width=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        upsampler_widths=(32, 32, 32),
+        window=16,
+        use_dino=False,
+        pixel_skip=True,
+        initial_scale=0.6,
+        initial_opacity=0.9,
+    )
+    model = build_model(config).eval()
+    with torch.no_grad():
+        for parameter in model.dynamic.heads.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.3)
+    return model
+
+
+@pytest.fixture
+def frame() -> Callable[[int], np.ndarray]:
+    """Draw frame ``index`` of a textured picture that drifts, (h, w, 3) uint8."""
+    blocks = np.random.default_rng(0).integers(0, 255, (9, 24, 3), np.uint8)
+    base = blocks.repeat(4, 0).repeat(4, 1)  # (36, 96, 3)
+
+    def draw(index: int) -> np.ndarray:
+        return np.roll(base, index, 1)[:, :72]
+
+    return draw
+
+
+@pytest.fixture
+def depth() -> Callable[[int], np.ndarray]:
+    """Draw the depth map of frame ``index``, (h, w) float32."""
+
+    def draw(index: int) -> np.ndarray:
+        return np.linspace(0, 3 + index, 36, dtype=np.float32)[:, None].repeat(72, 1)
+
+    return draw

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from core.checks import UserError
+from core.geometry.canonical import normalize_inverse_depth
+from core.geometry.fit import FrameFit
+from core.geometry.motion import opacities_at
+from core.models import StreamSplat
+from core.rendering import render
+from core.streaming import Interval, Session
+from core.types import DynamicGaussians
+
+SIZE = (32, 64)
+Draw = Callable[[int], np.ndarray]
+
+
+def offline(
+    model: StreamSplat, frames: list[np.ndarray], depths: list[np.ndarray]
+) -> list[DynamicGaussians]:
+    """Encode both frames of each pair anew and decode the pair, as the method is written down."""
+    fit = FrameFit((36, 72), SIZE)
+
+    def inputs(index: int) -> tuple[Tensor, Tensor]:
+        image = torch.from_numpy(frames[index]).permute(2, 0, 1)[None].float() / 255
+        depth = torch.from_numpy(depths[index])[None, None]
+        return fit.to_model(image), normalize_inverse_depth(fit.to_model(depth))
+
+    with torch.inference_mode():
+        return [
+            model.decode(model.encode(*inputs(first)), model.encode(*inputs(second)))
+            for first, second in pairwise(range(len(frames)))
+        ]
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_a_session_gives_what_pairs_by_themselves_give(
+    network: StreamSplat, frame: Draw, depth: Draw, together: int
+) -> None:
+    frames, depths = [frame(i) for i in range(6)], [depth(i) for i in range(6)]
+    expected = offline(network, frames, depths)
+    inside = [0.05, 0.25, 0.5, 0.9, 1.0]
+    intervals: list[Interval] = []
+    with Session(network, crossfade=0.05) as session:
+        for start in range(0, 6, together):
+            part = slice(start, start + together)
+            new = session.extend(frames[part], depths=depths[part])
+            for interval in new[-2:]:
+                seen = session.render([interval.first_time + t for t in inside])
+                pair = render(expected[interval.first], torch.tensor([inside]), SIZE)
+                # Batches of other sizes round differently.
+                tolerance = 1e-6 if together == 1 else 1e-4
+                for name in ("rgb", "depth", "alpha"):
+                    got, wanted = getattr(seen, name), getattr(pair, name)
+                    torch.testing.assert_close(got, wanted, atol=tolerance, rtol=0)
+            intervals += new
+    assert [(i.first, i.second) for i in intervals] == list(pairwise(range(6)))
+    if together == 1:
+        for interval, pair in zip(intervals, expected, strict=True):
+            assert torch.equal(interval.gaussians.means, pair.means)
+            assert torch.equal(interval.gaussians.motion, pair.motion)
+            assert torch.equal(interval.gaussians.opacity_slopes, pair.opacity_slopes)
+
+
+def test_each_frame_passes_each_network_once(network: StreamSplat, frame: Draw) -> None:
+    calls: Counter[str] = Counter()
+
+    def count(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
+            calls[name] += len(inputs[0])
+
+        return hook
+
+    parts = {
+        "encoder": network.static.encoder,
+        "upsampler": network.static.upsampler,
+        "heads": network.static.heads,
+        "condition": network.dynamic.condition,
+        "decoder": network.dynamic.decoder,
+    }
+    handles = [part.register_forward_hook(count(name)) for name, part in parts.items()]
+    estimates = []
+
+    def estimate(image: Tensor) -> Tensor:
+        estimates.append(image.shape)
+        return image[:, :1]
+
+    with Session(network, estimate_depth=estimate) as session:
+        for i in range(5):
+            session.push(frame(i))
+            if session.window is not None:
+                session.render(session.window)
+    for handle in handles:
+        handle.remove()
+    once = dict.fromkeys(("encoder", "upsampler", "heads", "condition"), 5)
+    assert calls == {**once, "decoder": 4}
+    assert estimates == [(1, 3, 36, 72)] * 5
+
+
+@pytest.mark.parametrize("max_persistent", [0, 50])
+def test_the_scene_is_continuous_at_key_frames(
+    network: StreamSplat, frame: Draw, depth: Draw, max_persistent: int
+) -> None:
+    jumps, without = [], []
+    with Session(network, max_persistent=max_persistent) as session:
+        for i in range(6):
+            session.push(frame(i), depth=depth(i))
+            if i >= 2:
+                key = i - 1.0
+                before, after = session.render([key, key + 1e-6]).rgb[0]
+                jumps.append((before - after).abs().max().item())
+                left, right = session.intervals
+                pairs = (left.gaussians, 1.0), (right.gaussians, 0.0)
+                ends = [render(scene, torch.tensor([[t]]), SIZE).rgb for scene, t in pairs]
+                without.append((ends[0] - ends[1]).abs().max().item())
+    assert max(jumps) < 1e-3
+    assert min(without) > 0.02, "the test would see a jump"
+
+
+def test_a_key_frame_has_one_set_of_gaussians_and_two_deformations(
+    network: StreamSplat, frame: Draw
+) -> None:
+    with Session(network) as session:
+        for i in range(3):
+            session.push(frame(i))
+        left, right = session.intervals
+        n = left.num_first
+        for name in ("means", "scales", "quats", "colors", "opacities"):
+            backward = getattr(left.gaussians, name)[:, n : 2 * n]
+            assert torch.equal(backward, getattr(right.gaussians, name)[:, :n])
+        assert not torch.equal(left.gaussians.motion[:, n:], right.gaussians.motion[:, :n])
+        assert (left.gaussians.anchor_times[:, n:] == 1).all()
+        assert (right.gaussians.anchor_times[:, :n] == 0).all()
+
+
+def test_what_has_faded_is_pruned_without_changing_the_picture(
+    network: StreamSplat, frame: Draw
+) -> None:
+    with Session(network) as session:
+        for i in range(2):
+            session.push(frame(i))
+        (interval,) = session.intervals
+        whole = interval.gaussians
+        steep = torch.full_like(whole.opacity_slopes, 40.0)
+        early = torch.full_like(whole.opacity_half_lives, 0.3)
+        faded = interval.gaussians.__class__(
+            **{
+                **vars(whole),
+                "opacity_slopes": steep,
+                "opacity_half_lives": early,
+            }
+        )
+        session._live[-1] = interval.__class__(0, 1, 0.0, 1.0, faded, opens=True)
+        n = interval.num_first
+        scene = session.scene(0.6)
+        assert scene.num_gaussians <= n, "those of the first frame are gone"
+        assert session.scene(0.1).num_gaussians > n
+        opacity = opacities_at(
+            scene.opacities,
+            scene.opacity_slopes,
+            scene.opacity_half_lives,
+            torch.zeros_like(scene.opacities),
+        )
+        assert (opacity >= 1 / 255).all()
+        times = torch.tensor([[0.6, 0.8, 1.0]])
+        torch.testing.assert_close(
+            render(scene, times, SIZE).rgb, render(faded, times, SIZE).rgb, atol=1e-6, rtol=0
+        )
+
+
+def test_any_time_of_the_last_two_intervals_can_be_rendered(
+    network: StreamSplat, frame: Draw
+) -> None:
+    with Session(network) as session:
+        assert session.window is None
+        with pytest.raises(UserError, match="no frame was pushed"):
+            session.render(0.0)
+        for i, time in enumerate([3.0, 3.5, 5.0, 9.0]):
+            session.push(frame(i), time=time)
+            assert session.window == ([3.0, 3.0, 3.0, 3.5][i], time)
+        times = [9.0, 3.5, 4.25, 5.0, 7.0]
+        together = session.render(times).rgb[0]
+        for time, image in zip(times, together, strict=True):
+            assert torch.equal(session.render(time).rgb[0, 0], image)
+        assert session.interval_at(4.25).pair_time(4.25) == 0.5
+        for time in (3.4, 9.1):
+            with pytest.raises(UserError, match=r"from 3\.5 to 9"):
+                session.render(time)
+
+
+def test_a_first_frame_can_be_seen_at_once(network: StreamSplat, frame: Draw) -> None:
+    with Session(network) as session:
+        assert session.push(frame(0), time=2.0) is None
+        alone = session.render(2.0)
+        assert alone.rgb.shape == (1, 1, 3, *SIZE)
+        assert session.scene(2.0).num_gaussians == session.intervals[0].num_first
+        lone = session.close()
+    assert lone is not None
+    assert lone.is_still
+    assert torch.equal(render(lone.gaussians, torch.zeros(1, 1), SIZE).rgb, alone.rgb)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"frame": np.zeros((36, 70, 3), np.uint8)}, "70 by 36 pixels"),
+        ({"frame": np.zeros((36, 72), np.uint8)}, r"\(36, 72\)"),
+        ({"frame": np.zeros((36, 72, 4), np.uint8)}, r"\(36, 72, 4\)"),
+        ({"frame": np.zeros((36, 72, 3), np.int32)}, "int32"),
+        ({"frame": np.full((36, 72, 3), np.nan, np.float32)}, "nan"),
+        ({"frame": np.full((36, 72, 3), 200, np.float32)}, "200"),
+        ({"frame": "frame.png"}, "str"),
+        ({"frame": np.zeros((0, 72, 3), np.uint8)}, r"\(0, 72, 3\)"),
+        ({"time": 1.0}, "greater than"),
+        ({"time": float("nan")}, "nan"),
+        ({"depth": np.zeros((3, 4, 5), np.float32)}, r"\(3, 4, 5\)"),
+        ({"depth": np.full((36, 72), np.inf, np.float32)}, "not finite"),
+    ],
+)
+def test_a_bad_frame_is_one_line_and_changes_nothing(
+    network: StreamSplat, frame: Draw, bad: dict, message: str
+) -> None:
+    with Session(network) as session, Session(network) as undisturbed:
+        for i in range(2):
+            session.push(frame(i), time=float(i))
+            undisturbed.push(frame(i), time=float(i))
+        with pytest.raises(UserError, match=message) as caught:
+            session.push(**{"frame": frame(2), "time": 2.0, **bad})
+        assert "\n" not in str(caught.value)
+        for i in range(2, 4):
+            session.push(frame(i), time=float(i))
+            undisturbed.push(frame(i), time=float(i))
+        times = [1.5, 2.5, 3.0]
+        assert torch.equal(session.render(times).rgb, undisturbed.render(times).rgb)
+
+
+def test_frames_of_every_kind_are_the_same_frame(network: StreamSplat, frame: Draw) -> None:
+    pixels = frame(0)
+    floats = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+    kinds = [pixels, torch.from_numpy(pixels), floats, floats[None], floats.numpy()]
+    seen = []
+    for kind in kinds:
+        with Session(network) as session:
+            session.push(kind)
+            seen.append(session.render(0.0).rgb)
+    assert all(torch.equal(seen[0], other) for other in seen[1:])
+
+
+def test_a_reset_session_is_as_new(network: StreamSplat, frame: Draw) -> None:
+    with Session(network, max_persistent=10) as session:
+        for i in range(4):
+            session.push(frame(i))
+        session.reset()
+        assert session.window is None
+        assert session.push(np.zeros((20, 30, 3), np.uint8)) is None
+        assert session.window == (0, 0)
+    with pytest.raises(UserError, match="closed"):
+        session.push(frame(0))
+    with pytest.raises(UserError, match="closed"):
+        session.render(0.0)
+    assert session.close() is None
+
+
+@pytest.mark.parametrize("max_persistent", [0, 100])
+def test_what_a_session_keeps_does_not_grow(
+    network: StreamSplat, frame: Draw, max_persistent: int
+) -> None:
+    def held() -> int:
+        gc.collect()
+        tensors = [value for value in gc.get_objects() if type(value) is Tensor]
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+        return sum(storages.values())
+
+    sizes = []
+    with Session(network, max_persistent=max_persistent) as session:
+        for i in range(12):
+            session.push(frame(i))
+            sizes.append(held())
+    assert len(set(sizes[4:])) == 1, sizes
+
+
+@pytest.mark.parametrize(
+    "options", [{"crossfade": 1.0}, {"crossfade": -0.1}, {"max_persistent": -1}]
+)
+def test_impossible_options_are_refused(network: StreamSplat, options: dict) -> None:
+    (name,) = options
+    with pytest.raises(ValueError, match=name):
+        Session(network, **options)
