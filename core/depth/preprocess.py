@@ -6,10 +6,10 @@ they need not talk to one another.
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,8 @@ from core.depth.estimation import Engine
 from core.depth.weights import find_depth_weights, how_to_get_weights, load_depth_anything
 from core.depth.writing import Advance, Report, write_chunk_maps, write_png_maps
 from core.devices import choose_device
+from core.io.depth_chunks import depth_chunk_path, is_whole_depth_chunk
+from core.io.images import is_whole_png
 from core.io.layouts import (
     CO3D_IMAGES,
     JPEG_IMAGES,
@@ -118,28 +120,31 @@ def preprocess(layout: Layout, paths: Sequence[Path], options: DepthOptions) -> 
     """
     if not paths:
         raise UserError(f"no path is given; expected the root of a {layout} data set.")
-    share = Share.from_environment()
-    find = find_chunks if layout == "re10k" else partial(_find_images, layout)
-    sources = share.of(list(dict.fromkeys(source for path in paths for source in find(path))))
+    recipe, share = _RECIPES[layout], Share.from_environment()
     engine = _build_engine(options)
-    unit = "chunk" if layout == "re10k" else "image"
+    sources = share.of(list(dict.fromkeys(s for path in paths for s in recipe.find(path))))
+    todo = sources if options.overwrite else _without_depth(sources, recipe, options.threads)
+    existing = len(sources) - len(todo)
     try:
         with tqdm(
-            total=len(sources), unit=unit, desc="depth", unit_scale=True, disable=share.index > 0
+            total=len(sources),
+            initial=existing,
+            desc="depth",
+            unit=recipe.unit,
+            unit_scale=recipe.in_parts,
+            disable=share.index > 0,
         ) as bar:
-            report = _write(layout, sources, engine, options.overwrite, bar.update)
+            report = recipe.write(todo, recipe.depth_path, engine, bar.update)
     except torch.cuda.OutOfMemoryError as error:
         raise UserError(
             f"the device's memory is too small for --batch_size {options.batch_size}; lower it. "
             "What was finished so far is kept."
         ) from error
-    _tell(report, unit, share)
-    return int(bool(report.failures) and not report.written and not report.existing)
+    _tell(report, existing, recipe.unit, share)
+    return int(bool(report.failures) and not report.written and not existing)
 
 
-def _find_images(layout: Layout, root: Path) -> list[Path]:
-    if layout != "co3d":
-        return find_jpeg_images(root)
+def _find_co3d_images(root: Path) -> list[Path]:
     listed = [
         image
         for split in ("train", "test")
@@ -147,14 +152,51 @@ def _find_images(layout: Layout, root: Path) -> list[Path]:
         for image in images
     ]
     images = [image for image in listed if image.exists()]
-    missing = len(listed) - len(images)
-    if missing:
+    if not images:
+        raise UserError(f"{root} holds no image of its manyview set lists; is it complete?")
+    if len(images) < len(listed):
+        missing = len(listed) - len(images)
         _logger.warning(
             "%s: %d of the %d images in the set lists are not there.", root, missing, len(listed)
         )
-    if not images:
-        raise UserError(f"{root} holds no image of its manyview set lists; is it complete?")
     return images
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How the depth of one layout is made."""
+
+    unit: str
+    """What has one file of depth."""
+    in_parts: bool
+    """Whether progress within a unit is told."""
+    find: Callable[[Path], list[Path]]
+    """Lists what shall have depth."""
+    depth_path: Callable[[Path], Path]
+    """Where that belongs."""
+    is_whole: Callable[[Path], bool]
+    """Whether it is there."""
+    write: Callable[[Sequence[Path], Callable[[Path], Path], Engine, Advance], Report]
+    """Makes it."""
+
+
+def _png_recipe(find: Callable[[Path], list[Path]], folders: Siblings) -> _Recipe:
+    return _Recipe("image", False, find, folders.depth_path, is_whole_png, write_png_maps)
+
+
+_RECIPES: dict[Layout, _Recipe] = {
+    **dict.fromkeys(("davis", "vos", "frames"), _png_recipe(find_jpeg_images, JPEG_IMAGES)),
+    "co3d": _png_recipe(_find_co3d_images, CO3D_IMAGES),
+    "re10k": _Recipe(
+        "chunk", True, find_chunks, depth_chunk_path, is_whole_depth_chunk, write_chunk_maps
+    ),
+}
+
+
+def _without_depth(sources: Sequence[Path], recipe: _Recipe, threads: int) -> list[Path]:
+    with ThreadPoolExecutor(threads) as pool:
+        settled = pool.map(recipe.is_whole, map(recipe.depth_path, sources))
+        return [source for source, done in zip(sources, settled, strict=True) if not done]
 
 
 def _build_engine(options: DepthOptions) -> Engine:
@@ -174,25 +216,15 @@ def _build_engine(options: DepthOptions) -> Engine:
     return Engine(infer, device, options.batch_size, options.threads)
 
 
-def _write(
-    layout: Layout, sources: Sequence[Path], engine: Engine, overwrite: bool, advance: Advance
-) -> Report:
-    if layout == "re10k":
-        return write_chunk_maps(sources, engine, overwrite=overwrite, advance=advance)
-    folders: Siblings = CO3D_IMAGES if layout == "co3d" else JPEG_IMAGES
-    return write_png_maps(sources, folders.depth_path, engine, overwrite=overwrite, advance=advance)
-
-
-def _tell(report: Report, unit: str, share: Share) -> None:
+def _tell(report: Report, existing: int, unit: str, share: Share) -> None:
     who = f"process {share.index} of {share.count}: " if share.count > 1 else ""
     _logger.info(
-        "%sdepth of %d %ss written, of %d it was there.",
-        *(who, report.written, unit, report.existing),
+        "%sdepth written for %d %s(s); %d had it already.", who, report.written, unit, existing
     )
     if report.failures:
-        _logger.warning("%s%d without depth, because:", who, len(report.failures))
+        _logger.warning("%swithout depth, because they cannot be used:", who)
     for failure in report.failures:
-        _logger.log(logging.WARNING, "  %s", failure)
+        _logger.warning("  %s", failure)
 
 
 @cli_errors

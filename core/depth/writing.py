@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,68 +16,61 @@ from jaxtyping import UInt8, UInt16
 
 from core.checks import UserError
 from core.depth.estimation import Engine, Estimated, estimate_maps
-from core.io.depth_chunks import DepthChunk, depth_chunk_path, write_depth_chunk
+from core.io.depth_chunks import write_depth_chunk
 from core.io.depth_maps import quantize_inverse_depth, write_depth_png16
 from core.io.image_chunks import ChunkSequence, read_image_chunk
-from core.io.images import decode_bytes, is_whole_png, read_image
+from core.io.images import decode_bytes, read_image
 
 Advance = Callable[[float], object]
-"""Is told how many images or chunks, and parts of chunks, have just been settled."""
+"""Is told how many images or chunks, or what part of one, have just been settled."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of the files of depth maps."""
+    """What became of the images or chunks."""
 
     written: int = 0
-    """Files that were written."""
-    existing: int = 0
-    """Files that were there already, whole, and were left alone."""
+    """Files of depth maps that were written."""
     failures: tuple[str, ...] = ()
     """Why an image, or a whole chunk, has no depth; one line each, which names it."""
 
 
 def write_png_maps(
-    images: Sequence[Path],
+    images: Iterable[Path],
     depth_path: Callable[[Path], Path],
     engine: Engine,
-    *,
-    overwrite: bool = False,
     advance: Advance = lambda _: None,
 ) -> Report:
     """Write the depth map of every image, normalised to [0, 1] by itself, as a 16-bit PNG.
 
-    A map appears whole or not at all, so that a run that was broken off goes on where it stopped.
-    An image that cannot be read is noted and passed over.
+    A map appears whole or not at all. An image that cannot be read is noted and passed over.
 
     Args:
         images: The image files.
         depth_path: Where the map of an image belongs.
         engine: What estimates.
-        overwrite: Write maps anew that are there already.
         advance: Is told about progress, in images.
 
     Raises:
         UserError: If a map cannot be written, for example because the disk is full.
     """
-    todo = _unsettled(images, lambda image: is_whole_png(depth_path(image)), engine, overwrite)
-    advance(len(images) - len(todo))
     failures: list[str] = []
+    written = 0
     with _background_writer(engine.threads, most_waiting=2 * engine.batch_size) as write:
-        for outcome in estimate_maps(todo, read_image, engine):
+        for outcome in estimate_maps(images, read_image, engine):
             if isinstance(outcome, Estimated):
                 write(partial(write_depth_png16, depth_path(outcome.item), outcome.inverse_depth))
+                written += 1
             else:
                 failures.append(outcome.reason)
             advance(1)
-    return Report(len(todo) - len(failures), len(images) - len(todo), tuple(failures))
+    return Report(written, tuple(failures))
 
 
 def write_chunk_maps(
-    chunks: Sequence[Path],
+    chunks: Iterable[Path],
+    depth_path: Callable[[Path], Path],
     engine: Engine,
-    *,
-    overwrite: bool = False,
     advance: Advance = lambda _: None,
 ) -> Report:
     """Write one file of depth maps for every chunk of images; see :mod:`core.io.depth_chunks`.
@@ -88,34 +81,31 @@ def write_chunk_maps(
 
     Args:
         chunks: The chunks.
+        depth_path: Where the file of a chunk belongs.
         engine: What estimates.
-        overwrite: Write files anew that are there already.
         advance: Is told about progress, in chunks.
 
     Raises:
         UserError: If a file cannot be written, for example because the disk is full.
     """
-    todo = _unsettled(chunks, _has_depth_chunk, engine, overwrite)
-    advance(len(chunks) - len(todo))
     failures: list[str] = []
     written = 0
     with _background_writer(1, most_waiting=1) as write:
-        frames = _chunk_frames(todo, failures, advance)
+        frames = _chunk_frames(chunks, failures, advance)
         for outcome in estimate_maps(frames, _ChunkFrame.decode, engine):
-            frame = outcome.item
+            frame, maps = outcome.item, outcome.item.maps
             if isinstance(outcome, Estimated):
                 failure = frame.put(quantize_inverse_depth(outcome.inverse_depth))
             else:
                 failure = outcome.reason
             if failure is not None:
                 failures.append(failure)
-            maps = frame.maps
             maps.pending -= 1
             advance(1 / maps.num_frames)
             if maps.pending == 0 and maps.arrays:
-                write(partial(write_depth_chunk, depth_chunk_path(maps.chunk), maps.arrays))
+                write(partial(write_depth_chunk, depth_path(maps.chunk), maps.arrays))
                 written += 1
-    return Report(written, len(chunks) - len(todo), tuple(failures))
+    return Report(written, tuple(failures))
 
 
 @dataclass
@@ -158,7 +148,7 @@ class _ChunkFrame:
 
 
 def _chunk_frames(
-    chunks: Sequence[Path], failures: list[str], advance: Advance
+    chunks: Iterable[Path], failures: list[str], advance: Advance
 ) -> Iterator[_ChunkFrame]:
     for chunk in chunks:
         try:
@@ -175,25 +165,6 @@ def _chunk_frames(
         for sequence in sequences:
             for index in range(len(sequence.images)):
                 yield _ChunkFrame(maps, sequence, index)
-
-
-def _has_depth_chunk(chunk: Path) -> bool:
-    path = depth_chunk_path(chunk)
-    try:
-        return path.exists() and bool(DepthChunk(path).keys)
-    except UserError:
-        return False
-
-
-def _unsettled(
-    sources: Sequence[Path], has_depth: Callable[[Path], bool], engine: Engine, overwrite: bool
-) -> list[Path]:
-    """Return the sources whose depth is not there yet."""
-    if overwrite:
-        return list(sources)
-    with ThreadPoolExecutor(engine.threads) as pool:
-        settled = pool.map(has_depth, sources)
-        return [source for source, done in zip(sources, settled, strict=True) if not done]
 
 
 @contextmanager

@@ -45,6 +45,14 @@ def write_depth_chunk(path: str | Path, maps: Mapping[str, UInt16[np.ndarray, "f
         save_file(whole, partial, metadata={"format": _FORMAT, "version": _VERSION})
 
 
+def is_whole_depth_chunk(path: str | Path) -> bool:
+    """Whether there is such a file, of this version, with as many bytes as it says."""
+    try:
+        return bool(DepthChunk(path).keys)
+    except UserError:
+        return False
+
+
 class DepthChunk:
     """A file of :func:`write_depth_chunk`, of which only what is asked for is read.
 

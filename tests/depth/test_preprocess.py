@@ -18,6 +18,7 @@ from core.depth import CONFIGS, preprocess
 from core.depth.preprocess import Share
 from core.io import write_png
 from core.io.depth_chunks import DepthChunk
+from core.io.images import is_whole_png
 
 ROOT = Path(__file__).parents[2]
 
@@ -113,14 +114,45 @@ def test_the_published_command_line(davis_program, tmp_path, monkeypatch, weight
 
     assert _call(davis_program, monkeypatch, *arguments, weights, "--batch_size", 2) == 0
     assert len(_maps(root)) == 4
-    assert "depth of 4 images written, of 0 it was there" in capfd.readouterr().err
+    assert "depth written for 4 image(s); 0 had it already" in capfd.readouterr().err
 
     (root / "JPEGImages" / "bear" / "00004.png").write_bytes(b"broken")
     assert _call(davis_program, monkeypatch, *arguments, weights) == 0
     message = capfd.readouterr().err
-    assert "depth of 0 images written, of 4 it was there" in message
-    assert "1 without depth" in message
+    assert "depth written for 0 image(s); 4 had it already" in message
+    assert "without depth" in message
     assert "00004.png" in message
+
+
+def test_maps_that_are_whole_are_left_alone(tmp_path, monkeypatch, weights, capfd):
+    root = _jpeg_images(tmp_path / "davis")
+    arguments = ("davis", root, "--checkpoint", weights, "--device", "cpu")
+    assert _call(preprocess, monkeypatch, *arguments) == 0
+    whole, cut, empty, absent = (root / name for name in _maps(root))
+    cut.write_bytes(cut.read_bytes()[:-20])
+    empty.write_bytes(b"")
+    absent.unlink()
+    before = whole.stat().st_mtime_ns
+    capfd.readouterr()
+    assert _call(preprocess, monkeypatch, *arguments) == 0
+    assert "written for 3 image(s); 1 had it already" in capfd.readouterr().err
+    assert whole.stat().st_mtime_ns == before
+    assert all(is_whole_png(path) for path in (whole, cut, empty, absent))
+    assert _call(preprocess, monkeypatch, *arguments, "--overwrite") == 0
+    assert whole.stat().st_mtime_ns > before
+
+
+def test_chunks_whose_maps_are_whole_are_left_alone(tmp_path, monkeypatch, weights, capfd):
+    root = _re10k(tmp_path / "re10k")
+    arguments = ("re10k", root, "--checkpoint", weights, "--device", "cpu")
+    assert _call(preprocess, monkeypatch, *arguments) == 0
+    assert _call(preprocess, monkeypatch, *arguments) == 0
+    assert "written for 0 chunk(s); 1 had it already" in capfd.readouterr().err
+    maps = root / "train" / "depth_000000.safetensors"
+    maps.write_bytes(maps.read_bytes()[:-1])
+    assert _call(preprocess, monkeypatch, *arguments) == 0
+    assert "written for 1 chunk(s); 0 had it already" in capfd.readouterr().err
+    assert DepthChunk(maps).keys == ("a",)
 
 
 def test_only_a_run_that_could_read_nothing_fails(tmp_path, monkeypatch, weights):
@@ -132,14 +164,13 @@ def test_only_a_run_that_could_read_nothing_fails(tmp_path, monkeypatch, weights
 
 def test_what_cannot_be_done_is_one_line(tmp_path, monkeypatch, capfd):
     root = _jpeg_images(tmp_path / "davis")
+    monkeypatch.chdir(tmp_path)
     for arguments, message in {
         ("davis", root, "--batch_size", "0"): "--batch_size is 0",
         ("davis", root, "--threads", "0"): "--threads is 0",
         ("davis", root, "--autocast", "--device", "cpu"): "--autocast needs a CUDA device",
         ("davis", root, "--device", "abacus"): "--device abacus",
-        ("davis", tmp_path / "none"): "is no folder",
-        ("co3d", root): "holds no set lists",
-        ("re10k", root): "holds no image chunks",
+        ("davis", root): "no weights in checkpoints",
         ("vos",): "no path is given",
     }.items():
         assert _call(preprocess, monkeypatch, *arguments) == 2
@@ -147,6 +178,19 @@ def test_what_cannot_be_done_is_one_line(tmp_path, monkeypatch, capfd):
         assert message in error
         assert error.startswith("error: ")
         assert error.count("\n") == 1
+
+
+def test_roots_without_images_are_one_line(tmp_path, monkeypatch, weights, capfd):
+    root = _jpeg_images(tmp_path / "davis")
+    for arguments, message in {
+        ("davis", tmp_path / "none"): "is no folder",
+        ("co3d", root): "holds no set lists",
+        ("re10k", root): "holds no image chunks",
+    }.items():
+        assert _call(preprocess, monkeypatch, *arguments, "--checkpoint", weights) == 2
+        error = capfd.readouterr().err
+        assert error.startswith("error: ")
+        assert message in error
 
 
 def test_shares_are_disjoint_and_complete(monkeypatch):

@@ -9,7 +9,7 @@ from core.checks import UserError
 from core.depth.estimation import Engine
 from core.depth.writing import Report, write_chunk_maps, write_png_maps
 from core.io import read_depth, write_png
-from core.io.depth_chunks import DepthChunk
+from core.io.depth_chunks import DepthChunk, depth_chunk_path
 from core.io.layouts import JPEG_IMAGES, find_jpeg_images
 
 
@@ -51,6 +51,10 @@ def _write(root, engine=None, **kwargs):
     return write_png_maps(images, JPEG_IMAGES.depth_path, engine or _engine(), **kwargs)
 
 
+def _write_chunks(chunks, engine=None, **kwargs):
+    return write_chunk_maps(chunks, depth_chunk_path, engine or _engine(), **kwargs)
+
+
 def _maps(root):
     return sorted(path for path in root.rglob("*.png") if "depthImages" in path.parts)
 
@@ -69,25 +73,10 @@ def test_each_map_is_normalised_by_itself_in_16_bits(davis):
         np.testing.assert_allclose(read_depth(depth), expected, atol=1e-5)
 
 
-def test_a_run_that_broke_off_goes_on_where_it_stopped(davis):
+def test_what_was_finished_before_a_run_broke_off_is_whole(davis):
     with pytest.raises(KeyboardInterrupt):
         _write(davis, _engine(_stop_after(2)))
-    done = _maps(davis)
-    assert len(done) == 2
-    before = done[0].stat().st_mtime_ns
-    assert _write(davis) == Report(written=4, existing=2)
-    assert done[0].stat().st_mtime_ns == before
-    assert _write(davis, overwrite=True) == Report(written=6)
-    assert done[0].stat().st_mtime_ns > before
-
-
-def test_a_map_that_others_left_half_written_is_made_anew(davis):
-    _write(davis)
-    cut, empty = _maps(davis)[:2]
-    cut.write_bytes(cut.read_bytes()[:-20])
-    empty.write_bytes(b"")
-    assert _write(davis) == Report(written=2, existing=4)
-    assert read_depth(cut).shape == read_depth(empty).shape == (6, 8)
+    assert [read_depth(path).shape for path in _maps(davis)] == [(6, 8)] * 2
 
 
 def test_an_unreadable_image_does_not_stop_the_run(davis):
@@ -130,7 +119,7 @@ def chunks(tmp_path):
 
 def test_every_chunk_gets_one_file_of_maps(chunks):
     settled = []
-    report = write_chunk_maps(chunks, _engine(batch_size=3), advance=settled.append)
+    report = _write_chunks(chunks, _engine(batch_size=3), advance=settled.append)
     assert report == Report(written=3)
     assert sum(settled) == pytest.approx(3)
     maps = DepthChunk(chunks[1].with_name("depth_000001.safetensors"))
@@ -141,18 +130,12 @@ def test_every_chunk_gets_one_file_of_maps(chunks):
         np.testing.assert_allclose(maps.read("1a", [frame])[0] / 65535, expected, atol=1e-5)
 
 
-def test_chunks_that_are_done_are_left_alone(chunks):
+def test_chunks_that_were_finished_before_a_run_broke_off_are_whole(chunks):
     with pytest.raises(KeyboardInterrupt):
         # The first chunk's last frame goes together with the second chunk's first of its size.
-        write_chunk_maps(chunks, _engine(_stop_after(7), batch_size=2))
-    done = list(chunks[0].parent.glob("depth_*"))
-    assert 0 < len(done) < 3
-    report = write_chunk_maps(chunks, _engine())
-    assert report == Report(written=3 - len(done), existing=len(done))
-    done[0].write_bytes(done[0].read_bytes()[:-1])
-    assert write_chunk_maps(chunks, _engine()) == Report(written=1, existing=2)
-    assert write_chunk_maps(chunks, _engine(), overwrite=True) == Report(written=3)
-    assert len(list(chunks[0].parent.iterdir())) == 6
+        _write_chunks(chunks, _engine(_stop_after(7)))
+    (done,) = chunks[0].parent.glob("*depth_*")
+    assert sorted(DepthChunk(done).keys) == ["0a", "0b"]
 
 
 def test_damage_within_a_chunk_is_told_and_the_rest_goes_on(chunks):
@@ -168,7 +151,7 @@ def test_damage_within_a_chunk_is_told_and_the_rest_goes_on(chunks):
     )
     chunks[1].write_bytes(chunks[1].read_bytes()[:500])
     settled = []
-    report = write_chunk_maps(chunks, _engine(), advance=settled.append)
+    report = _write_chunks(chunks, advance=settled.append)
     assert (report.written, sum(settled)) == (2, pytest.approx(3))
     assert [any(part in f for f in report.failures) for part in ("of half", "of none")] == [
         True
@@ -185,12 +168,12 @@ def test_damage_within_a_chunk_is_told_and_the_rest_goes_on(chunks):
 def test_chunks_without_frames_are_told(tmp_path):
     _save_chunk(tmp_path / "0.torch", {"empty": []})
     settled = []
-    report = write_chunk_maps([tmp_path / "0.torch"], _engine(), advance=settled.append)
-    assert (report.written, settled) == (0, [0, 1])
+    report = _write_chunks([tmp_path / "0.torch"], advance=settled.append)
+    assert (report.written, settled) == (0, [1])
     assert "0.torch holds no frame" in report.failures[0]
 
 
 def test_a_chunk_that_cannot_be_written_stops_the_run(chunks):
     (chunks[0].with_name("depth_000000.safetensors")).mkdir()
     with pytest.raises(UserError, match="cannot write"):
-        write_chunk_maps(chunks, _engine())
+        _write_chunks(chunks)
