@@ -10,8 +10,9 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from torch import Tensor, nn
 
+from core.io.sheets import Panel, draw_sheet
 from core.metrics import psnr, ssim
-from core.training.pictures import Panel, color_panel, depth_panel, draw_sheet
+from core.training.pictures import color_panel, depth_panel
 from core.training.stage import Stage
 from core.types import ClipBatch, RenderOutput
 

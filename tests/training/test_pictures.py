@@ -1,18 +1,11 @@
-import numpy as np
 import torch
 
-from core.training.pictures import color_panel, depth_panel, draw_sheet
+from core.training.pictures import color_panel, depth_panel
 
 
-def test_a_sheet_shows_every_pixel_of_every_panel():
-    images = torch.rand(2, 3, 9, 160)
-    panels = [color_panel(f"image {i}", image) for i, image in enumerate(images)]
-    sheet = draw_sheet([panels, panels[:1]])
-    shown = sheet[6 + 24 : 6 + 24 + 18, 6 : 6 + 320]  # enlarged twice
-    np.testing.assert_array_equal(shown[::2, ::2], panels[0].image)
-    label = sheet[6 : 6 + 24, 6 : 6 + 320]
-    assert (label < 100).any()
-    assert sheet.shape[:2] == (6 + 2 * (24 + 18 + 6), 6 + 2 * (320 + 6))
+def test_colors_are_rounded_to_bytes():
+    panel = color_panel("image", torch.tensor([0.0, 0.5, 1.2])[:, None, None].expand(3, 4, 6))
+    assert (panel.image == [0, 128, 255]).all()
 
 
 def test_near_is_warm_and_empty_is_white():

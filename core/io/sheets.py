@@ -1,0 +1,59 @@
+"""Sheets of labelled images, to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+_GAP = 6
+_LABEL_HEIGHT = 24
+_INK = (30, 30, 30)
+_PAPER = 255
+
+
+@dataclass(frozen=True)
+class Panel:
+    """An image and the line above it."""
+
+    label: str
+    """Says what is seen."""
+    image: UInt8[np.ndarray, "h w 3"]
+    """RGB."""
+
+
+def draw_sheet(
+    rows: Sequence[Sequence[Panel]], *, min_panel_width: int = 320
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Lay panels out in rows, each below its label.
+
+    Args:
+        rows: The panels; rows may differ in length, panels in size.
+        min_panel_width: Narrower panels are enlarged, by a whole factor that pixels stay square.
+    """
+    drawn = [[_draw(panel, min_panel_width) for panel in row] for row in rows]
+    height = sum(max(p.shape[0] for p in row) + _GAP for row in drawn) + _GAP
+    width = max(sum(p.shape[1] + _GAP for p in row) for row in drawn) + _GAP
+    sheet = np.full((height, width, 3), _PAPER, np.uint8)
+    top = _GAP
+    for row in drawn:
+        left = _GAP
+        for panel in row:
+            sheet[top : top + panel.shape[0], left : left + panel.shape[1]] = panel
+            left += panel.shape[1] + _GAP
+        top += max(panel.shape[0] for panel in row) + _GAP
+    return sheet
+
+
+def _draw(panel: Panel, min_width: int) -> UInt8[np.ndarray, "h w 3"]:
+    height, width = panel.image.shape[:2]
+    factor = -(-min_width // width)
+    size = (factor * width, factor * height)
+    image = cv2.resize(panel.image, size, interpolation=cv2.INTER_NEAREST)
+    label = np.full((_LABEL_HEIGHT, size[0], 3), _PAPER, np.uint8)
+    place = (2, _LABEL_HEIGHT - 7)
+    cv2.putText(label, panel.label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, _INK, 1, cv2.LINE_AA)
+    return np.concatenate([label, image])

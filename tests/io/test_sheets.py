@@ -1,0 +1,19 @@
+import numpy as np
+
+from core.io.sheets import Panel, draw_sheet
+
+
+def test_a_sheet_shows_every_pixel_of_every_panel():
+    images = np.random.default_rng(0).integers(0, 256, (2, 9, 160, 3), dtype=np.uint8)
+    panels = [Panel(f"image {i}", image) for i, image in enumerate(images)]
+    sheet = draw_sheet([panels, panels[:1]])
+    shown = sheet[6 + 24 : 6 + 24 + 18, 6 : 6 + 320]  # enlarged twice
+    np.testing.assert_array_equal(shown[::2, ::2], panels[0].image)
+    label = sheet[6 : 6 + 24, 6 : 6 + 320]
+    assert (label < 100).any()
+    assert sheet.shape[:2] == (6 + 2 * (24 + 18 + 6), 6 + 2 * (320 + 6))
+
+
+def test_panels_that_are_wide_enough_keep_their_size():
+    image = np.zeros((9, 160, 3), np.uint8)
+    assert draw_sheet([[Panel("", image)]], min_panel_width=100).shape[1] == 6 + 160 + 6
