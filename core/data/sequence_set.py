@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +16,7 @@ MAX_EXAMPLES = 5
 
 @dataclass(frozen=True)
 class RawClip:
-    """Frames of one sequence as they are stored; all of one size."""
+    """Frames of one sequence, 8 bits a channel; frames, masks and depth are of one size."""
 
     images: UInt8[np.ndarray, "v h w 3"]
     """RGB."""
@@ -31,12 +31,21 @@ class RawClip:
 
 @dataclass(frozen=True)
 class Lack:
-    """How often something is not there, and where for example."""
+    """How often something is not as it should be, and where for example."""
 
     count: int
-    """How many lack it."""
+    """How often."""
     examples: tuple[str, ...]
     """The first few, at most ``MAX_EXAMPLES``: what was looked for, or what is wrong."""
+
+    @staticmethod
+    def of(found: Iterable[str]) -> Lack:
+        """Count what was found, and keep the first few as examples."""
+        count, examples = 0, []
+        for count, example in enumerate(found, start=1):
+            if count <= MAX_EXAMPLES:
+                examples.append(example)
+        return Lack(count, tuple(examples))
 
 
 @dataclass(frozen=True)
@@ -53,8 +62,10 @@ class Coverage:
     """Frames without a mask; None where the layout knows no masks."""
     empty: Lack
     """Sequences without any frame."""
+    missing: Lack
+    """What a list of the dataset names and what is not there: images or sequences."""
     unreadable: Lack
-    """Files that should hold sequences and cannot be opened, with the reason."""
+    """Files that should hold sequences or depth maps and cannot be opened, with the reason."""
 
 
 class SequenceSet(Protocol):
@@ -64,14 +75,18 @@ class SequenceSet(Protocol):
     """Which layout: davis, vos, co3d, re10k or frames."""
     root: Path
     """The folder that was opened."""
-    keys: Sequence[str]
-    """What each sequence is called; unique."""
     lengths: Int64[np.ndarray, " s"]
     """Frames of each sequence; 0 where it is empty."""
     reach: int
     """Largest distance between the first and the last frame of a sample, in frames, by default."""
-    groups: Int64[np.ndarray, " s"]
-    """Sequences of one number lie in one file, and are best read soon after each other."""
+    files: Int64[np.ndarray, " s"] | None
+    """Sequences of one number lie in one large file, and are best read soon after each other; None
+    where every frame is a file."""
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """What each sequence is called; unique."""
+        ...
 
     def read(self, sequence: int, frames: Sequence[int], at_least: tuple[int, int]) -> RawClip:
         """Read frames of one sequence.
@@ -79,8 +94,9 @@ class SequenceSet(Protocol):
         Args:
             sequence: Position in ``keys``.
             frames: Positions in the sequence, in any order.
-            at_least: Height and width that the result still covers where the stored frames do:
-                images may be decoded at a half, a quarter or an eighth of their size.
+            at_least: Height and width. Frames come at the smallest size of their proportions that
+                covers it, or at their own where that does not; frames of another size than the
+                first are brought to its size.
 
         Raises:
             UserError: If a file cannot be read; the message names it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ class ChunkSequence:
     """Its name."""
     images: tuple[UInt8[Tensor, " bytes"], ...]
     """Its frames, as JPEG files."""
+    timestamps: tuple[float, ...]
+    """When each frame was taken, microseconds; the frames' numbers where the chunk tells nothing,
+    or times that do not rise."""
 
 
 def read_image_chunk(path: str | Path) -> list[ChunkSequence]:
@@ -35,7 +39,10 @@ def read_image_chunk(path: str | Path) -> list[ChunkSequence]:
     """
     try:
         content = _load(Path(path))
-        return [ChunkSequence(str(entry["key"]), tuple(entry["images"])) for entry in content]
+        return [
+            ChunkSequence(str(entry["key"]), tuple(entry["images"]), _timestamps(entry))
+            for entry in content
+        ]
     except (
         pickle.UnpicklingError,
         RuntimeError,
@@ -51,6 +58,15 @@ def read_image_chunk(path: str | Path) -> list[ChunkSequence]:
             f"cannot read the image chunk {path}: it is cut short, damaged, or no list of "
             "sequences with key and images; download it again."
         ) from error
+
+
+def _timestamps(entry: dict[str, Any]) -> tuple[float, ...]:
+    count = len(entry["images"])
+    times = entry.get("timestamps")
+    found = [float(time) for time in times.tolist()] if isinstance(times, Tensor) else []
+    if len(found) == count and all(earlier < later for earlier, later in pairwise(found)):
+        return tuple(found)
+    return tuple(map(float, range(count)))
 
 
 def _load(path: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,128 @@
+"""Images, masks and depth maps of datasets, decoded no larger than they are needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8, UInt16
+
+from core.checks import UserError
+from core.data.resizing import covering_size, resize
+from core.io.images import decode_bytes
+from core.io.png import read_png_values
+
+_REDUCED = {
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+}
+_UINT8_TO_UINT16 = 257
+# Start-of-frame markers, which hold the size: all of 0xC0 to 0xCF but DHT, JPG and DAC.
+_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+def read_file(path: Path) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        UserError: If it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read the image {path}: {error.strerror or error}.") from error
+
+
+def decode_image_covering(
+    data: bytes, at_least: tuple[int, int], source: str | Path
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Decode an image to RGB, shrunk to the smallest size that covers ``at_least``.
+
+    A JPEG that is at least twice as large is decoded at a half, a quarter or an eighth of its size
+    in the first place. What does not cover ``at_least`` keeps its size. Grey, CMYK and the
+    orientation that a camera noted are dealt with as by :func:`core.io.images.read_image`.
+
+    Args:
+        data: The content of the file.
+        at_least: Height and width.
+        source: Where it comes from, for the message of an error.
+
+    Raises:
+        UserError: If it cannot be decoded.
+    """
+    flag = _reduction(data, at_least)
+    pixels = decode_bytes(data, flag, source)
+    height, width = pixels.shape[:2]
+    if flag != cv2.IMREAD_COLOR and (height < at_least[0] or width < at_least[1]):
+        # The camera noted that it was turned: height and width have changed places.
+        pixels = decode_bytes(data, cv2.IMREAD_COLOR, source)
+        height, width = pixels.shape[:2]
+    size = covering_size(height, width, at_least)
+    return cv2.cvtColor(resize(pixels, size), cv2.COLOR_BGR2RGB)
+
+
+def read_mask(path: Path, image_size: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
+    """Read an annotation at ``image_size``: 1 on every object, 0 on the background.
+
+    Raises:
+        UserError: If the file cannot be read.
+    """
+    values = read_png_values(path)
+    if values.ndim == 3:
+        values = values[..., :3].max(axis=-1)
+    return (resize(values, image_size, nearest=True) > 0).astype(np.uint8)
+
+
+def read_inverse_depth(path: Path, image_size: tuple[int, int]) -> UInt16[np.ndarray, "h w"]:
+    """Read a relative inverse depth map of 8 or 16 bits at ``image_size``.
+
+    Returns:
+        Large is near; 65535 is the most that the file can say.
+
+    Raises:
+        UserError: If the file cannot be read or is a colour picture.
+    """
+    values = read_png_values(path)
+    if values.ndim == 3:
+        colors = values[..., :3]
+        if (colors != colors[..., :1]).any():
+            raise UserError(
+                f"{path} is a colour picture; a depth map is grey (large is near), not "
+                "colour-coded."
+            )
+        values = np.ascontiguousarray(colors[..., 0])
+    return as_inverse_depth(values, image_size)
+
+
+def as_inverse_depth(
+    values: UInt8[np.ndarray, "h w"] | UInt16[np.ndarray, "h w"], image_size: tuple[int, int]
+) -> UInt16[np.ndarray, "h w"]:
+    """Bring stored inverse depth of 8 or 16 bits to 16 bits and ``image_size``."""
+    if values.dtype == np.uint8:
+        values = values.astype(np.uint16) * _UINT8_TO_UINT16
+    return resize(values, image_size)
+
+
+def _reduction(data: bytes, at_least: tuple[int, int]) -> int:
+    size = _jpeg_size(data)
+    if size is not None:
+        for divisor, flag in _REDUCED.items():
+            if size[0] // divisor >= at_least[0] and size[1] // divisor >= at_least[1]:
+                return flag
+    return cv2.IMREAD_COLOR
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Return height and width that the header of a JPEG tells; None if it is none."""
+    if not data.startswith(b"\xff\xd8"):
+        return None
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] in _SIZE_MARKERS:
+            return int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(
+                data[at + 7 : at + 9], "big"
+            )
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
