@@ -36,23 +36,40 @@ class Frame:
 
 
 class FrameSource(ABC):
-    """Frames of a folder or a video, one at a time and in constant memory.
+    """Frames of a folder, a video or a stream, one at a time and in constant memory.
 
-    Every ``for`` loop starts at the first frame again. While the caller works on one frame, a
-    background thread decodes the next two; it ends with the loop, also when that is left early.
+    Every ``for`` loop starts at the first frame again, unless the source is a stream. While the
+    caller works on one frame, a background thread decodes the next two; it ends with the loop, also
+    when that is left early.
 
     Args:
-        path: The folder or file.
+        path: The folder or file, or what a stream is called.
         on_error: What becomes of a frame that cannot be decoded: ``"skip"`` leaves it out, warns
             and counts it, ``"raise"`` raises a ``UserError``.
     """
 
-    def __init__(self, path: Path, on_error: OnError) -> None:
+    def __init__(self, path: Path | str, on_error: OnError) -> None:
         if on_error not in ("skip", "raise"):
             raise ValueError(f'on_error is {on_error!r}; expected "skip" or "raise".')
         self.path = path
         self.on_error: OnError = on_error
         self._skipped = 0
+        self._broken_off: str | None = None
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it comes once only, and may never end (a camera, a URL, standard input)."""
+        return False
+
+    @property
+    def dropped(self) -> int:
+        """Number of frames of a live source that newer ones overtook."""
+        return 0
+
+    @property
+    def broken_off(self) -> str | None:
+        """Why the last walk ended before the end of the source; None where it did not."""
+        return self._broken_off
 
     @property
     def skipped(self) -> int:
@@ -79,6 +96,14 @@ class FrameSource(ABC):
         """Average frame rate in 1/s; None for image folders, which have none."""
         return None
 
+    def peek(self) -> Frame:
+        """Return the first frame, which the next walk gives all the same.
+
+        Raises:
+            UserError: If it cannot be had.
+        """
+        return next(iter(self))
+
     def __iter__(self) -> Iterator[Frame]:
         """Decode from the first frame on.
 
@@ -87,12 +112,17 @@ class FrameSource(ABC):
                 ``on_error="raise"``.
         """
         self._skipped = 0
+        self._broken_off = None
         empty = True
-        for frame in prefetch(self._decode(), _PREFETCHED):
+        for frame in self._ahead():
             empty = False
             yield frame
         if empty:
             raise UserError(f"{self.path}: not one frame can be decoded; is the input damaged?")
+
+    def _ahead(self) -> Iterator[Frame]:
+        """Decode in the background."""
+        return prefetch(self._decode(), _PREFETCHED)
 
     @abstractmethod
     def _decode(self) -> Generator[Frame, None, None]:

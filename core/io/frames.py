@@ -8,7 +8,9 @@ from pathlib import Path
 from core.checks import UserError
 from core.io.frame_source import Frame, FrameSource, OnError
 from core.io.images import IMAGE_EXTENSIONS, list_frames, read_image
+from core.io.network_source import STANDARD_INPUT, NetworkSource, is_url
 from core.io.video_source import VideoSource
+from core.io.webcam_source import WebcamSource
 
 
 class FolderSource(FrameSource):
@@ -20,7 +22,7 @@ class FolderSource(FrameSource):
 
     def __init__(self, path: str | Path, *, on_error: OnError = "skip") -> None:
         super().__init__(Path(path), on_error)
-        self._files = list_frames(self.path)
+        self._files = list_frames(Path(path))
 
     @property
     def names(self) -> list[str]:
@@ -37,20 +39,33 @@ class FolderSource(FrameSource):
                 yield Frame(index, file.stem, image)
 
 
-def open_frames(path: str | Path, *, on_error: OnError = "skip") -> FrameSource:
-    """Open a folder of images or a video file.
+def open_frames(
+    path: str | Path, *, on_error: OnError = "skip", live: bool | None = None
+) -> FrameSource:
+    """Open a folder of images, a video file or a stream.
 
     Args:
-        path: A folder with image files, or any video that FFmpeg decodes.
+        path: A folder with image files; any video that FFmpeg decodes; the number of a camera of
+            this computer; a URL; or ``-``, a video on standard input.
         on_error: ``"skip"`` leaves unreadable frames out, warns and counts them in ``skipped``;
             ``"raise"`` stops with a ``UserError``.
+        live: Whether the newest frame wins where frames come faster than they are fetched; by
+            default for cameras and live URLs. Only streams can be live.
 
     Raises:
-        UserError: If the path does not exist, the folder holds no image, or the file is no video.
+        UserError: If there is nothing of that name, or it is no source of frames.
     """
+    name = str(path)
+    if name == STANDARD_INPUT or is_url(name):
+        return NetworkSource(name, live=live, on_error=on_error)
     path = Path(path)
+    if name.isdecimal() and not path.exists():
+        return WebcamSource(int(name), on_error=on_error)
     if not path.exists():
-        raise UserError(f"{path} does not exist; give a folder of images or a video file.")
+        raise UserError(
+            f"{path} does not exist; give a folder of images, a video file, a URL, the number of "
+            "a camera, or - for standard input."
+        )
     if path.is_dir():
         return FolderSource(path, on_error=on_error)
     if path.suffix.lower() in IMAGE_EXTENSIONS:

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import permutations
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from core.data.procedural import ProceduralOptions, ProceduralSource
+from core.io import list_frames, read_image
+from core.models import StreamSplat
+from core.streaming import CutDetector, Session
+
+SIZE = (72, 128)
+
+
+def cuts(frames: list[np.ndarray]) -> list[int]:
+    detector = CutDetector()
+    return [i for i, frame in enumerate(frames) if detector.is_cut(frame)]
+
+
+@pytest.fixture(scope="module")
+def clips(real_clips: Path) -> dict[str, list[np.ndarray]]:
+    folders = sorted(real_clips.glob("*/JPEGImages"))
+    size = (256, 144)
+    return {
+        folder.parent.name: [cv2.resize(read_image(f), size) for f in list_frames(folder)]
+        for folder in folders
+    }
+
+
+@pytest.mark.parametrize("gap", [1, 2, 3])
+def test_no_motion_in_real_clips_is_a_cut(clips: dict[str, list[np.ndarray]], gap: int) -> None:
+    for name, frames in clips.items():
+        for start in range(gap):
+            assert cuts(frames[start::gap]) == [], name
+
+
+@pytest.mark.parametrize("gap", [1, 3])
+def test_every_joint_of_two_real_clips_is_a_cut(
+    clips: dict[str, list[np.ndarray]], gap: int
+) -> None:
+    for (first, a), (second, b) in permutations(clips.items(), 2):
+        before, after = a[::gap][-8:], b[::gap][:4]
+        assert cuts(before + after) == [len(before)], f"{first} to {second}"
+
+
+def procedural(index: int, count: int) -> list[np.ndarray]:
+    options = ProceduralOptions(
+        height=SIZE[0], width=SIZE[1], object_motion=0.25, camera_motion=0.1
+    )
+    views = ProceduralSource(options, seed=3).sample_scenes([index])
+    frames = views.render(torch.linspace(0, 1, count)[None]).frames[0]
+    return list((frames * 255).round().byte().permute(0, 2, 3, 1).numpy())
+
+
+def test_procedural_shots_are_told_apart() -> None:
+    """Clips of 8 frames move as fast as procedural scenes can."""
+    shots = [procedural(index, 8) for index in range(6)]
+    joined = [frame for shot in shots for frame in shot]
+    assert cuts(joined) == [8, 16, 24, 32, 40]
+
+
+def test_exposure_and_noise_are_no_cuts() -> None:
+    shot = procedural(0, 12)
+    rng = np.random.default_rng(0)
+    gains = [1, 1, 1.3, 1.3, 1, 0.8, 0.8, 1, 1.25, 1, 1, 1]
+    lit = [
+        np.clip(frame * gain + rng.normal(0, 12, frame.shape), 0, 255).astype(np.uint8)
+        for frame, gain in zip(shot, gains, strict=True)
+    ]
+    assert cuts(lit) == []
+
+
+def test_floating_point_frames_count_alike() -> None:
+    shots = procedural(1, 3) + procedural(2, 3)
+    as_floats = [torch.from_numpy(frame).permute(2, 0, 1) / 255 for frame in shots]
+    detector = CutDetector()
+    assert [detector.is_cut(frame) for frame in as_floats] == [False] * 3 + [True] + [False] * 2
+
+
+def test_a_session_does_not_smear_two_shots(network: StreamSplat, frame: Callable) -> None:
+    one, other = frame(0), procedural(2, 1)[0][:36, :72]
+    with Session(network, max_persistent=20) as session:
+        closed = [session.push(image) for image in (one, one, one, other, other)]
+        spans = [(i.first, i.second, i.opens) if i else None for i in closed]
+        assert spans == [None, (0, 1, True), (1, 2, False), None, (3, 4, True)]
+        assert session.intervals[-1].fading is None
+        # Between the shots the old one stands still.
+        session.reset()
+        for image in (one, one, other):
+            session.push(image)
+        end, held, new = session.render([1.0, 1.7, 2.0]).rgb[0]
+        assert torch.equal(end, held)
+        assert (held - new).abs().mean() > 0.05
+
+
+def test_a_shot_of_one_frame_is_shown_as_it_is(network: StreamSplat, frame: Callable) -> None:
+    one, other = frame(0), procedural(2, 1)[0][:36, :72]
+    with Session(network) as session:
+        assert session.push(one) is None
+        lone = session.push(other)
+        assert lone is not None
+        assert (lone.first, lone.second, lone.is_still) == (0, 0, True)
+        assert session.push(one) is not None
+    with Session(network) as session:
+        assert [i.first for i in session.extend([one, other, one, one])] == [0, 1, 2]
+
+
+def test_cuts_are_not_looked_for_on_request(network: StreamSplat, frame: Callable) -> None:
+    other = procedural(2, 1)[0][:36, :72]
+    with Session(network, detect_cuts=False) as session:
+        session.push(frame(0))
+        interval = session.push(other)
+        assert interval is not None
+        assert (interval.first, interval.second) == (0, 1)
