@@ -1,0 +1,1 @@
+"""Looks through a dataset before training does."""

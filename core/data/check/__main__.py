@@ -1,0 +1,121 @@
+"""Look through a dataset: ``python -m core.data.check {davis,vos,co3d,re10k,frames} <path>``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from tqdm import tqdm
+
+from core.checks import UserError, cli_errors
+from core.data.check.findings import summarize
+from core.data.check.inspection import inspect, plan_frames
+from core.data.check.layout_guess import Guess, guess_layout
+from core.data.check.picture import draw_samples
+from core.data.datasets import Split, open_dataset
+from core.data.sequence_set import SequenceSet
+from core.io.images import write_png
+from core.logging import configure_logging, get_logger
+
+_logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """Tell what a dataset holds, what it lacks, and whether it can be trained on.
+
+    The exit status is 1 if training would fail. Every file is opened; --quick opens a few.
+    """
+
+    dataset: tyro.conf.Positional[Literal["davis", "vos", "co3d", "re10k", "frames"]]
+    """Its layout; frames are clips of one's own, <clip>/JPEGImages/*.jpg."""
+    path: tyro.conf.Positional[Path]
+    """Its folder."""
+    split: Split = "train"
+    """The part for training or the one for validation."""
+    quick: bool = False
+    """Open the first, the middle and the last frame of at most 200 sequences."""
+    num_frames: int = 6
+    """Frames of a training sample: 6 in stage 2, 1 in stage 1."""
+    output: Path | None = None
+    """Where a picture of some samples goes, with mask and depth laid over them (.png)."""
+    samples: int = 5
+    """Sequences in the picture."""
+    list_all: bool = False
+    """Name every file that cannot be read, not only the first few."""
+    threads: int = 0
+    """Files opened at a time; 0 for one a processor, at most 16."""
+    allow_pickle_depth: bool = False
+    """Unpickle published depth chunks of RealEstate10K, which runs whatever code they bring."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_frames", 1), ("samples", 1), ("threads", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"--{name} is {getattr(self, name)}; expected at least {least}.")
+        if self.output is not None and self.output.suffix.lower() != ".png":
+            raise UserError(f"--output {self.output}: expected the name of a .png file.")
+
+
+def run(options: CheckOptions) -> int:
+    """Do it, and return the exit status.
+
+    Raises:
+        UserError: If there is no such dataset, or the picture cannot be written.
+    """
+    dataset = _open(options)
+    coverage = dataset.coverage()
+    frames = plan_frames(dataset, quick=options.quick)
+    with tqdm(total=sum(map(len, frames.values())), unit="frame", desc="check") as bar:
+        inspection = inspect(
+            dataset, frames, threads=options.threads or None, on_progress=bar.update
+        )
+    findings = summarize(dataset, coverage, inspection, num_frames=options.num_frames)
+    part = "" if options.dataset == "frames" else f", {options.split}"
+    print(f"{options.dataset}{part}: {dataset.root}")
+    print(findings.text(list_all=options.list_all))
+    if options.output is not None:
+        picture = draw_samples(dataset, samples=options.samples, num_frames=options.num_frames)
+        if picture is None:
+            _logger.warning("no picture is written: there is no frame that can be read.")
+        else:
+            write_png(options.output, picture)
+            _logger.info("wrote %s.", options.output)
+    return 1 if findings.failures else 0
+
+
+def _open(options: CheckOptions) -> SequenceSet:
+    """Open the dataset, or say which one the folder looks like."""
+    try:
+        dataset = open_dataset(
+            options.dataset,
+            options.path,
+            split=options.split,
+            allow_pickle_depth=options.allow_pickle_depth,
+        )
+        if dataset.lengths.any():
+            return dataset
+        problem = f"{options.path} holds no images of {options.dataset}."
+    except UserError as error:
+        problem = str(error)
+    guess = guess_layout(options.path, options.dataset) if options.path.is_dir() else None
+    if guess is not None and guess != Guess(options.dataset, options.path):
+        problem += (
+            f" {guess.folder} looks like {guess.layout}; try: python -m core.data.check "
+            f"{guess.layout} {guess.folder}"
+        )
+    raise UserError(problem)
+
+
+@cli_errors
+def main() -> None:
+    """Check from the command line."""
+    options = tyro.cli(CheckOptions)
+    configure_logging()
+    sys.exit(run(options))
+
+
+if __name__ == "__main__":
+    main()
