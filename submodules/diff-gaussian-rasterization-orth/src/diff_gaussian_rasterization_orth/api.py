@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from diff_gaussian_rasterization_orth import backends
-from diff_gaussian_rasterization_orth.inputs import SceneInputs, validate
+from diff_gaussian_rasterization_orth.inputs import SceneInputs, check_finite, validate
 from diff_gaussian_rasterization_orth.outputs import Rasterization
 
 
@@ -26,10 +27,12 @@ def rasterize(
     *,
     quat_rates: Float[Tensor, "b n 4"] | None = None,
     backend: str = "auto",
+    max_pairs: int | None = None,
 ) -> Rasterization:
     """Render ``b`` scenes of ``n`` dynamic Gaussians at ``t`` times each, orthographically.
 
-    Differentiable in every tensor. The world has x to the right and z up in [-1, 1] over the image,
+    Differentiable in every tensor. Under autocast, tensors of any float type are taken, and computed
+    with in float32. The world has x to the right and z up in [-1, 1] over the image,
     y away from the camera; the formulas are in the package's README.
 
     Args:
@@ -52,6 +55,10 @@ def rasterize(
         backend: ``"reference"`` (plain PyTorch, any device and float64, slow), ``"cpu"`` (numba),
             ``"cuda"``, or ``"auto"``: the fast one for the device on which the tensors are. The
             backend ``cpu`` takes CUDA tensors too, and copies them to the host and the images back.
+        max_pairs: For the backend ``cuda``, inside CUDA graphs above all: room for that many pairs
+            of a tile of 16 x 16 pixels and a Gaussian, so that nothing waits for the device; see
+            :func:`pairs_needed`. The images become NaN where that is too few or a value is not
+            finite. None measures, at the price of one wait. The other backends need no such room.
 
     Raises:
         ValueError: If an argument has a wrong shape, dtype or device, or holds a value that is not
@@ -71,5 +78,54 @@ def rasterize(
         times=times,
         quat_rates=quat_rates,
     )
+    if max_pairs is not None and max_pairs < 1:
+        raise ValueError(f"rasterize: max_pairs is {max_pairs}; expected at least 1, or None.")
     inputs, image_size, backgrounds = validate(inputs, image_size, backgrounds)
-    return backends.choose(backend, means.device).rasterize(inputs, image_size, backgrounds)
+    chosen = backends.choose(backend, inputs.means.device)
+    empty = inputs.num_gaussians == 0 or inputs.num_times == 0
+    if empty or not chosen.CHECKS_VALUES:
+        check_finite(inputs, backgrounds)
+    return chosen.rasterize(inputs, image_size, backgrounds, max_pairs=max_pairs)
+
+
+def pairs_needed(
+    means: Float[Tensor, "b n 3"],
+    motion: Float[Tensor, "b n k 3"],
+    scales: Float[Tensor, "b n 3"],
+    quats: Float[Tensor, "b n 4"],
+    opacities: Float[Tensor, "b n"],
+    opacity_slopes: Float[Tensor, "b n"],
+    opacity_half_lives: Float[Tensor, "b n"],
+    anchor_times: Float[Tensor, "b n"],
+    times: Float[Tensor, "b t"],
+    image_size: tuple[int, int],
+    *,
+    quat_rates: Float[Tensor, "b n 4"] | None = None,
+) -> int:
+    """Return how many pairs of a tile and a Gaussian the backend ``cuda`` lists for these images.
+
+    A measure for ``max_pairs`` of :func:`rasterize`: scenes that change need some more. The
+    arguments are those of :func:`rasterize`, on a CUDA device.
+
+    Raises:
+        ValueError: As :func:`rasterize`.
+        RuntimeError: If the backend cannot be used on this machine.
+    """
+    inputs = SceneInputs(
+        means=means,
+        motion=motion,
+        scales=scales,
+        quats=quats,
+        colors=torch.zeros_like(means),
+        opacities=opacities,
+        opacity_slopes=opacity_slopes,
+        opacity_half_lives=opacity_half_lives,
+        anchor_times=anchor_times,
+        times=times,
+        quat_rates=quat_rates,
+    )
+    inputs, image_size, _ = validate(inputs, image_size, means.new_zeros(3))
+    backends.choose("cuda", inputs.means.device)
+    from diff_gaussian_rasterization_orth import cuda
+
+    return cuda.pairs_needed(inputs, image_size)

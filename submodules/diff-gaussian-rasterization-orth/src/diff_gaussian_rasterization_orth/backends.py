@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -18,6 +17,9 @@ NAMES = ("reference", "cpu", "cuda")
 class Backend(Protocol):
     """What the module of a backend offers."""
 
+    CHECKS_VALUES: bool
+    """Whether it looks for NaN and infinity itself, where that costs less."""
+
     def unavailable_reason(self) -> str | None:
         """Say in one sentence why it cannot be used on this machine; None where it can."""
         ...
@@ -27,6 +29,8 @@ class Backend(Protocol):
         inputs: SceneInputs,
         image_size: tuple[int, int],
         backgrounds: Float[Tensor, "b t 3"],
+        *,
+        max_pairs: int | None,
     ) -> Rasterization:
         """Render all scenes at all their times; differentiable in every tensor."""
         ...
@@ -34,7 +38,14 @@ class Backend(Protocol):
 
 def load(name: str) -> Backend:
     """Import a backend by name; a backend nobody asks for is never imported."""
-    return cast(Backend, import_module(f"{__package__}.{name}"))
+    # Statements rather than importlib, which torch.compile cannot trace.
+    if name == "reference":
+        from diff_gaussian_rasterization_orth import reference as backend
+    elif name == "cpu":
+        from diff_gaussian_rasterization_orth import cpu as backend
+    else:
+        from diff_gaussian_rasterization_orth import cuda as backend
+    return backend
 
 
 def available_backends() -> dict[str, str | None]:
@@ -66,6 +77,8 @@ def choose(backend: str, device: torch.device) -> Backend:
             )
         name = device.type
     chosen = load(name)
+    if torch.compiler.is_compiling():
+        return chosen  # what is missing shows when the compiled code runs
     reason = chosen.unavailable_reason()
     if reason is not None:
         others = [f'backend="{other}"' for other in NAMES if other != name and _usable(other)]

@@ -76,7 +76,9 @@ class SceneInputs:
 def validate(
     inputs: SceneInputs, image_size: tuple[int, int], backgrounds: Tensor
 ) -> tuple[SceneInputs, tuple[int, int], Float[Tensor, "b t 3"]]:
-    """Check everything that a caller can get wrong, and give backgrounds their full shape.
+    """Check what a caller can get wrong but for the values, and give backgrounds their full shape.
+
+    Under autocast, tensors become float32.
 
     Args:
         inputs: Tensors as they came.
@@ -84,12 +86,17 @@ def validate(
         backgrounds: One colour (3,), one a scene (b, 3), or one an image (b, t, 3).
 
     Raises:
-        ValueError: For a wrong shape, dtype or device, or a value that is not finite; the message
-            names the argument, what came, and what was expected.
+        ValueError: For a wrong shape, dtype or device; the message names the argument, what came,
+            and what was expected.
     """
     tensors = {f.name: getattr(inputs, f.name) for f in fields(inputs)}
     if inputs.quat_rates is None:
         del tensors["quat_rates"]
+    means = tensors["means"]
+    if isinstance(means, Tensor) and torch.is_autocast_enabled(means.device.type):
+        tensors = {name: _as_float32(value) for name, value in tensors.items()}
+        backgrounds = _as_float32(backgrounds)
+        inputs = SceneInputs(**{"quat_rates": None, **tensors})
     for name, value in [*tensors.items(), ("backgrounds", backgrounds)]:
         _check_kind(name, value, tensors["means"])
     sizes: dict[str, int] = {}
@@ -97,8 +104,12 @@ def validate(
         _check_shape(name, value, sizes)
     height, width = _check_image_size(image_size)
     full = _expand_backgrounds(backgrounds, sizes["b"], sizes["t"])
-    _check_finite({**tensors, "backgrounds": backgrounds})
     return inputs, (height, width), full
+
+
+def _as_float32(value: Tensor) -> Tensor:
+    half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+    return value.float() if half else value
 
 
 def _check_kind(name: str, value: object, means: object) -> None:
@@ -107,7 +118,7 @@ def _check_kind(name: str, value: object, means: object) -> None:
     if value.dtype not in (torch.float32, torch.float64):
         raise ValueError(
             f"rasterize: {name} has dtype {value.dtype}; expected torch.float32 or torch.float64. "
-            f"Under autocast, cast with {name}.float()."
+            f"Cast it with {name}.float()."
         )
     assert isinstance(means, Tensor)
     for what in ("dtype", "device"):
@@ -160,9 +171,14 @@ def _expand_backgrounds(backgrounds: Tensor, b: int, t: int) -> Float[Tensor, "b
     )
 
 
-def _check_finite(tensors: dict[str, Tensor]) -> None:
-    """Look at every value once and wait for the device once; search only when one is bad."""
-    filled = {name: value.detach() for name, value in tensors.items() if value.numel()}
+def check_finite(inputs: SceneInputs, backgrounds: Tensor) -> None:
+    """Look at every value once and wait for the device once; search only when one is bad.
+
+    Raises:
+        ValueError: If a value is NaN or infinite; the message says which.
+    """
+    named = [*((f.name, getattr(inputs, f.name)) for f in fields(inputs)), ("backgrounds", backgrounds)]
+    filled = {name: value.detach() for name, value in named if value is not None and value.numel()}
     if not filled:
         return
     bounds = torch.stack([bound for value in filled.values() for bound in torch.aminmax(value)])

@@ -2,7 +2,10 @@
 
 from diff_gaussian_rasterization_orth.cpu.autograd import rasterize
 
-__all__ = ["rasterize", "unavailable_reason"]
+__all__ = ["CHECKS_VALUES", "rasterize", "unavailable_reason"]
+
+CHECKS_VALUES = False
+"""NaN and infinity are looked for before it is called."""
 
 
 def unavailable_reason() -> str | None:

@@ -21,7 +21,11 @@ from diff_gaussian_rasterization_orth.outputs import Rasterization
 
 
 def rasterize(
-    inputs: SceneInputs, image_size: tuple[int, int], backgrounds: Float[Tensor, "b t 3"]
+    inputs: SceneInputs,
+    image_size: tuple[int, int],
+    backgrounds: Float[Tensor, "b t 3"],
+    *,
+    max_pairs: int | None = None,  # noqa: ARG001  (memory grows as needed)
 ) -> Rasterization:
     """Render all scenes at all their times; differentiable in every tensor, once.
 

@@ -7,9 +7,12 @@ import functools
 import torch
 
 from diff_gaussian_rasterization_orth.cuda.compiler import missing_toolchain
-from diff_gaussian_rasterization_orth.cuda.rasterizer import rasterize
+from diff_gaussian_rasterization_orth.cuda.rasterizer import pairs_needed, rasterize
 
-__all__ = ["rasterize", "unavailable_reason"]
+__all__ = ["CHECKS_VALUES", "pairs_needed", "rasterize", "unavailable_reason"]
+
+CHECKS_VALUES = True
+"""The kernels look for NaN and infinity while they read: no wait of its own."""
 
 
 def unavailable_reason() -> str | None:

@@ -1,13 +1,18 @@
-// Gradients of blending, back to front, into ten sums per Gaussian and image.
+// Gradients of blending, back to front, into ten sums per Gaussian.
+//
+// With g = dL/dbits, du and ev = dv - slope_v du from the pixel to the centre, and w the weight
+// of the Gaussian in the pixel, the sums over all pixels are
+//   g, g du, g ev, w v_depth              per image, and
+//   g du^2, g du ev, g ev^2, w v_rgb      per surface.
+// project_backward.cu makes gradients of them.
 #include "blending.cuh"
 
-// Order of the ten: red, green, blue, depth, opacity, u, v, inv_var_u, slope_v, inv_var_v.
-constexpr int kGradients = 10;
+constexpr int kSums = 10;
 
 // Sums ten values over the warp by halving: each step hands half of the values to the partner
 // lane and keeps the other half, 12 shuffles instead of 50. Every even lane ends with one sum;
 // `which` says of which value, or is -1.
-__device__ inline float sum_over_warp(const float (&values)[kGradients], int lane, int& which) {
+__device__ inline float sum_over_warp(const float (&values)[kSums], int lane, int& which) {
   const bool upper16 = lane & 16, upper8 = lane & 8, upper4 = lane & 4, upper2 = lane & 2;
   float five[6];
   for (int i = 0; i < 5; ++i) {
@@ -41,115 +46,145 @@ __device__ inline float sum_over_warp(const float (&values)[kGradients], int lan
   return sum;
 }
 
-// The most entries that any pixel of the warp, and of the block, blended.
+// The most entries that any of the warp's pixels of a patch blended.
 __device__ inline int longest_in_warp(int blended) {
   for (int step = 16; step > 0; step /= 2)
     blended = max(blended, __shfl_xor_sync(kWarp, blended, step));
   return blended;
 }
 
-__device__ inline int longest_in_block(int longest, int* by_warp) {
-  if (threadIdx.x % 32 == 0) by_warp[threadIdx.x / 32] = longest;
-  __syncthreads();
-  for (int warp = 0; warp < kTileThreads / 32; ++warp) longest = max(longest, by_warp[warp]);
-  return longest;
-}
+// A pixel on its way back. The loss gains `worth` of a Gaussian per unit of its weight; `behind`
+// is what all that lies behind, the background included, is worth here.
+struct Pixel {
+  float transmittance, behind;
+  float v_red, v_green, v_blue, v_depth, v_alpha;
+  int last;
+};
 
-extern "C" __global__ void __launch_bounds__(kTileThreads) blend_backward(
-    int times, int gaussians, int rotating, int width, int height,
-    const Splat* __restrict__ splats,           // (b, t, n)
-    const Footprint* __restrict__ footprints,   // (b, n), rotating (b, t, n)
-    const float* __restrict__ colors,           // (b, n, 3)
-    const float* __restrict__ backgrounds,      // (b, t, 3)
-    const int2* __restrict__ tile_lists,        // (b, t, tiles)
-    const int* __restrict__ sorted_splats,      // (pairs)
-    const float* __restrict__ transmittances,   // (b, t, h, w)
-    const int* __restrict__ blended,            // (b, t, h, w)
-    const float* __restrict__ v_rgb,            // (b, t, 3, h, w)
-    const float* __restrict__ v_depth,          // (b, t, 1, h, w)
-    const float* __restrict__ v_alpha,          // (b, t, 1, h, w)
-    float* __restrict__ v_splats)               // (b, t, n, 10), zeroed
+__device__ inline float read(const float* image, long long at) { return image ? image[at] : 0.0f; }
+
+extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_backward(
+    int times, int gaussians, int rotating, int width, int height, int background_scene_stride,
+    int background_time_stride,
+    const Splat* __restrict__ splats,          // (b, t, n)
+    const Surface* __restrict__ surfaces,      // (b, n), rotating (b, t, n)
+    const int2* __restrict__ lists,            // (b, t, tiles)
+    const int* __restrict__ sorted,            // (pairs)
+    const float* __restrict__ backgrounds,     // (b, t, 3), by strides
+    const float* __restrict__ transmittances,  // (b, t, h, w)
+    const int* __restrict__ blended,           // (b, t, h, w)
+    const float* __restrict__ v_rgb,           // (b, t, 3, h, w) or null
+    const float* __restrict__ v_depth,         // (b, t, 1, h, w) or null
+    const float* __restrict__ v_alpha,         // (b, t, 1, h, w) or null
+    float* __restrict__ splat_sums,            // (b, t, n, 4), zeroed
+    float* __restrict__ surface_sums)          // (b, n, 8), rotating (b, t, n, 8), zeroed
 {
   __shared__ Batch batch;
-  __shared__ int longest_by_warp[kTileThreads / 32];
-  const int image = blockIdx.z;
-  const Pixel pixel = pixel_of_thread(width, height);
-  const int2 list = tile_lists[(image * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x];
+  __shared__ int longest_by_warp[kBlendThreads / 32];
+  const Place place = place_of_thread(width, height);
+  const int image = place.image;
+  const int2 list = lists[place.tile];
+  const float* background = backgrounds + (long long)(image / times) * background_scene_stride +
+                            (long long)(image % times) * background_time_stride;
+  const long long area = (long long)width * height;
 
-  // The loss gains `worth` of a Gaussian per unit of its weight; `behind` is what all that lies
-  // behind, the background included, is worth in this pixel.
-  float4 v_feature = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-  float v_weight = 0.0f, transmittance = 1.0f, behind = 0.0f;
-  int last = 0;
-  if (pixel.inside) {
-    const long long area = (long long)width * height;
-    const long long at = (long long)pixel.y * width + pixel.x;
-    v_feature.x = v_rgb[(3ll * image + 0) * area + at];
-    v_feature.y = v_rgb[(3ll * image + 1) * area + at];
-    v_feature.z = v_rgb[(3ll * image + 2) * area + at];
-    v_feature.w = v_depth[image * area + at];
-    v_weight = v_alpha[image * area + at];
-    transmittance = transmittances[image * area + at];
-    last = blended[image * area + at];
-    const float* background = backgrounds + 3 * image;
-    behind = transmittance * (v_feature.x * background[0] + v_feature.y * background[1] +
-                              v_feature.z * background[2]);
+  Pixel pixels[kPatches];
+  int last[kPatches], warp_last = 0;  // of any pixel of the patch, of the warp
+#pragma unroll
+  for (int k = 0; k < kPatches; ++k) {
+    const int x = place.x + patch_x(k), y = place.y + patch_y(k);
+    pixels[k] = {};
+    if (x < width && y < height) {
+      const long long at = (long long)y * width + x;
+      Pixel& pixel = pixels[k];
+      pixel.v_red = read(v_rgb, (3ll * image + 0) * area + at);
+      pixel.v_green = read(v_rgb, (3ll * image + 1) * area + at);
+      pixel.v_blue = read(v_rgb, (3ll * image + 2) * area + at);
+      pixel.v_depth = read(v_depth, image * area + at);
+      pixel.v_alpha = read(v_alpha, image * area + at);
+      pixel.transmittance = transmittances[image * area + at];
+      pixel.last = blended[image * area + at];
+      pixel.behind =
+          pixel.transmittance * (pixel.v_red * background[0] + pixel.v_green * background[1] +
+                                 pixel.v_blue * background[2]);
+    }
+    last[k] = longest_in_warp(pixels[k].last);
+    warp_last = max(warp_last, last[k]);
   }
-  const int warp_last = longest_in_warp(last);
-  const int block_last = longest_in_block(warp_last, longest_by_warp);
+  if (place.lane == 0) longest_by_warp[threadIdx.x / 32] = warp_last;
+  __syncthreads();
+  const int block_last = max(longest_by_warp[0], longest_by_warp[1]);
 
-  for (int end = block_last; end > 0; end -= kTileThreads) {
-    __syncthreads();  // until every warp has used the last batch
-    const int size = min(kTileThreads, end);
+  for (int end = block_last; end > 0; end -= kBlendThreads) {
+    __syncthreads();  // until both warps have used the last batch
+    const int size = min(kBlendThreads, end);
     if (threadIdx.x < size)
-      fetch(batch, sorted_splats[list.x + end - 1 - int(threadIdx.x)], image, times, gaussians,
-            rotating, splats, footprints, colors);
+      fetch(batch, sorted[list.x + end - 1 - int(threadIdx.x)], place, times, gaussians, rotating,
+            splats, surfaces);
     __syncthreads();
 
     for (int first = 0; first < size; first += 32) {
-      const int slot_of_lane = first + pixel.lane;
-      unsigned reaching = reaching_patch(
-          batch, first, pixel, slot_of_lane < size && end - 1 - slot_of_lane < warp_last);
-      for (; reaching; reaching &= reaching - 1) {
-        const int slot = first + __ffs(reaching) - 1;
+      const int slot_of_lane = first + place.lane;
+      unsigned reached = 0;
+      if (slot_of_lane < size && end - 1 - slot_of_lane < warp_last) {
+        reached = patches_reached(batch.splats[slot_of_lane], batch.surfaces[slot_of_lane], place);
+#pragma unroll
+        for (int k = 0; k < kPatches; ++k)
+          if (end - 1 - slot_of_lane >= last[k]) reached &= ~(1u << k);
+      }
+      unsigned wanted = __ballot_sync(kWarp, reached != 0);
+      for (; wanted; wanted &= wanted - 1) {
+        const int lane = __ffs(wanted) - 1, slot = first + lane;
+        const unsigned patches = __shfl_sync(kWarp, reached, lane);
         const Splat splat = batch.splats[slot];
-        const Footprint footprint = batch.footprints[slot];
-        const float du = splat.u - pixel.x, dv = splat.v - pixel.y;
-        const float raw = alpha_at(splat, footprint, batch.bounds[slot], du, dv);
-        const float a = fminf(kMaxAlpha, raw);
-        const bool contributes = end - 1 - slot < last && a >= kMinAlpha;
-        if (!__any_sync(kWarp, contributes)) continue;
+        const Surface surface = batch.surfaces[slot];
 
-        float v[kGradients] = {};
-        if (contributes) {
-          const float4 feature = batch.features[slot];
-          const float without = 1.0f / (1.0f - a);
-          transmittance *= without;
-          const float weight = a * transmittance;
-          const float worth = feature.x * v_feature.x + feature.y * v_feature.y +
-                              feature.z * v_feature.z + feature.w * v_feature.w + v_weight;
-          const float v_a = transmittance * worth - without * behind;
-          behind = fmaf(weight, worth, behind);
-          v[0] = weight * v_feature.x;
-          v[1] = weight * v_feature.y;
-          v[2] = weight * v_feature.z;
-          v[3] = weight * v_feature.w;
-          if (raw <= kMaxAlpha) {
-            const float v_half_distance = -raw * v_a;
-            const float ev = fmaf(-footprint.slope_v, du, dv);
-            const float pull = footprint.inv_var_v * ev;
-            v[4] = v_a * raw / splat.opacity;
-            v[5] = v_half_distance * (footprint.inv_var_u * du - footprint.slope_v * pull);
-            v[6] = v_half_distance * pull;
-            v[7] = v_half_distance * 0.5f * du * du;
-            v[8] = -v_half_distance * pull * du;
-            v[9] = v_half_distance * 0.5f * ev * ev;
-          }
+        float sums[kSums] = {};
+        bool contributed = false;
+#pragma unroll
+        for (int k = 0; k < kPatches; ++k) {
+          if (!(patches >> k & 1)) continue;
+          Pixel& pixel = pixels[k];
+          const float du = splat.u - (place.x + patch_x(k));
+          const float dv = splat.v - (place.y + patch_y(k));
+          const float raw = alpha_at(splat, surface, du, dv);
+          const float a = fminf(kMaxAlpha, raw);
+          if (a < kMinAlpha || end - 1 - slot >= pixel.last) continue;
+          contributed = true;
+          const float without = reciprocal(1.0f - a);
+          pixel.transmittance *= without;
+          const float weight = a * pixel.transmittance;
+          const float worth =
+              fmaf(surface.red, pixel.v_red,
+                   fmaf(surface.green, pixel.v_green,
+                        fmaf(surface.blue, pixel.v_blue,
+                             fmaf(splat.depth, pixel.v_depth, pixel.v_alpha))));
+          const float v_a = pixel.transmittance * worth - without * pixel.behind;
+          pixel.behind = fmaf(weight, worth, pixel.behind);
+          sums[3] = fmaf(weight, pixel.v_depth, sums[3]);
+          sums[7] = fmaf(weight, pixel.v_red, sums[7]);
+          sums[8] = fmaf(weight, pixel.v_green, sums[8]);
+          sums[9] = fmaf(weight, pixel.v_blue, sums[9]);
+          const float v_bits = raw > kMaxAlpha ? 0.0f : -kLn2 * raw * v_a;
+          const float ev = fmaf(-surface.slope_v, du, dv);
+          const float along_u = v_bits * du, along_v = v_bits * ev;
+          sums[0] += v_bits;
+          sums[1] += along_u;
+          sums[2] += along_v;
+          sums[4] = fmaf(along_u, du, sums[4]);
+          sums[5] = fmaf(along_u, ev, sums[5]);
+          sums[6] = fmaf(along_v, ev, sums[6]);
         }
+        if (!__any_sync(kWarp, contributed)) continue;
         int which;
-        const float sum = sum_over_warp(v, pixel.lane, which);
-        if (which >= 0)
-          atomicAdd(v_splats + (long long)batch.indices[slot] * kGradients + which, sum);
+        const float sum = sum_over_warp(sums, place.lane, which);
+        if (which < 0) continue;
+        const int g = batch.indices[slot];
+        float* to = which < 4
+                        ? splat_sums + 4 * ((long long)image * gaussians + g) + which
+                        : surface_sums +
+                              8 * surface_index(image, g, times, gaussians, rotating) + which - 4;
+        atomicAdd(to, sum);
       }
     }
   }

@@ -1,76 +1,111 @@
 // Front to back blending of every tile of every image.
 #include "blending.cuh"
 
-extern "C" __global__ void __launch_bounds__(kTileThreads) blend_forward(
-    int times, int gaussians, int rotating, int width, int height,
-    const Splat* __restrict__ splats,          // (b, t, n)
-    const Footprint* __restrict__ footprints,  // (b, n), rotating (b, t, n)
-    const float* __restrict__ colors,          // (b, n, 3)
-    const float* __restrict__ backgrounds,     // (b, t, 3)
-    const int2* __restrict__ tile_lists,       // (b, t, tiles)
-    const int* __restrict__ sorted_splats,     // (pairs)
-    float* __restrict__ rgb,                   // (b, t, 3, h, w)
-    float* __restrict__ depth,                 // (b, t, 1, h, w)
-    float* __restrict__ alpha,                 // (b, t, 1, h, w)
-    float* __restrict__ transmittances,        // (b, t, h, w): what the background gets
-    int* __restrict__ blended)                 // (b, t, h, w): how far into the list it went
+// A pixel on its way through the list.
+struct Sums {
+  float transmittance, red, green, blue, depth;
+  int last;  // how far into the list it went
+};
+
+extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
+    int times, int gaussians, int rotating, int width, int height, int background_scene_stride,
+    int background_time_stride, int capacity,
+    const Splat* __restrict__ splats,       // (b, t, n)
+    const Surface* __restrict__ surfaces,   // (b, n), rotating (b, t, n)
+    const int2* __restrict__ lists,         // (b, t, tiles)
+    const int* __restrict__ sorted,         // (pairs)
+    const float* __restrict__ backgrounds,  // (b, t, 3), by strides
+    const Status* __restrict__ status,
+    float* __restrict__ rgb,                // (b, t, 3, h, w)
+    float* __restrict__ depth,              // (b, t, 1, h, w)
+    float* __restrict__ alpha,              // (b, t, 1, h, w)
+    float* __restrict__ transmittances,     // (b, t, h, w): what the background gets
+    int* __restrict__ blended)              // (b, t, h, w): how far into the list it went
 {
   __shared__ Batch batch;
-  const int image = blockIdx.z;
-  const Pixel pixel = pixel_of_thread(width, height);
-  const int2 list = tile_lists[(image * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x];
+  const Place place = place_of_thread(width, height);
+  const int2 list = lists[place.tile];
 
-  bool done = !pixel.inside;
-  float transmittance = 1.0f;
-  float red = 0.0f, green = 0.0f, blue = 0.0f, depth_sum = 0.0f, alpha_sum = 0.0f;
-  int last = 0;
+  Sums sums[kPatches];
+  unsigned done = 0;  // one bit a patch, of this lane's pixel
+#pragma unroll
+  for (int k = 0; k < kPatches; ++k) {
+    sums[k] = {1.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0};
+    const bool inside = place.x + patch_x(k) < width && place.y + patch_y(k) < height;
+    done |= unsigned(!inside) << k;
+  }
 
-  for (int start = list.x; start < list.y; start += kTileThreads) {
-    // Also keeps the batch until every warp has used it.
-    if (__syncthreads_and(done)) break;
-    const int size = min(kTileThreads, list.y - start);
+  constexpr unsigned kAllDone = (1u << kPatches) - 1;
+  for (int start = list.x; start < list.y; start += kBlendThreads) {
+    // Also keeps the batch until both warps have used it.
+    if (__syncthreads_and(done == kAllDone)) break;
+    const int size = min(kBlendThreads, list.y - start);
     if (threadIdx.x < size)
-      fetch(batch, sorted_splats[start + threadIdx.x], image, times, gaussians, rotating, splats,
-            footprints, colors);
+      fetch(batch, sorted[start + threadIdx.x], place, times, gaussians, rotating, splats,
+            surfaces);
     __syncthreads();
 
-    for (int first = 0; first < size && !__all_sync(kWarp, done); first += 32) {
-      unsigned reaching = reaching_patch(batch, first, pixel, first + pixel.lane < size);
-      for (; reaching; reaching &= reaching - 1) {
-        const int slot = first + __ffs(reaching) - 1;
-        if (done) continue;
+    for (int first = 0; first < size; first += 32) {
+      unsigned open = 0;
+#pragma unroll
+      for (int k = 0; k < kPatches; ++k)
+        open |= unsigned(__any_sync(kWarp, !(done >> k & 1))) << k;
+      if (open == 0) break;
+      const int slot_of_lane = first + place.lane;
+      unsigned reached = 0;
+      if (slot_of_lane < size)
+        reached = open & patches_reached(batch.splats[slot_of_lane],
+                                         batch.surfaces[slot_of_lane], place);
+      unsigned wanted = __ballot_sync(kWarp, reached != 0);
+      for (; wanted; wanted &= wanted - 1) {
+        const int lane = __ffs(wanted) - 1, slot = first + lane;
+        const unsigned patches = __shfl_sync(kWarp, reached, lane);
         const Splat splat = batch.splats[slot];
-        const float a =
-            fminf(kMaxAlpha, alpha_at(splat, batch.footprints[slot], batch.bounds[slot],
-                                      splat.u - pixel.x, splat.v - pixel.y));
-        if (a < kMinAlpha) continue;
-        const float remaining = transmittance * (1.0f - a);
-        if (remaining < kMinTransmittance) {
-          done = true;
-          continue;
+        const Surface surface = batch.surfaces[slot];
+#pragma unroll
+        for (int k = 0; k < kPatches; ++k) {
+          if (!(patches >> k & 1)) continue;
+          Sums& sum = sums[k];
+          const float a =
+              fminf(kMaxAlpha, alpha_at(splat, surface, splat.u - (place.x + patch_x(k)),
+                                        splat.v - (place.y + patch_y(k))));
+          if (a < kMinAlpha || (done >> k & 1)) continue;
+          const float remaining = fmaf(-a, sum.transmittance, sum.transmittance);
+          if (remaining < kMinTransmittance) {
+            done |= 1u << k;
+            continue;
+          }
+          const float weight = a * sum.transmittance;
+          sum.red = fmaf(weight, surface.red, sum.red);
+          sum.green = fmaf(weight, surface.green, sum.green);
+          sum.blue = fmaf(weight, surface.blue, sum.blue);
+          sum.depth = fmaf(weight, splat.depth, sum.depth);
+          sum.transmittance = remaining;
+          sum.last = start - list.x + slot + 1;
         }
-        const float weight = a * transmittance;
-        const float4 feature = batch.features[slot];
-        red = fmaf(weight, feature.x, red);
-        green = fmaf(weight, feature.y, green);
-        blue = fmaf(weight, feature.z, blue);
-        depth_sum = fmaf(weight, feature.w, depth_sum);
-        alpha_sum += weight;
-        transmittance = remaining;
-        last = start - list.x + slot + 1;
       }
     }
   }
 
-  if (!pixel.inside) return;
+  // Where nobody waited to hear of bad input or too long lists, the images must show it.
+  const bool valid = status->not_finite == 0 && status->pairs <= (unsigned long long)capacity;
+  const float poison = valid ? 0.0f : __int_as_float(0x7fc00000);  // NaN
+  const int image = place.image, scene = image / times, time = image % times;
+  const float* background = backgrounds + (long long)scene * background_scene_stride +
+                            (long long)time * background_time_stride;
   const long long area = (long long)width * height;
-  const long long at = (long long)pixel.y * width + pixel.x;
-  const float* background = backgrounds + 3 * image;
-  rgb[(3ll * image + 0) * area + at] = fmaf(transmittance, background[0], red);
-  rgb[(3ll * image + 1) * area + at] = fmaf(transmittance, background[1], green);
-  rgb[(3ll * image + 2) * area + at] = fmaf(transmittance, background[2], blue);
-  depth[image * area + at] = depth_sum;
-  alpha[image * area + at] = alpha_sum;
-  transmittances[image * area + at] = transmittance;
-  blended[image * area + at] = last;
+#pragma unroll
+  for (int k = 0; k < kPatches; ++k) {
+    const int x = place.x + patch_x(k), y = place.y + patch_y(k);
+    if (x >= width || y >= height) continue;
+    const Sums& sum = sums[k];
+    const long long at = (long long)y * width + x;
+    rgb[(3ll * image + 0) * area + at] = fmaf(sum.transmittance, background[0], sum.red) + poison;
+    rgb[(3ll * image + 1) * area + at] = fmaf(sum.transmittance, background[1], sum.green) + poison;
+    rgb[(3ll * image + 2) * area + at] = fmaf(sum.transmittance, background[2], sum.blue) + poison;
+    depth[image * area + at] = sum.depth + poison;
+    alpha[image * area + at] = 1.0f - sum.transmittance + poison;
+    transmittances[image * area + at] = sum.transmittance;
+    blended[image * area + at] = sum.last;
+  }
 }

@@ -1,65 +1,86 @@
-// What the two blending passes share: the pixels of a thread and a batch of Gaussians on chip.
+// What the two blending passes share: the pixels of a warp and a batch of Gaussians on chip.
+//
+// A block of two warps blends one tile of 16 x 16 pixels; a warp one half of it, 16 x 8, as four
+// patches of 8 x 4 in which every lane has one pixel. Whether a Gaussian reaches a patch is tested
+// once, by one lane; what a Gaussian costs, loads and sums over the warp, is paid once for four.
 #pragma once
-#include "footprint.cuh"
+#include "splat.cuh"
 
-// A block blends one tile, a warp a patch of it, a thread one pixel.
-struct Pixel {
-  int x, y;         // in the image
-  int lane;         // in the warp
-  bool inside;      // of the image
-  PixelRect patch;  // the warp's pixels
-};
+constexpr int kBlendThreads = 64;
+constexpr int kPatches = 4;
+constexpr int kPatchWidth = 8;
+constexpr int kPatchHeight = 4;
+constexpr float kLn2 = 0.6931471805599453f;
 
-__device__ inline Pixel pixel_of_thread(int width, int height) {
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int patch_x = blockIdx.x * kTileSize + (warp % 2) * kPatchWidth;
-  const int patch_y = blockIdx.y * kTileSize + (warp / 2) * kPatchHeight;
-  Pixel pixel;
-  pixel.lane = lane;
-  pixel.x = patch_x + lane % kPatchWidth;
-  pixel.y = patch_y + lane / kPatchWidth;
-  pixel.inside = pixel.x < width && pixel.y < height;
-  pixel.patch = {float(patch_x), float(patch_y), float(patch_x + kPatchWidth - 1),
-                 float(patch_y + kPatchHeight - 1)};
-  return pixel;
+// 2^-bits and 1 / x to about one unit in the last place: one instruction each.
+__device__ inline float exp2_of_minus(float bits) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(-bits));
+  return result;
 }
 
-// One Gaussian a thread, fetched for the whole block.
+__device__ inline float reciprocal(float x) {
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+// Where a block and its threads are.
+struct Place {
+  int image, tile;   // the tile counts over all images
+  int lane;          // in the warp
+  int x, y;          // the lane's pixel in the warp's first patch
+  int left, top;     // the warp's first pixel
+};
+
+__device__ inline Place place_of_thread(int width, int height) {
+  const int tiles_x = tiles_along(width), tiles = tiles_x * tiles_along(height);
+  Place place;
+  place.tile = blockIdx.x;
+  place.image = place.tile / tiles;
+  place.lane = threadIdx.x % 32;
+  const int in_image = place.tile % tiles;
+  place.left = in_image % tiles_x * kTileSize;
+  place.top = in_image / tiles_x * kTileSize + threadIdx.x / 32 * (2 * kPatchHeight);
+  place.x = place.left + place.lane % kPatchWidth;
+  place.y = place.top + place.lane / kPatchWidth;
+  return place;
+}
+
+// Offset of patch `k`, one of kPatches, from the warp's first.
+__device__ constexpr int patch_x(int k) { return k % 2 * kPatchWidth; }
+__device__ constexpr int patch_y(int k) { return k / 2 * kPatchHeight; }
+
+// Gaussians fetched for the whole block, one a thread.
 struct Batch {
-  Splat splats[kTileThreads];
-  Footprint footprints[kTileThreads];
-  float4 features[kTileThreads];  // r, g, b, depth
-  Bounds bounds[kTileThreads];
-  int indices[kTileThreads];      // into (b, t, n)
+  Splat splats[kBlendThreads];
+  Surface surfaces[kBlendThreads];
+  int indices[kBlendThreads];  // within the scene
 };
 
-__device__ inline void fetch(Batch& batch, int index, int image, int times, int gaussians,
-                             int rotating, const Splat* splats, const Footprint* footprints,
-                             const float* colors) {
+__device__ inline void fetch(Batch& batch, int g, const Place& place, int times, int gaussians,
+                             int rotating, const Splat* splats, const Surface* surfaces) {
   const int slot = threadIdx.x;
-  const int g = index - image * gaussians;
-  const Splat splat = splats[index];
-  const float* color = colors + 3 * ((long long)(image / times) * gaussians + g);
-  const Footprint footprint =
-      footprints[footprint_index(image, g, times, gaussians, rotating)];
-  batch.splats[slot] = splat;
-  batch.footprints[slot] = footprint;
-  batch.features[slot] = make_float4(color[0], color[1], color[2], splat.depth);
-  batch.bounds[slot] = bounds_of(splat, footprint);
-  batch.indices[slot] = index;
+  batch.indices[slot] = g;
+  batch.splats[slot] = splats[(long long)place.image * gaussians + g];
+  batch.surfaces[slot] = surfaces[surface_index(place.image, g, times, gaussians, rotating)];
 }
 
-// Which of the 32 Gaussians from `first` on reach this warp's patch; lane i tests Gaussian i.
-__device__ inline unsigned reaching_patch(const Batch& batch, int first, const Pixel& pixel,
-                                          bool wanted) {
-  const int slot = first + pixel.lane;
-  return __ballot_sync(kWarp, wanted && touches(batch.splats[slot], batch.footprints[slot],
-                                                batch.bounds[slot], pixel.patch));
+// One bit for each patch that the Gaussian reaches.
+__device__ inline unsigned patches_reached(const Splat& splat, const Surface& surface,
+                                           const Place& place) {
+  const float reach = reach_of(splat.opacity);
+  unsigned patches = 0;
+  for (int k = 0; k < kPatches; ++k) {
+    const float left = place.left + patch_x(k), top = place.top + patch_y(k);
+    const PixelRect rect = {left, top, left + (kPatchWidth - 1), top + (kPatchHeight - 1)};
+    patches |= unsigned(touches(splat, surface, reach, rect)) << k;
+  }
+  return patches;
 }
 
 // Unclamped alpha, 0 outside of the square. Both passes call it, so that they round alike.
-__device__ inline float alpha_at(const Splat& splat, const Footprint& footprint,
-                                 const Bounds& bounds, float du, float dv) {
-  if (fmaxf(fabsf(du), fabsf(dv)) > bounds.extent) return 0.0f;
-  return splat.opacity * expf(-half_distance(footprint, du, dv));
+__device__ inline float alpha_at(const Splat& splat, const Surface& surface, float du, float dv) {
+  const float alpha = splat.opacity * exp2_of_minus(bits_at(surface, du, dv));
+  return fmaxf(fabsf(du), fabsf(dv)) > surface.extent ? 0.0f : alpha;
 }

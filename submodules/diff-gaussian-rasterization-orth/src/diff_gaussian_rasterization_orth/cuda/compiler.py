@@ -1,4 +1,4 @@
-"""Compile the kernels with NVRTC at first use and keep the cubins on disk."""
+"""Compile the kernels with NVRTC at first use and keep the result on disk."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from diff_gaussian_rasterization_orth import constants
 
 _SOURCES = Path(__file__).parent
 _STANDARD = "c++17"
+_DIGEST_SIZE = hashlib.sha256().digest_size
 _LOGGER = logging.getLogger("diff_gaussian_rasterization_orth.cuda")
 _LOCK = threading.RLock()
 _said: set[str] = set()
@@ -66,6 +67,27 @@ def nvrtc_version() -> tuple[int, int]:
     return major, minor
 
 
+def code_type(arch: str) -> str:
+    """Return ``"cubin"``, or ``"ptx"`` for a GPU that is newer than NVRTC.
+
+    The driver finishes PTX when it loads it, for whatever GPU there is.
+    """
+    return "ptx" if _number(arch) > max(_known_architectures()) else "cubin"
+
+
+@functools.cache
+def _known_architectures() -> tuple[int, ...]:
+    nvrtc = importlib.import_module("cuda.bindings.nvrtc")
+    status, known = nvrtc.nvrtcGetSupportedArchs()
+    if int(status) != 0:
+        raise RuntimeError(f"nvrtcGetSupportedArchs returned {status}")
+    return tuple(known)
+
+
+def _number(arch: str) -> int:
+    return int(arch.removeprefix("sm_"))
+
+
 def compile_unit(unit: str, arch: str, degree: int) -> bytes:
     """Compile one ``.cu`` file; needs no GPU.
 
@@ -75,27 +97,29 @@ def compile_unit(unit: str, arch: str, degree: int) -> bytes:
         degree: Degree of the motion polynomial that the projection kernels are specialised for.
 
     Returns:
-        The cubin.
+        The cubin, or PTX; see :func:`code_type`.
 
     Raises:
-        KernelCompilationError: If NVRTC does not know the architecture or refuses the source.
+        KernelCompilationError: If NVRTC has dropped the architecture or refuses the source.
     """
     path = _SOURCES / f"{unit}.cu"
+    kind = code_type(arch)
     options = cuda_core().ProgramOptions(
         name=path.name,
-        arch=arch,
+        arch=arch if kind == "cubin" else f"compute_{max(_known_architectures())}",
         std=_STANDARD,
         include_path=str(_SOURCES),
         define_macro=_macros(degree),
     )
     try:
         program = cuda_core().Program(path.read_text(), code_type="c++", options=options)
-        compiled = program.compile("cubin")
+        compiled = program.compile(kind)
     except Exception as error:  # cuda-core's exception types differ between its versions
         raise KernelCompilationError(
             f"cuda backend: NVRTC {'.'.join(map(str, nvrtc_version()))} cannot compile "
-            f"{path.name} for {arch}: {_one_line(error)}. Is the GPU newer than NVRTC? Then update "
-            "cuda-core and torch."
+            f"{path.name} for {arch}: {_one_line(error)}. It knows sm_"
+            f"{', sm_'.join(map(str, _known_architectures()))}; for an older GPU, install the "
+            "cuda-core and torch of an older CUDA."
         ) from error
     return bytes(compiled.code)
 
@@ -116,18 +140,19 @@ def load_unit(unit: str, arch: str, degree: int) -> Any:
         A ``cuda.core.ObjectCode``.
     """
     with _LOCK:
-        path = cache_folder() / f"{unit}-{arch}-{_key(unit, arch, degree)}.cubin"
-        try:
-            cubin = path.read_bytes()
-        except OSError:
+        kind = code_type(arch)
+        path = cache_folder() / f"{unit}-{arch}-{_key(unit, arch, degree)}.{kind}"
+        code = _kept(path)
+        if code is None:
             _say_once(f"compiling the CUDA kernels for {arch} (kept in {path.parent})")
-            cubin = compile_unit(unit, arch, degree)
-            _keep(path, cubin)
-        return cuda_core().ObjectCode.from_cubin(cubin)
+            code = compile_unit(unit, arch, degree)
+            _keep(path, code)
+        load = cuda_core().ObjectCode.from_cubin if kind == "cubin" else cuda_core().ObjectCode.from_ptx
+        return load(code)
 
 
 def cache_folder() -> Path:
-    """Where cubins are kept: the user's cache folder, as the platform defines it."""
+    """Where compiled kernels are kept: the user's cache folder, as the platform defines it."""
     if configured := os.environ.get("XDG_CACHE_HOME"):
         base = Path(configured)
     elif sys.platform == "win32" and (local := os.environ.get("LOCALAPPDATA")):
@@ -153,14 +178,24 @@ def _key(unit: str, arch: str, degree: int) -> str:
     return digest.hexdigest()[:32]
 
 
-def _keep(path: Path, cubin: bytes) -> None:
+def _kept(path: Path) -> bytes | None:
+    """Return the code of a file, or None where there is none that is whole."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, code = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
+    return code if hashlib.sha256(code).digest() == digest else None
+
+
+def _keep(path: Path, code: bytes) -> None:
     """Write beside and move into place, so that a second process never reads half a file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(cubin)
+                file.write(hashlib.sha256(code).digest() + code)
             Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 // A dynamic Gaussian at one time: formulas and their derivatives. Names `v_x` are dL/dx.
 #pragma once
+#include "splat.cuh"
 
 // Macros in capitals are the package's constants.py, handed over by the compiler.
 constexpr float kDepthRange = NEAR_INVERSE_DEPTH - FAR_INVERSE_DEPTH;
@@ -83,26 +84,39 @@ __device__ inline Covariance covariance_of(const ScreenAxes& axes, const float s
   return {uu + kBlur, uv, vv + kBlur, det};
 }
 
-__device__ inline Footprint footprint_of(const Covariance& cov) {
-  return {1.0f / cov.uu, cov.uv / cov.uu, cov.uu / cov.det, cov.uv / cov.vv};
+// Writes the geometry of a surface; its colour is left alone.
+__device__ inline void shape_surface(const Covariance& cov, Surface& surface) {
+  const float half_difference = 0.5f * (cov.uu - cov.vv);
+  const float larger =
+      0.5f * (cov.uu + cov.vv) + sqrtf(half_difference * half_difference + cov.uv * cov.uv);
+  surface.decay_u = kHalfLog2E / cov.uu;
+  surface.slope_v = cov.uv / cov.uu;
+  surface.decay_v = kHalfLog2E * cov.uu / cov.det;
+  surface.slope_u = cov.uv / cov.vv;
+  surface.extent = float(EXTENT_SIGMAS) * sqrtf(larger);
 }
 
-// Gradient of a footprint's three factors.
-struct FootprintGradient {
-  float inv_var_u, slope_v, inv_var_v;
+// Gradient of the three factors that blending uses.
+struct SurfaceGradient {
+  float decay_u, slope_v, decay_v;
 };
 
-// From the footprint to scales and quaternion; adds to `v_scale` and `v_quat`.
-__device__ inline void footprint_backward(const float quat[4], const float scale[3], float ku,
-                                          float kv, const FootprintGradient& v, float v_scale[3],
-                                          float v_quat[4]) {
+// From the surface to scales and quaternion; adds to `v_scale` and `v_quat`.
+__device__ inline void surface_backward(const float quat[4], const float scale[3], float ku,
+                                        float kv, const SurfaceGradient& v, float v_scale[3],
+                                        float v_quat[4]) {
   const ScreenAxes axes = screen_axes(quat);
-  const Footprint f = footprint_of(covariance_of(axes, scale, ku, kv));
-  const float r2 = f.inv_var_v * f.inv_var_v;
-  const float v_uu = -f.inv_var_u * f.inv_var_u * v.inv_var_u -
-                     f.slope_v * f.inv_var_u * v.slope_v - f.slope_v * f.slope_v * r2 * v.inv_var_v;
-  const float v_uv = f.inv_var_u * v.slope_v + 2.0f * f.slope_v * r2 * v.inv_var_v;
-  const float v_vv = -r2 * v.inv_var_v;
+  const Covariance cov = covariance_of(axes, scale, ku, kv);
+  const float precision_u = 1.0f / cov.uu;        // of u
+  const float slope_v = cov.uv * precision_u;
+  const float precision_v = cov.uu / cov.det;     // of v, once u is known
+  const float v_precision_u = kHalfLog2E * v.decay_u;
+  // d precision_v / d cov = -precision_v^2 d (cov_vv - slope_v cov_uv)
+  const float v_rest = -precision_v * precision_v * kHalfLog2E * v.decay_v;
+  const float v_uu = -precision_u * precision_u * v_precision_u -
+                     slope_v * precision_u * v.slope_v + slope_v * slope_v * v_rest;
+  const float v_uv = precision_u * v.slope_v - 2.0f * slope_v * v_rest;
+  const float v_vv = v_rest;
 
   ScreenAxes v_axes;
   for (int i = 0; i < 3; ++i) {

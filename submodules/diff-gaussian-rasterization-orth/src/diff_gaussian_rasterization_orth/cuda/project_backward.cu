@@ -1,10 +1,9 @@
-// From the ten sums per Gaussian and image to the gradients of the scene, over all times.
+// From the sums of blend_backward.cu to the gradients of the scene, over all times.
 // Compiled once per MOTION_DEGREE.
-#include "footprint.cuh"
 #include "gaussian.cuh"
 
 constexpr int kCoefficients = 3 * (MOTION_DEGREE > 0 ? MOTION_DEGREE : 1);
-constexpr int kGradients = 10;
+constexpr float kLn2 = 0.6931471805599453f;
 
 __device__ inline float sum_over_warp(float value) {
   for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(kWarp, value, step);
@@ -26,12 +25,22 @@ struct GaussianGradient {
   float opacity, slope, half_life, anchor;
 };
 
-// Adds one image's share and returns the gradient of its time.
-__device__ inline float add_image(const Gaussian& gaussian, const Splat& splat, const float* v,
-                                  float elapsed, float ku, float kv, bool rotating,
-                                  FootprintGradient& v_fixed, GaussianGradient& sum) {
-  for (int i = 0; i < 3; ++i) sum.color[i] += v[i];
-  const float v_position[3] = {v[5] * ku, v_inverse_depth(splat.depth, v[3]), -v[6] * kv};
+// What blending knows of one image, and of one surface; see blend_backward.cu.
+struct __align__(16) SplatSums {
+  float bits, along_u, along_v, depth;
+};
+
+struct __align__(16) SurfaceSums {
+  float uu, uv, vv, red, green, blue, unused[2];
+};
+
+// Adds what an image says of position and opacity, and returns the gradient of its time.
+__device__ inline float add_image(const Gaussian& gaussian, const Splat& splat,
+                                  const Surface& surface, const SplatSums& sums, float elapsed,
+                                  float ku, float kv, GaussianGradient& sum) {
+  const float v_v = 2.0f * surface.decay_v * sums.along_v;
+  const float v_u = 2.0f * surface.decay_u * sums.along_u - surface.slope_v * v_v;
+  const float v_position[3] = {v_u * ku, v_inverse_depth(splat.depth, sums.depth), -v_v * kv};
   float v_elapsed = 0.0f;
   for (int axis = 0; axis < 3; ++axis) {
     sum.mean[axis] += v_position[axis];
@@ -42,29 +51,25 @@ __device__ inline float add_image(const Gaussian& gaussian, const Splat& splat, 
         v_position[axis] * velocity(gaussian.coefficients + axis, MOTION_DEGREE, elapsed);
   }
 
+  // alpha = opacity 2^-bits: a factor on the opacity is as good as bits.
+  const float v_opacity = -sums.bits / (kLn2 * splat.opacity);
   const OpacityWindow window = opacity_window(elapsed, gaussian.slope, gaussian.half_life);
-  const float v_window = v[4] * gaussian.opacity;
-  sum.opacity += v[4] * window.value;
+  const float v_window = v_opacity * gaussian.opacity;
+  sum.opacity += v_opacity * window.value;
   sum.slope += v_window * window.v_slope;
   sum.half_life += v_window * window.v_half_life;
-  v_elapsed += v_window * window.v_elapsed;
+  return v_elapsed + v_window * window.v_elapsed;
+}
 
-  if (rotating) {
-    float quat[4], v_quat[4] = {};
-    for (int i = 0; i < 4; ++i) quat[i] = gaussian.quat[i] + gaussian.rate[i] * elapsed;
-    footprint_backward(quat, gaussian.scale, ku, kv, {v[7], v[8], v[9]}, sum.scale, v_quat);
-    for (int i = 0; i < 4; ++i) {
-      sum.quat[i] += v_quat[i];
-      sum.rate[i] += v_quat[i] * elapsed;
-      v_elapsed += v_quat[i] * gaussian.rate[i];
-    }
-  } else {
-    v_fixed.inv_var_u += v[7];
-    v_fixed.slope_v += v[8];
-    v_fixed.inv_var_v += v[9];
-  }
-  sum.anchor -= v_elapsed;
-  return v_elapsed;
+// Adds what is known of a surface, which has rotation `quat`; adds to `v_quat` as well.
+__device__ inline void add_surface(const Gaussian& gaussian, const float quat[4],
+                                   const Surface& surface, const SurfaceSums& sums, float ku,
+                                   float kv, GaussianGradient& sum, float v_quat[4]) {
+  sum.color[0] += sums.red;
+  sum.color[1] += sums.green;
+  sum.color[2] += sums.blue;
+  const SurfaceGradient v = {sums.uu, -2.0f * surface.decay_v * sums.uv, sums.vv};
+  surface_backward(quat, gaussian.scale, ku, kv, v, sum.scale, v_quat);
 }
 
 extern "C" __global__ void project_backward(
@@ -79,7 +84,9 @@ extern "C" __global__ void project_backward(
     const float* __restrict__ anchors,      // (b, n)
     const float* __restrict__ image_times,  // (b, t)
     const Splat* __restrict__ splats,       // (b, t, n)
-    const float* __restrict__ v_splats,     // (b, t, n, 10)
+    const Surface* __restrict__ surfaces,   // (b, n), with quat_rates (b, t, n)
+    const SplatSums* __restrict__ splat_sums,      // (b, t, n)
+    const SurfaceSums* __restrict__ surface_sums,  // as the surfaces
     float* __restrict__ v_means,            // as the inputs, from here on
     float* __restrict__ v_motion,
     float* __restrict__ v_scales,
@@ -113,15 +120,28 @@ extern "C" __global__ void project_backward(
   gaussian.anchor = anchors[index];
 
   GaussianGradient sum = {};
-  FootprintGradient v_fixed = {};
   for (int t = 0; t < times; ++t) {
     const int image = scene * times + t;
     const long long at = (long long)image * gaussians + min(g, gaussians - 1);
     const Splat splat = splats[at];
     float v_time = 0.0f;
-    if (inside && splat.opacity > 0.0f)
-      v_time = add_image(gaussian, splat, v_splats + at * kGradients,
-                         image_times[image] - gaussian.anchor, ku, kv, rotating, v_fixed, sum);
+    if (inside && splat.opacity > 0.0f) {
+      const long long of_surface = rotating ? at : index;
+      const Surface surface = surfaces[of_surface];
+      const float elapsed = image_times[image] - gaussian.anchor;
+      v_time = add_image(gaussian, splat, surface, splat_sums[at], elapsed, ku, kv, sum);
+      if (rotating) {
+        float quat[4], v_quat[4] = {};
+        for (int i = 0; i < 4; ++i) quat[i] = fmaf(gaussian.rate[i], elapsed, gaussian.quat[i]);
+        add_surface(gaussian, quat, surface, surface_sums[at], ku, kv, sum, v_quat);
+        for (int i = 0; i < 4; ++i) {
+          sum.quat[i] += v_quat[i];
+          sum.rate[i] += v_quat[i] * elapsed;
+          v_time += v_quat[i] * gaussian.rate[i];
+        }
+      }
+      sum.anchor -= v_time;
+    }
     if (v_times) {
       v_time = sum_over_warp(v_time);
       if (threadIdx.x % 32 == 0 && v_time != 0.0f) atomicAdd(v_times + image, v_time);
@@ -129,7 +149,8 @@ extern "C" __global__ void project_backward(
   }
   if (!inside) return;
   if (!rotating)
-    footprint_backward(gaussian.quat, gaussian.scale, ku, kv, v_fixed, sum.scale, sum.quat);
+    add_surface(gaussian, gaussian.quat, surfaces[index], surface_sums[index], ku, kv, sum,
+                sum.quat);
 
   store(v_means + 3 * index, sum.mean, 3);
   store(v_motion + index * 3 * MOTION_DEGREE, sum.coefficients, 3 * MOTION_DEGREE);

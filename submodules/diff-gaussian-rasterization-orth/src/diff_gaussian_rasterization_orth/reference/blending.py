@@ -17,7 +17,11 @@ _PAIRS_AT_ONCE = 4_000_000
 
 
 def rasterize(
-    inputs: SceneInputs, image_size: tuple[int, int], backgrounds: Float[Tensor, "b t 3"]
+    inputs: SceneInputs,
+    image_size: tuple[int, int],
+    backgrounds: Float[Tensor, "b t 3"],
+    *,
+    max_pairs: int | None = None,  # noqa: ARG001  (memory grows as needed)
 ) -> Rasterization:
     """Render all scenes at all their times; differentiable in every tensor."""
     screen = project(inputs, image_size)
