@@ -15,7 +15,15 @@ from core.checks import UserError
 from core.evaluation.depth_source import DepthSource
 from core.geometry.fit import FitMode, FrameFit
 from core.io import Frame, FrameSource
-from core.streaming import Intake, Interval, KeyInputs, PairModel, Session, render_interval
+from core.streaming import (
+    CutDetector,
+    Intake,
+    Interval,
+    KeyInputs,
+    PairModel,
+    Session,
+    render_interval,
+)
 
 T = TypeVar("T")
 _SMALLEST_CONTENT = 16
@@ -63,6 +71,11 @@ class Reconstruction:
     its interval at once."""
     backend: str = "auto"
     """The rasteriser's backend."""
+    detect_cuts: bool = True
+    """Whether each shot is a stream of its own: its last frame is a key frame, and so is the first
+    one of the next."""
+    max_persistent: int = 0
+    """Size of the session's pool of Gaussians that outlive their two intervals."""
 
     def __post_init__(self) -> None:
         if self.frame_gap < 1 or self.batch_size < 1:
@@ -77,7 +90,8 @@ class Reconstruction:
         Where the clip cannot be read on, everything before the broken place is yielded first.
 
         Raises:
-            UserError: At the end, if a frame or its depth could not be read.
+            UserError: At the end, if a frame or its depth could not be read, or the source broke
+                off.
         """
         failure: UserError | None = None
         frames = iter(source)
@@ -85,9 +99,13 @@ class Reconstruction:
             walk = _Walk(self, session, fit)
             while True:
                 try:
-                    intervals = walk.take(next(frames))
-                except StopIteration:
-                    break
+                    frame = next(frames, None)
+                    if frame is None:
+                        failure = UserError(source.broken_off) if source.broken_off else None
+                        break
+                    if walk.is_cut_before(frame):
+                        yield from walk.render(walk.end_shot())
+                    intervals = walk.take(frame)
                 except UserError as error:
                     failure = error
                     break
@@ -98,7 +116,12 @@ class Reconstruction:
 
     def _open_session(self, fit: FrameFit) -> Session:
         return Session(
-            self.model, image_size=fit.model_size, device=self.device, backend=self.backend
+            self.model,
+            image_size=fit.model_size,
+            device=self.device,
+            max_persistent=self.max_persistent,
+            detect_cuts=False,  # cuts lie between any two frames, not only between key frames
+            backend=self.backend,
         )
 
 
@@ -125,11 +148,16 @@ class _Walk:
         self._fit = fit
         self._intake = Intake(fit.model_size, how.device, fit.mode, None)
         self._intake.fit = fit
+        self._cuts = CutDetector() if how.detect_cuts else None
         self._count = 0
         self._since_key = 0
         self._newest: Frame | None = None  # might turn out to be the last of its shot
         self._keys: list[tuple[float, KeyInputs]] = []
         self._given: deque[_Given] = deque()
+
+    def is_cut_before(self, frame: Frame) -> bool:
+        """Return whether the next frame, not taken yet, begins a new shot."""
+        return self._cuts is not None and self._cuts.is_cut(frame.image)
 
     def take(self, frame: Frame) -> list[Interval]:
         """Take the next frame and return the intervals that it completes, in order."""
@@ -144,7 +172,7 @@ class _Walk:
         return self._flush() if len(self._keys) == self._how.batch_size else []
 
     def end_shot(self) -> list[Interval]:
-        """Make the last frame a key frame and leave nothing waiting."""
+        """Make the last frame a key frame, leave nothing waiting, and begin a new shot."""
         if self._newest is not None:
             self._keys.append((float(self._newest.index), self._prepare(self._newest)))
         intervals = self._flush()
@@ -203,7 +231,7 @@ def choose_fit(source: FrameSource, model_size: tuple[int, int], mode: FitMode) 
     Raises:
         UserError: If the first frame cannot be read, or padding would leave next to nothing.
     """
-    first = next(iter(source)).image
+    first = source.peek().image
     fit = FrameFit((first.shape[0], first.shape[1]), model_size, mode)
     if min(fit.content.height, fit.content.width) < _SMALLEST_CONTENT:
         raise UserError(

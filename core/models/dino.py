@@ -36,10 +36,16 @@ class DinoEncoder(nn.Module):
     state dict or in the training mode, and only follows the module to its device.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, image_size: tuple[int, int], *, normalize: bool) -> None:
         super().__init__()
         self.image_size = image_size
         self.normalize = normalize
+        # On the device beforehand: a CUDA graph cannot fetch them from the host.
+        for name, values in (("mean", _IMAGENET_MEAN), ("std", _IMAGENET_STD)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
         self.__dict__["vit"] = None
 
     def attach(self, vit: VisionTransformer) -> None:
@@ -71,8 +77,7 @@ class DinoEncoder(nn.Module):
         vit: VisionTransformer = self.__dict__["vit"]
         images = F.interpolate(images.float(), self.image_size, mode="bilinear")
         if self.normalize:
-            mean = images.new_tensor(_IMAGENET_MEAN)[:, None, None]
-            images = (images - mean) / images.new_tensor(_IMAGENET_STD)[:, None, None]
+            images = (images - self.mean) / self.std
         return vit.forward_features(images)[:, vit.num_prefix_tokens :].float()
 
 

@@ -25,6 +25,7 @@ class StaticHeads(nn.Module):
 
     x_map: Tensor
     z_map: Tensor
+    identity: Tensor
 
     def __init__(self, grid: tuple[int, int], width: int, position: nn.Module) -> None:
         super().__init__()
@@ -36,6 +37,8 @@ class StaticHeads(nn.Module):
         x_map, z_map = pixel_centers(*grid)
         self.register_buffer("x_map", x_map.flatten())
         self.register_buffer("z_map", z_map.flatten())
+        # On the device beforehand: a CUDA graph cannot fetch it from the host.
+        self.register_buffer("identity", torch.tensor((1.0, 0.0, 0.0, 0.0)), persistent=False)
 
     def forward(
         self,
@@ -61,7 +64,7 @@ class StaticHeads(nn.Module):
             means = self._place(self.position(features, sample=sample))
         batch, count = features.shape[:2]
         zeros = means.new_zeros(batch, count)
-        quats = means.new_tensor((1.0, 0.0, 0.0, 0.0)).expand(batch, count, 4)
+        quats = self.identity.expand(batch, count, 4)
         return DynamicGaussians(
             means=means,
             motion=means.new_zeros(batch, count, 0, 3),

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from core.checks import UserError
+from core.models import PRESETS, StreamSplat, build_model
+from core.streaming import FastModel, Session
+from core.streaming.acceleration import Recorded
+
+
+def pictures(model: Any, frame: Callable, device: str = "cpu") -> torch.Tensor:
+    with Session(model, device=device) as session:
+        for i in range(3):
+            session.push(frame(i))
+        return session.render([0.5, 1.0, 1.5, 2.0]).rgb.cpu()
+
+
+def test_half_precision_changes_gaussians_by_rounding_only(frame: Callable) -> None:
+    torch.manual_seed(0)
+    config = replace(PRESETS["tiny"], image_height=64, image_width=64, window=64)
+    model = build_model(config).eval()
+    images = torch.from_numpy(frame(0)).float()[:32, :32].repeat(2, 2, 1) / 255
+    inputs = images.permute(2, 0, 1)[None], torch.zeros(1, 1, 64, 64)
+    with torch.inference_mode():
+        plain = model.encode(*inputs).gaussians
+        half = FastModel(model, precision="bfloat16").encode(*inputs).gaussians
+    # bfloat16 has 8 bits; a few layers add up.
+    for name, tolerance in (("colors", 0.03), ("means", 0.03), ("opacities", 0.03)):
+        one, other = getattr(plain, name), getattr(half, name)
+        assert one.dtype == other.dtype == torch.float32
+        assert not torch.equal(one, other)
+        torch.testing.assert_close(one, other, atol=tolerance, rtol=0)
+
+
+def test_float32_changes_nothing(network: StreamSplat, frame: Callable) -> None:
+    assert torch.equal(pictures(network, frame), pictures(FastModel(network), frame))
+
+
+def test_every_block_is_compiled(
+    network: StreamSplat, frame: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def compile_nothing(function: Callable, *, dynamic: bool) -> Callable:
+        assert not dynamic
+        return lambda *arguments: calls.append(function.__self__) or function(*arguments)
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    plain = pictures(network, frame)
+    assert torch.equal(
+        plain, pictures(FastModel(copy.deepcopy(network), acceleration="compile"), frame)
+    )
+    blocks = [m for m in network.modules() if type(m).__name__.endswith("Block")]
+    assert len(set(map(id, calls))) == len(blocks) == 14
+
+
+def test_graphs_need_cuda(network: StreamSplat) -> None:
+    with pytest.raises(UserError, match="CUDA graphs"):
+        FastModel(network, acceleration="graphs")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("acceleration", ["graphs", "compile"])
+def test_recorded_networks_give_the_same_picture(
+    network: StreamSplat, frame: Callable, acceleration: Any
+) -> None:
+    model = copy.deepcopy(network).cuda()
+    plain = pictures(copy.deepcopy(model), frame, "cuda")
+    fast = pictures(FastModel(model, acceleration=acceleration), frame, "cuda")
+    torch.testing.assert_close(plain, fast, atol=2e-3, rtol=0)
+
+
+@pytest.mark.gpu
+def test_results_of_a_recording_stay_as_they_are() -> None:
+    with torch.inference_mode():
+        double = Recorded(lambda value: 2 * value)
+        one, other = (double(torch.full((3,), float(v), device="cuda")) for v in (1, 5))
+        assert one.tolist() == [2, 2, 2]
+        assert other.tolist() == [10, 10, 10]
+        assert double(torch.ones(2, device="cuda")).tolist() == [2, 2]
