@@ -1,7 +1,7 @@
 """Stage 1: train the static network, which turns one frame into Gaussians.
 
-python train.py procedural --workspace outputs/static --preset tiny
-accelerate launch --config_file acc_configs/gpu8.yaml train.py frames --clips_path ...
+python train.py synthetic --preset tiny --workspace outputs/stage1
+accelerate launch --config_file acc_configs/gpu8.yaml train.py combined --workspace outputs/stage1
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ def main() -> None:
         Options,  # type: ignore[arg-type]
         description=__doc__,
         use_underscores=True,
-        config=(tyro.conf.OmitArgPrefixes,),
     )
     stage = StaticStage(PRESETS[options.model.preset], options.model)
     train(stage, options.data, options.run, options.optimizer)

@@ -1,7 +1,7 @@
 """Stage 2: train the decoder, which finds out what happens between two frames.
 
-python train_decoder.py procedural --preset tiny --workspace DIR --encoder_path STATIC_WEIGHTS
-accelerate launch --config_file acc_configs/gpu8.yaml train_decoder.py frames ...
+python train_decoder.py synthetic --preset tiny --workspace DIR --encoder_path STATIC_WEIGHTS
+accelerate launch --config_file acc_configs/gpu8.yaml train_decoder.py combined ...
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ def main() -> None:
         Options,  # type: ignore[arg-type]
         description=__doc__,
         use_underscores=True,
-        config=(tyro.conf.OmitArgPrefixes,),
     )
     stage = DynamicStage(PRESETS[options.model.preset], options.model)
     train(stage, options.data, options.run, options.optimizer)

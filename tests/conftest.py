@@ -31,6 +31,14 @@ def unconfigured_logging() -> Iterator[None]:
     logger.setLevel(level)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the indices of datasets out of the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STREAMSPLAT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_clips() -> Path:
     """Folder of real clips, ``<clip>/JPEGImages/*.jpg``, named by STREAMSPLAT_CLIPS."""

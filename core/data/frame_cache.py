@@ -1,122 +1,128 @@
-"""Decoded frames, kept in memory as long as a budget lasts."""
+"""Frames of a dataset at the size at which networks see them, in memory where all of them fit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8, UInt16
+from tqdm import tqdm
 
-from core.data.augmentation import covering_size, resize
-from core.data.clip_folder import ClipFiles
-from core.io.depth_maps import read_depth
-from core.io.images import decode_image, read_image
+from core.checks import UserError
+from core.data.resizing import crop_center
+from core.data.sequence_set import RawClip, SequenceSet
 
+_BYTES_PER_PIXEL = 6
+"""Three of the image, two of the depth, one of the mask."""
 _MIB = 1 << 20
-_UINT16_MAX = 65535
 
 
 @dataclass(frozen=True)
-class ClipFrame:
-    """One frame at the size in which it is stored, 8 bits a channel."""
-
+class _Frame:
     image: UInt8[np.ndarray, "h w 3"]
-    """RGB."""
-    mask: UInt8[np.ndarray, "h w"] | None
-    """1 on moving objects, 0 elsewhere."""
     inverse_depth: UInt16[np.ndarray, "h w"] | None
-    """Relative inverse depth, larger is nearer; 65535 is the most that the file can say."""
-
-    @property
-    def num_bytes(self) -> int:
-        """Memory that the arrays take."""
-        parts = (self.image, self.mask, self.inverse_depth)
-        return sum(part.nbytes for part in parts if part is not None)
+    mask: UInt8[np.ndarray, "h w"] | None
+    time: float
 
 
 class FrameCache:
-    """Reads frames of clips, and keeps the first ones that fit into a budget.
+    """Reads frames of a dataset, cut and resized about their centre.
 
-    Frames are shrunk on reading to what covers ``margin`` times the image size, kept or not, so
-    that the budget never changes what a sample looks like. What is kept is read when the cache is
-    made: processes forked later share it.
+    If all frames fit into the budget they are decoded once, now, and processes that are forked
+    later share them; if not, each is decoded whenever it is asked for. What comes out is the same.
 
     Args:
-        clips: The clips whose frames are asked for.
-        image_size: Height and width at which frames are used.
-        margin: How much larger than ``image_size`` a stored frame is, at least 1.
-        budget_mib: Memory for decoded frames, in MiB; 0 keeps none.
+        sequences: The dataset.
+        used: Positions of the sequences that are asked for.
+        image_size: Height and width of the frames.
+        budget_mib: Memory for decoded frames, in MiB.
     """
 
     def __init__(
         self,
-        clips: Sequence[ClipFiles],
+        sequences: SequenceSet,
+        used: Sequence[int],
         image_size: tuple[int, int],
-        *,
-        margin: float,
         budget_mib: int,
     ) -> None:
-        self._clips = clips
+        self._sequences = sequences
         self._image_size = image_size
-        self._margin = margin
-        self._kept: dict[tuple[int, int], ClipFrame] = {}
-        if budget_mib > 0:
-            self._fill(budget_mib * _MIB)
+        self._kept: dict[tuple[int, int], _Frame] = {}
+        num_frames = int(sequences.lengths[list(used)].sum())
+        needed = num_frames * image_size[0] * image_size[1] * _BYTES_PER_PIXEL
+        self.num_mib = -(-needed // _MIB) if needed <= budget_mib * _MIB else 0
+        if self.num_mib:
+            self._fill([(s, f) for s in used for f in range(sequences.lengths[s])])
 
     @property
     def num_kept(self) -> int:
         """How many frames are held in memory."""
         return len(self._kept)
 
-    def frame(self, clip: int, frame: int) -> ClipFrame:
-        """Return a frame, from memory or from its files.
+    def read(self, sequence: int, frames: Sequence[int]) -> RawClip:
+        """Read frames of a sequence at the image size.
 
         Raises:
             UserError: If a file cannot be read.
         """
-        kept = self._kept.get((clip, frame))
-        return self._read(clip, frame) if kept is None else kept
+        kept = [self._kept.get((sequence, frame)) for frame in frames]
+        there = [frame for frame in kept if frame is not None]
+        if len(there) < len(kept):
+            return self._crop(self._sequences.read(sequence, frames, self._image_size))
+        return RawClip(
+            images=np.stack([frame.image for frame in there]),
+            inverse_depths=_stack([frame.inverse_depth for frame in there]),
+            masks=_stack([frame.mask for frame in there]),
+            times=np.array([frame.time for frame in there]),
+        )
 
-    def _fill(self, budget: int) -> None:
-        keys = [(c, f) for c, clip in enumerate(self._clips) for f in range(len(clip))]
-        used = 0
+    def _fill(self, frames: Sequence[tuple[int, int]]) -> None:
         # Threads do the work in parallel; OpenCV's own would not survive a later fork.
         cv2.setNumThreads(0)
+        name = self._sequences.name
         with ThreadPoolExecutor() as pool:
-            for start in range(0, len(keys), 64):
-                chunk = keys[start : start + 64]
-                for key, frame in zip(
-                    chunk, pool.map(lambda key: self._read(*key), chunk), strict=True
-                ):
-                    used += frame.num_bytes
-                    if used > budget:
-                        return
+            decoded = tqdm(
+                pool.map(self._decode, frames),
+                total=len(frames),
+                desc=f"decoding {name}",
+                unit="frame",
+                leave=False,
+                delay=1,
+            )
+            for key, frame in zip(frames, decoded, strict=True):
+                if frame is not None:
                     self._kept[key] = frame
 
-    def _read(self, clip: int, frame: int) -> ClipFrame:
-        files = self._clips[clip]
-        image = read_image(files.frames[frame])
-        height, width = image.shape[:2]
-        size = covering_size(height, width, self._image_size, margin=self._margin)
-        mask, depth = files.masks[frame], files.depths[frame]
-        return ClipFrame(
-            image=resize(image, size),
-            mask=None if mask is None else resize(_read_mask(mask), size, nearest=True),
-            inverse_depth=None if depth is None else resize(_read_inverse_depth(depth), size),
+    def _decode(self, key: tuple[int, int]) -> _Frame | None:
+        """Decode one frame; None where that fails, as whoever asks for it is told in time."""
+        sequence, frame = key
+        try:
+            clip = self._crop(self._sequences.read(sequence, [frame], self._image_size))
+        except UserError:
+            return None
+        return _Frame(
+            image=clip.images[0],
+            inverse_depth=None if clip.inverse_depths is None else clip.inverse_depths[0],
+            mask=None if clip.masks is None else clip.masks[0],
+            time=float(clip.times[0]),
+        )
+
+    def _crop(self, clip: RawClip) -> RawClip:
+        def crop(images: np.ndarray, *, nearest: bool = False) -> np.ndarray:
+            size = self._image_size
+            return np.stack([crop_center(image, size, nearest=nearest) for image in images])
+
+        return RawClip(
+            images=crop(clip.images),
+            inverse_depths=None if clip.inverse_depths is None else crop(clip.inverse_depths),
+            masks=None if clip.masks is None else crop(clip.masks, nearest=True),
+            times=clip.times,
         )
 
 
-def _read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """Read an annotation: every colour but black is a moving object."""
-    pixels = decode_image(path, cv2.IMREAD_UNCHANGED)
-    if pixels.ndim == 3:
-        pixels = pixels[..., :3].max(axis=-1)
-    return (pixels > 0).astype(np.uint8)
-
-
-def _read_inverse_depth(path: Path) -> UInt16[np.ndarray, "h w"]:
-    return np.round(read_depth(path) * _UINT16_MAX).astype(np.uint16)
+def _stack(maps: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    present = [values for values in maps if values is not None]
+    return np.stack(present) if len(present) == len(maps) else None

@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float32, Float64, Int
 
 
-def sample_generator(seed: int, index: int) -> np.random.Generator:
-    """Return the random generator of one sample."""
-    return np.random.default_rng((seed, index))
-
-
-def item_at(seed: int, index: int, num_items: int) -> int:
-    """Return the item that position ``index`` of an endless shuffled sequence shows.
-
-    The sequence is cut into epochs; each shows every item once, in an order of its own.
-
-    Args:
-        seed: Chooses the sequence.
-        index: Position in it, from 0, without end.
-        num_items: Items in an epoch.
-    """
-    epoch, position = divmod(index, num_items)
-    return int(_epoch_order(seed, epoch, num_items)[position])
-
-
-@lru_cache(maxsize=4)
-def _epoch_order(seed: int, epoch: int, num_items: int) -> Int[np.ndarray, " items"]:
-    # The trailing 1 keeps these streams apart from those of sample_generator.
-    return np.random.default_rng((seed, epoch, 1)).permutation(num_items)
+def sample_generator(seed: int, index: int, attempt: int = 0) -> np.random.Generator:
+    """Return the random generator of one sample, or of a later attempt to draw it."""
+    # The trailing 3 keeps these streams apart from those of other uses of the seed.
+    return np.random.default_rng((seed, index, attempt, 3) if attempt else (seed, index))
 
 
 def draw_frames(
@@ -51,10 +30,10 @@ def draw_frames(
     return start + np.concatenate([[0], np.sort(offsets)]).astype(np.int64)
 
 
-def normalized_times(frames: Int[np.ndarray, " frames"]) -> np.ndarray:
-    """Return the frames' times: the first is 0, the last 1; a single frame is at 0.
+def normalized_times(times: Float64[np.ndarray, " frames"]) -> Float32[np.ndarray, " frames"]:
+    """Shift and scale times so that the first is 0, the last 1; a single one is 0.
 
     Frames may also be played backwards, from the latest to the earliest.
     """
-    span = int(frames[-1] - frames[0]) or 1
-    return ((frames - frames[0]) / span).astype(np.float32)
+    since_first = np.abs(times - times[0])
+    return (since_first / (since_first[-1] or 1.0)).astype(np.float32)

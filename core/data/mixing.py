@@ -1,38 +1,45 @@
-"""Two sources in one stream: which position of it belongs to which source."""
+"""Several sources in one stream: which position of it belongs to which source."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from math import floor
+from collections.abc import Iterable, Sequence
+from math import floor, inf
 
 
-@dataclass(frozen=True)
-class Division:
-    """Indices of each source's samples."""
+def divide(positions: Iterable[int], weights: Sequence[float]) -> list[list[int]]:
+    """Divide positions of a stream between sources, evenly spread.
 
-    clips: tuple[int, ...]
-    """Indices into the source of clips."""
-    procedural: tuple[int, ...]
-    """Indices into the procedural source."""
-
-
-def divide(positions: Iterable[int], procedural_share: float) -> Division:
-    """Divide positions of a stream between clips and procedural scenes, evenly spread.
-
-    Both sources are walked without gaps: of the first ``n`` positions ``floor(n * share)`` are
-    procedural, and each source's samples are counted from 0.
+    Every source is walked without gaps, its samples counted from 0: of the first ``n`` positions
+    those of the last source are ``floor(n * share)``, and what remains is divided between the
+    others in the same way.
 
     Args:
         positions: Positions in the stream, each at least 0.
-        procedural_share: Share of procedural samples, in [0, 1].
+        weights: How often each source is drawn from beside the others, at least 0 and not all 0.
+
+    Returns:
+        Indices into each source, in the order of the positions.
+
+    Raises:
+        ValueError: If the weights are none of that.
     """
-    clips: list[int] = []
-    procedural: list[int] = []
+    if not weights or min(weights) < 0 or not 0 < sum(weights) < inf:
+        raise ValueError(
+            f"divide: weights are {weights}; expected numbers of at least 0 that are not all 0."
+        )
+    divided: list[list[int]] = [[] for _ in weights]
     for position in positions:
-        before = floor(position * procedural_share)
-        if floor((position + 1) * procedural_share) > before:
-            procedural.append(before)
-        else:
-            clips.append(position - before)
-    return Division(tuple(clips), tuple(procedural))
+        source, index = locate(position, weights)
+        divided[source].append(index)
+    return divided
+
+
+def locate(position: int, weights: Sequence[float]) -> tuple[int, int]:
+    """Return which source a position belongs to, and its index there; see :func:`divide`."""
+    for source in range(len(weights) - 1, 0, -1):
+        share = weights[source] / sum(weights[: source + 1]) if weights[source] else 0.0
+        before = floor(position * share)
+        if floor((position + 1) * share) > before:
+            return source, before
+        position -= before
+    return 0, position

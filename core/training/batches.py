@@ -1,9 +1,10 @@
-"""Endless batches on the training device, from clips, procedural scenes, or both."""
+"""Endless batches on the training device, from datasets on disk, procedural scenes, or both."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import cv2
 import torch
@@ -11,9 +12,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from core.checks import UserError
-from core.data.clips import ClipFolderSource
+from core.data.augmentation import AugmentationOptions, augment
+from core.data.combination import CombinedSource
 from core.data.mixing import divide
 from core.data.scene_clips import SceneClips
+from core.data.sequence_source import Sample
+from core.data.stored_clips import StoredClips
+from core.data.unreadable_files import UnreadableFiles
 from core.types import ClipBatch
 
 _PREFETCHED_BATCHES = 4
@@ -23,12 +28,30 @@ _PREFETCHED_BATCHES = 4
 class Sources:
     """Where samples come from; at least one of the two."""
 
-    clips: ClipFolderSource | None
-    """Clips on disk."""
+    files: CombinedSource | None
+    """Datasets on disk."""
     procedural: SceneClips | None
     """Procedural scenes, made on the training device."""
     procedural_share: float
     """Share of procedural samples, in [0, 1]; 0 or 1 where there is one source only."""
+    augmentation: AugmentationOptions
+    """Random changes of the samples from disk."""
+    seed: int
+    """Chooses these changes."""
+
+    def divide(self, positions: range) -> Division:
+        """Divide positions of the stream between the two."""
+        shares = (1.0 - self.procedural_share, self.procedural_share)
+        return Division(*divide(positions, shares))
+
+
+class Division(NamedTuple):
+    """Indices into each source."""
+
+    files: list[int]
+    """Indices of samples from disk."""
+    procedural: list[int]
+    """Indices of procedural samples."""
 
 
 @dataclass(frozen=True)
@@ -53,35 +76,44 @@ class Stride:
         return range(start, start + self.batch_size)
 
 
-class _ClipDataset(Dataset[ClipBatch | UserError]):
-    """Samples of clips by index; what the user can mend is handed on rather than raised.
+class _FileDataset(Dataset["Sample | UserError"]):
+    """Samples from disk by index; what the user can mend is handed on rather than raised.
 
     Raised in a worker, it would reach the user wrapped into that worker's traceback.
     """
 
-    def __init__(self, source: ClipFolderSource) -> None:
+    def __init__(self, source: CombinedSource) -> None:
         self._source = source
 
-    def __getitem__(self, index: int) -> ClipBatch | UserError:
+    def __getitem__(self, index: int) -> Sample | UserError:
         try:
             return self._source.sample(index)
         except UserError as error:
             return error
 
 
-class _ClipIndices(Sampler[list[int]]):
-    """The indices of clip samples of each step, without end."""
+class _FileIndices(Sampler[list[int]]):
+    """The indices of the samples from disk of each step, without end."""
 
-    def __init__(self, stride: Stride, procedural_share: float, first: int) -> None:
+    def __init__(self, sources: Sources, stride: Stride, first: int) -> None:
+        self._sources = sources
         self._stride = stride
-        self._share = procedural_share
         self._first = first
 
     def __iter__(self) -> Iterator[list[int]]:
         first = self._first
         while True:
-            yield list(divide(self._stride.positions(first), self._share).clips)
+            yield self._sources.divide(self._stride.positions(first)).files
             first += self._stride.samples_per_step
+
+
+class _Loaded(NamedTuple):
+    """What a worker prepares for one step; a DataLoader knows to pin tuples of tensors."""
+
+    tensors: tuple[Tensor, ...]
+    """Those of StoredClips; none where the step has no samples from disk."""
+    unreadable: list[str]
+    """What was wrong with files on the way."""
 
 
 def stream_batches(
@@ -97,36 +129,46 @@ def stream_batches(
         stride: Which positions this process takes.
         first: Position at which the first step begins: samples that were taken before, by all
             processes.
-        workers: Processes that prepare samples of clips.
+        workers: Processes that prepare samples from disk.
         device: Where batches are wanted.
 
     Raises:
-        UserError: If a file of a clip cannot be read.
+        UserError: If too many files cannot be read; see
+            :class:`core.data.unreadable_files.UnreadableFiles`.
     """
-    clips = iter(_clip_loader(sources, stride, first, workers, device)) if sources.clips else None
+    loader = iter(_file_loader(sources, stride, first, workers, device)) if sources.files else None
+    unreadable = UnreadableFiles()
     while True:
+        division = sources.divide(stride.positions(first))
         parts: list[ClipBatch] = []
-        if clips is not None:
-            loaded = next(clips)
+        if loader is not None:
+            loaded = next(loader)
             if isinstance(loaded, UserError):
                 raise loaded
-            if loaded is not None:
-                parts.append(ClipBatch(*loaded).to(device, non_blocking=True))
-        if sources.procedural is not None:
-            division = divide(stride.positions(first), sources.procedural_share)
-            if division.procedural:
-                parts.append(sources.procedural.batch(division.procedural).to(device))
+            unreadable.note(len(division.files), loaded.unreadable)
+            if division.files:
+                batch = StoredClips(*loaded.tensors).unpack(device)
+                parts.append(
+                    augment(
+                        batch,
+                        seed=sources.seed,
+                        positions=division.files,
+                        options=sources.augmentation,
+                    )
+                )
+        if sources.procedural is not None and division.procedural:
+            parts.append(sources.procedural.batch(division.procedural).to(device))
         yield parts[0] if len(parts) == 1 else ClipBatch.collate(parts)
         first += stride.samples_per_step
 
 
-def _clip_loader(
+def _file_loader(
     sources: Sources, stride: Stride, first: int, workers: int, device: torch.device
-) -> DataLoader[ClipBatch | UserError]:
-    assert sources.clips is not None
+) -> DataLoader[Sample | UserError]:
+    assert sources.files is not None
     return DataLoader(
-        _ClipDataset(sources.clips),
-        batch_sampler=_ClipIndices(stride, sources.procedural_share, first),
+        _FileDataset(sources.files),
+        batch_sampler=_FileIndices(sources, stride, first),
         collate_fn=_collate,
         num_workers=workers,
         worker_init_fn=_start_worker,
@@ -135,17 +177,17 @@ def _clip_loader(
     )
 
 
-def _collate(samples: list[ClipBatch | UserError]) -> tuple[Tensor, ...] | UserError | None:
-    """Stack samples into the tuple of a ClipBatch's tensors, which a DataLoader knows to pin."""
-    clips: list[ClipBatch] = []
+def _collate(samples: list[Sample | UserError]) -> _Loaded | UserError:
+    drawn: list[Sample] = []
     for sample in samples:
         if isinstance(sample, UserError):
             return sample
-        clips.append(sample)
-    if not clips:
-        return None
-    batch = ClipBatch.collate(clips)
-    return tuple(getattr(batch, field.name) for field in fields(batch))
+        drawn.append(sample)
+    if not drawn:
+        return _Loaded((), [])
+    clips = StoredClips.collate([sample.clips for sample in drawn])
+    tensors = tuple(getattr(clips, field.name) for field in fields(clips))
+    return _Loaded(tensors, [problem for sample in drawn for problem in sample.unreadable])
 
 
 def _start_worker(_worker: int) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from core.checks import UserError
-from core.data.clips import ClipFolderSource, ClipOptions, ClipSequenceOptions
+from core.data.augmentation import AugmentationOptions
+from core.data.combination import CombinedSource
+from core.data.datasets import open_dataset
 from core.data.procedural import ProceduralOptions
 from core.data.scene_clips import SceneClips
+from core.data.sequence_source import SequenceSource
 from core.training.batches import Sources
 from core.training.stage import Stage
 from core.types import ClipBatch
@@ -44,18 +47,30 @@ class DatasetOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """What a run is trained on; at least one of the two."""
+    """What a run is trained on: datasets, procedural scenes, or both."""
 
-    clips: ClipOptions | None = None
-    """Clips on disk."""
+    datasets: tuple[DatasetOptions, ...] = ()
+    """Datasets on disk, drawn from together."""
+    augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
+    """Random changes of the samples from disk, half of which are also played backwards, unless
+    these are ``AugmentationOptions.none()``."""
+    cache_mib: int = 4096
+    """Memory for decoded frames, in MiB a process. Datasets that fit as a whole are decoded once;
+    of others, every frame is decoded whenever it is drawn."""
+    workers: int = 4
+    """Processes a training process that prepare samples from disk; 0 prepares them in the training
+    process itself."""
     procedural: ProceduralOptions | None = None
     """Procedural scenes; their size is set to that of the network's frames."""
     procedural_share: float = 0.5
     """Share of procedural samples, in (0, 1), where there are both."""
 
     def __post_init__(self) -> None:
-        if self.clips is None and self.procedural is None:
-            raise ValueError("DataOptions: neither clips nor procedural scenes; give at least one.")
+        if not self.datasets and self.procedural is None:
+            raise ValueError("DataOptions: neither datasets nor procedural scenes; give one.")
+        for name in ("cache_mib", "workers"):
+            if getattr(self, name) < 0:
+                raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
         if not 0 < self.procedural_share < 1:
             raise UserError(
                 f"--procedural_share is {self.procedural_share}; expected a number between 0 and 1."
@@ -66,24 +81,44 @@ def open_sources(options: DataOptions, stage: Stage, *, seed: int, device: torch
     """Open what training samples are drawn from.
 
     Raises:
-        UserError: If the clips cannot be used.
+        UserError: If a dataset cannot be used.
     """
-    clips = procedural = None
-    if options.clips is not None:
-        reach = options.clips.reach if isinstance(options.clips, ClipSequenceOptions) else 1
-        clips = ClipFolderSource(
-            options.clips.clips_path,
-            _image_size(stage),
-            num_frames=stage.num_frames,
-            reach=reach,
-            seed=seed,
-            augment=options.clips.augment,
-            cache_mib=options.clips.cache_mib,
-        )
+    files = _open_datasets(options, stage, seed) if options.datasets else None
+    procedural = None
     if options.procedural is not None:
         procedural = _open_scenes(options.procedural, stage, seed, device)
-    share = options.procedural_share if clips and procedural else float(clips is None)
-    return Sources(clips, procedural, share)
+    return Sources(
+        files=files,
+        procedural=procedural,
+        procedural_share=options.procedural_share if files and procedural else float(files is None),
+        augmentation=options.augmentation,
+        seed=seed,
+    )
+
+
+def _open_datasets(options: DataOptions, stage: Stage, seed: int) -> CombinedSource:
+    sources: list[SequenceSource] = []
+    room = options.cache_mib
+    for dataset in options.datasets:
+        sequences = open_dataset(
+            dataset.name, dataset.path, allow_pickle_depth=dataset.allow_pickle_depth
+        )
+        source = SequenceSource(
+            sequences,
+            _image_size(stage),
+            num_frames=stage.num_frames,
+            reach=dataset.reach,
+            seed=seed,
+            reverse=options.augmentation != AugmentationOptions.none(),
+            cache_mib=room,
+        )
+        room -= source.cached_mib
+        sources.append(source)
+    weights = [
+        float(source.num_items) if dataset.weight is None else dataset.weight
+        for dataset, source in zip(options.datasets, sources, strict=True)
+    ]
+    return CombinedSource(sources, weights)
 
 
 def open_validation_sets(
@@ -106,17 +141,16 @@ def open_validation_sets(
     scenes = _open_scenes(options.procedural or ProceduralOptions(), stage, HELD_BACK_SEED, device)
     sets = {"procedural": [scenes.even_batch([index]) for index in range(num_samples)]}
     if eval_clips_path is not None:
-        clips = ClipFolderSource(
-            eval_clips_path,
+        clips = SequenceSource(
+            open_dataset("frames", eval_clips_path),
             _image_size(stage),
             num_frames=stage.num_frames,
-            reach=1,
             seed=0,
-            augment=False,
+            reverse=False,
         )
         count = min(num_samples, clips.num_items)
         items = [(2 * i + 1) * clips.num_items // (2 * count) for i in range(count)]
-        sets["clips"] = [clips.consecutive(item).to(device) for item in items]
+        sets["clips"] = [clips.consecutive(item).unpack(device) for item in items]
     return sets
 
 

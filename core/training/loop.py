@@ -89,7 +89,7 @@ def train(
         open_sources(data, stage, seed=run.seed, device=accelerator.device),
         Stride(run.batch_size, accelerator.process_index, accelerator.num_processes),
         first=progress.samples,
-        workers=data.clips.workers if data.clips is not None else 0,
+        workers=data.workers if data.datasets else 0,
         device=accelerator.device,
     )
     validation_sets: dict[str, list[ClipBatch]] = {}

@@ -15,37 +15,99 @@ import tyro
 import yaml
 
 from configs import options, options_decoder
-from core.checks import cli_errors
-from core.data.clips import ClipSequenceOptions
+from configs.dataset_paths import DatasetPaths
+from configs.training_data import OnCombined
+from core.checks import UserError, cli_errors
+from core.data.augmentation import AugmentationOptions
+from core.data.datasets import DATASETS
+from core.data.miniature import write_miniature
 from core.models.config import PRESETS
 from core.training import DynamicStageOptions, OptimizerOptions, RunOptions, StaticStageOptions
+from core.training.data import DataOptions, DatasetOptions
 from core.training.stage import StageOptions
 
 ROOT = Path(__file__).parents[2]
+NAMES = ("re10k", "co3d", "davis", "vos", "frames")
+STAGES = ((options, ()), (options_decoder, ("--encoder_path", "e")))
 
 
 def _parse(command_line, *arguments):
-    return tyro.cli(command_line, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+    return tyro.cli(command_line, args=arguments, use_underscores=True)
 
 
-def test_each_subcommand_gives_its_data():
-    frames = _parse(options.Options, "frames", "--workspace", "w", "--clips_path", "c")
-    assert frames.data.clips.clips_path == Path("c")
-    assert frames.data.procedural is None
-    assert _parse(options.Options, "procedural", "--workspace", "w").data.clips is None
-    mixed = _parse(
-        options_decoder.Options,
-        *("mixed", "--workspace", "w", "--clips_path", "c", "--encoder_path", "e"),
-        *("--procedural_share", "0.2", "--reach", "9", "--preset", "tiny", "--betas", "0.5", "0.6"),
+@pytest.fixture
+def folders(tmp_path):
+    """A folder for each data set, and the options that name them."""
+    for name in NAMES:
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+def _path_flags(folders, *names):
+    return [part for name in names for part in (f"--{name}_path", str(folders / name))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("module", "needed"), STAGES, ids=("static", "dynamic"))
+def test_each_data_set_has_a_subcommand(module, needed, name, folders):
+    parsed = _parse(module.Options, name, "--workspace", "w", *needed, *_path_flags(folders, name))
+    assert parsed.data == DataOptions(
+        datasets=(DatasetOptions(name=name, path=folders / name),),
+        augmentation=AugmentationOptions(),
+        workers=4,
     )
-    assert mixed.data.procedural_share == 0.2
-    assert (mixed.clips.reach, mixed.model.preset, mixed.optimizer.betas) == (9, "tiny", (0.5, 0.6))
+
+
+@pytest.mark.parametrize(("module", "needed"), STAGES, ids=("static", "dynamic"))
+def test_combined_draws_from_the_four_data_sets(module, needed, folders, monkeypatch):
+    for name in NAMES[:4]:
+        monkeypatch.setenv(f"STREAMSPLAT_{name.upper()}_PATH", str(folders / name))
+    data = _parse(module.Options, "combined", "--workspace", "w", *needed).data
+    assert [dataset.name for dataset in data.datasets] == list(NAMES[:4])
+    assert [dataset.path for dataset in data.datasets] == [folders / name for name in NAMES[:4]]
+    assert {dataset.weight for dataset in data.datasets} == {None}
+    assert data.procedural is None
+
+
+def test_what_is_combined_can_be_chosen(folders):
+    parsed = _parse(
+        options_decoder.Options,
+        *("combined", "--workspace", "w", "--encoder_path", "e", "--datasets", "frames", "davis"),
+        *(*_path_flags(folders, "davis", "frames"), "--weights", "1", "2.5"),
+        *("--procedural_share", "0.2", "--reach", "9", "--preset", "tiny", "--betas", "0.5", "0.6"),
+        *("--allow_pickle_depth", "--workers", "0", "--augmentation.scale", "0.1"),
+    )
+    data = parsed.data
+    assert [(d.name, d.weight, d.reach) for d in data.datasets] == [
+        ("frames", 1.0, 9),
+        ("davis", 2.5, 9),
+    ]
+    assert all(dataset.allow_pickle_depth for dataset in data.datasets)
+    assert data.procedural is not None
+    assert (data.procedural_share, data.workers, data.augmentation.scale) == (0.2, 0, 0.1)
+    assert (parsed.model.preset, parsed.optimizer.betas) == ("tiny", (0.5, 0.6))
+
+
+def test_augmentation_can_be_left_out(folders):
+    arguments = ("davis", "--workspace", "w", "--no_augment", *_path_flags(folders, "davis"))
+    assert _parse(options.Options, *arguments).data.augmentation == AugmentationOptions.none()
+
+
+def test_synthetic_scenes_need_no_files():
+    data = _parse(options.Options, "synthetic", "--workspace", "w").data
+    assert data.procedural is not None
+    assert data.datasets == ()
+
+
+def test_the_names_of_data_sets_are_those_of_the_readers():
+    assert set(NAMES) == set(DATASETS)
+    assert {field.name for field in fields(DatasetPaths)} == {"file", *NAMES}
 
 
 def test_defaults_are_the_published_recipes_where_it_says():
-    static = _parse(options.Options, "procedural", "--workspace", "w")
+    static = _parse(options.Options, "synthetic", "--workspace", "w")
     dynamic = _parse(
-        options_decoder.Options, "procedural", "--workspace", "w", "--encoder_path", "e"
+        options_decoder.Options, "synthetic", "--workspace", "w", "--encoder_path", "e"
     )
     for parsed in (static, dynamic):
         optimizer = parsed.optimizer
@@ -56,15 +118,45 @@ def test_defaults_are_the_published_recipes_where_it_says():
     assert (dynamic.model.lambda_mask, dynamic.model.num_frames) == (3.0, 6)
 
 
-@pytest.mark.parametrize("flag", ["--steps", "--lr", "--depth_drop", "--eval_every"])
-def test_impossible_values_end_the_program_with_the_flag(flag, capsys):
-    parse = cli_errors(
-        lambda: _parse(options.Options, "procedural", "--workspace", "w", flag, "-1")
-    )
+@pytest.mark.parametrize(
+    ("flag", "values"),
+    [
+        ("--steps", ["-1"]),
+        ("--lr", ["-1"]),
+        ("--depth_drop", ["-1"]),
+        ("--eval_every", ["-1"]),
+        ("--datasets", ["davis", "davis"]),
+        ("--weights", ["1", "2"]),
+    ],
+)
+def test_impossible_values_end_the_program_with_the_flag(flag, values, capsys):
+    arguments = ("combined", "--workspace", "w", "--encoder_path", "e", flag, *values)
+    parse = cli_errors(lambda: _parse(options_decoder.Options, *arguments))
     with pytest.raises(SystemExit) as end:
         parse()
     assert end.value.code == 2
-    assert re.fullmatch(rf"error: {flag} is -1.*\n", capsys.readouterr().err)
+    assert re.fullmatch(rf"error: {flag} is '?{' '.join(values)}.*\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--workers", "-1", "--workers is -1"),
+        ("--cache_mib", "-1", "--cache_mib is -1"),
+        ("--reach", "0", "reach of davis is 0"),
+        ("--weights", "0", "weight of davis is 0"),
+        ("--procedural_share", "1", "--procedural_share is 1"),
+        ("--procedural_share", "-1", "--procedural_share is -1"),
+    ],
+)
+def test_impossible_data_is_named(flag, value, message, folders):
+    parsed = _parse(
+        options_decoder.Options,
+        *("combined", "--workspace", "w", "--encoder_path", "e", "--datasets", "davis"),
+        *(*_path_flags(folders, "davis"), flag, value),
+    )
+    with pytest.raises(UserError, match=message):
+        _ = parsed.data
 
 
 def test_the_choice_of_presets_is_complete():
@@ -74,19 +166,17 @@ def test_the_choice_of_presets_is_complete():
 def test_every_option_is_read():
     read = {
         node.attr
-        for path in [*(ROOT / "core").rglob("*.py"), *(ROOT / "configs").glob("*.py")]
+        for path in [
+            *(ROOT / "core").rglob("*.py"),
+            *(ROOT / "configs").glob("*.py"),
+            *ROOT.glob("train*.py"),
+        ]
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute)
-    } | {
-        node.attr
-        for p in ROOT.glob("train*.py")
-        for node in ast.walk(ast.parse(p.read_text()))
-        if isinstance(node, ast.Attribute)
     }
-    for group in (
-        *(RunOptions, OptimizerOptions, StaticStageOptions, DynamicStageOptions),
-        ClipSequenceOptions,
-    ):
+    groups = (RunOptions, OptimizerOptions, StaticStageOptions, DynamicStageOptions)
+    data = (OnCombined, options_decoder.DynamicCombined, DataOptions, DatasetOptions)
+    for group in (*groups, *data, AugmentationOptions):
         assert {field.name for field in fields(group)} <= read
 
 
@@ -99,11 +189,11 @@ def test_launch_files_hold_launch_settings_only(path):
     assert not {"mixed_precision", "gradient_clipping", "dynamo_config"} & set(settings)
 
 
-def _run(*arguments, timeout=300):
+def _run(*arguments, timeout=300, **environment):
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -112,33 +202,31 @@ def _run(*arguments, timeout=300):
 
 
 def test_what_the_user_can_mend_is_one_line(tmp_path):
-    done = _run("train.py", "frames", "--workspace", str(tmp_path), "--clips_path", "/nowhere")
+    done = _run("train.py", "davis", "--workspace", str(tmp_path), "--davis_path", "/nowhere")
     assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1].startswith("error: --clips_path /nowhere")
+    assert done.stderr.strip().splitlines()[-1].startswith("error: the davis data set /nowhere")
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
-def test_both_stages_run_under_accelerate(tmp_path):
+def test_both_stages_run_on_all_data_sets(tmp_path):
+    paths = {}
+    for name in NAMES[:4]:
+        root = write_miniature(name, tmp_path / name)
+        paths[f"STREAMSPLAT_{name.upper()}_PATH"] = str(root)
     launch = ("-m", "accelerate.commands.launch", "--config_file", "acc_configs/cpu.yaml")
-    common = ("--preset", "tiny", "--steps", "1", "--batch_size", "1", "--warmup_steps", "0")
+    common = ("--preset", "tiny", "--steps", "1", "--batch_size", "2", "--warmup_steps", "0")
+    common = (*common, "--workers", "0", "--eval_every", "0")
     static, dynamic = str(tmp_path / "static"), str(tmp_path / "dynamic")
-    first = _run(
-        *launch, "train.py", "procedural", "--workspace", static, *common, "--eval_every", "0"
-    )
+    first = _run(*(*launch, "train.py", "combined", "--workspace", static, *common), **paths)
     assert first.returncode == 0, first.stderr
-    encoder = (
-        "--encoder_path",
-        f"{static}/model.safetensors",
-        "--num_frames",
-        "3",
-        "--eval_samples",
-        "1",
-    )
+    encoder = ("--encoder_path", f"{static}/model.safetensors", "--num_frames", "3")
     second = _run(
-        *launch, "train_decoder.py", "procedural", "--workspace", dynamic, *common, *encoder
+        *("train_decoder.py", "combined", "--workspace", dynamic, *common, *encoder),
+        *("--procedural_share", "0.5"),
+        **paths,
     )
     assert second.returncode == 0, second.stderr
     lines = [json.loads(line) for line in Path(dynamic, "log.jsonl").read_text().splitlines()]
-    assert [line["kind"] for line in lines] == ["train", "eval"]
-    assert lines[1]["procedural/psnr_given"] > 10
+    assert [line["kind"] for line in lines] == ["train"]
+    assert lines[0]["mask"] > 0

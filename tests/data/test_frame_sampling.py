@@ -1,7 +1,6 @@
 import numpy as np
-import pytest
 
-from core.data.frame_sampling import draw_frames, item_at, normalized_times
+from core.data.frame_sampling import draw_frames, normalized_times, sample_generator
 
 
 def _draws(count, **arguments):
@@ -35,15 +34,14 @@ def test_one_frame_is_the_start():
     assert _draws(1, start=4, num_frames=1, reach=5, clip_length=5)[0].tolist() == [4]
 
 
-@pytest.mark.parametrize("epoch", [0, 3])
-def test_each_epoch_shows_every_item_once_in_its_own_order(epoch):
-    order = [item_at(5, epoch * 20 + i, 20) for i in range(20)]
-    assert sorted(order) == list(range(20))
-    assert order != [item_at(5, (epoch + 1) * 20 + i, 20) for i in range(20)]
-    assert order != [item_at(6, epoch * 20 + i, 20) for i in range(20)]
+def test_every_sample_and_every_attempt_draws_its_own_numbers():
+    keys = [(0, 0), (0, 1), (1, 0), (0, 0, 1), (0, 0, 2), (0, 1, 1)]
+    drawn = [sample_generator(*key).uniform() for key in keys]
+    assert len(set(drawn)) == len(keys)
+    assert drawn == [sample_generator(*key).uniform() for key in keys]
 
 
 def test_times_run_from_zero_to_one():
-    np.testing.assert_allclose(normalized_times(np.array([3, 4, 8])), [0, 0.2, 1])
-    np.testing.assert_allclose(normalized_times(np.array([8, 4, 3])), [0, 0.8, 1])
-    assert normalized_times(np.array([9])).tolist() == [0.0]
+    np.testing.assert_allclose(normalized_times(np.array([3.0, 4, 8])), [0, 0.2, 1])
+    np.testing.assert_allclose(normalized_times(np.array([8.0, 4, 3])), [0, 0.8, 1])
+    assert normalized_times(np.array([9.0])).tolist() == [0.0]

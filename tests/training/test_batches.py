@@ -5,20 +5,36 @@ import pytest
 import torch
 
 from core.checks import UserError
-from core.data.clips import ClipFolderSource
+from core.data.augmentation import AugmentationOptions
+from core.data.combination import CombinedSource
+from core.data.datasets import open_dataset
+from core.data.miniature import write_miniature
 from core.data.procedural import ProceduralOptions
 from core.data.scene_clips import SceneClips
+from core.data.sequence_source import SequenceSource
 from core.training.batches import Sources, Stride, stream_batches
 from core.types import ClipBatch
 
 SIZE = (16, 32)
 
 
-def _sources(root, share):
-    clips = ClipFolderSource(root, SIZE, num_frames=2, reach=3, seed=0, augment=True)
+def _sources(roots, share, augmentation=None):
+    """Open folders of clips, or other layouts as {name: root}."""
+    roots = roots if isinstance(roots, dict) else {"frames": roots}
+    sets = [open_dataset(name, root) for name, root in roots.items()]
+    sources = [
+        SequenceSource(sequences, SIZE, num_frames=2, reach=3, seed=0, reverse=True)
+        for sequences in sets
+    ]
     options = ProceduralOptions(height=16, width=32, max_objects=4)
     scenes = SceneClips(options, num_frames=2, seed=0, device="cpu")
-    return Sources(clips if share < 1 else None, scenes if share > 0 else None, share)
+    return Sources(
+        files=CombinedSource(sources, [1.0] * len(sources)) if share < 1 else None,
+        procedural=scenes if share > 0 else None,
+        procedural_share=share,
+        augmentation=augmentation or AugmentationOptions(p=0.5),
+        seed=0,
+    )
 
 
 def _stream(sources, count, *, stride=None, first=0, workers=0):
@@ -65,8 +81,45 @@ def test_processes_share_the_stream_between_them(clips_root):
     _assert_equal(ClipBatch.collate(parts), whole)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_samples_of_all_layouts_do_not_depend_on_workers(tmp_path, workers):
+    names = ("davis", "vos", "co3d", "re10k")
+    roots = {name: write_miniature(name, tmp_path / name, image_size=SIZE) for name in names}
+    expected = _stream(_sources(roots, 0.0), 4)
+    assert all(batch.has_depth.all() for batch in expected)
+    # Of four layouts in turn, two have masks.
+    assert sum(int(batch.has_mask.sum()) for batch in expected) == 8
+    found = _stream(_sources(roots, 0.0), 4, workers=workers)
+    for batch, other in zip(found, expected, strict=True):
+        for field in fields(ClipBatch):
+            assert torch.equal(getattr(batch, field.name), getattr(other, field.name)), field.name
+
+
+def test_samples_from_disk_are_augmented_and_nothing_else_changes(clips_root):
+    (plain,) = _stream(_sources(clips_root, 0.0, AugmentationOptions.none()), 1)
+    (changed,) = _stream(_sources(clips_root, 0.0), 1)
+    assert torch.equal(plain.times, changed.times)
+    assert not torch.equal(plain.frames, changed.frames)
+    (colored,) = _stream(
+        _sources(clips_root, 0.0, AugmentationOptions(x_flip=0.0, p=1.0, brightness=0.0)), 1
+    )
+    assert set(colored.masks.unique().tolist()) <= {0.0, 1.0}
+
+
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_damaged_file_is_named_in_one_line(clips_root, workers):
+def test_one_damaged_file_is_named_once_and_worked_around(clips_root, workers, caplog):
+    damaged = clips_root / "masked/JPEGImages/00003.jpg"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    sources = _sources(clips_root, 0.0)
+    batches = _stream(sources, 8, workers=workers)
+    warnings = [r.getMessage() for r in caplog.records if "00003.jpg" in r.getMessage()]
+    assert len(warnings) == 1
+    for batch, other in zip(batches, _stream(sources, 8), strict=True):
+        _assert_equal(batch, other)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_too_many_damaged_files_are_an_error_in_one_line(clips_root, workers):
     for path in clips_root.glob("*/JPEGImages/*.jpg"):
         path.write_bytes(b"damaged")
     with pytest.raises(UserError, match="cannot decode the image") as caught:

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from core.checks import UserError
-from core.data.clips import ClipOptions, ClipSequenceOptions
+from core.data.augmentation import AugmentationOptions
 from core.io.checkpoints import read_tensors
 from core.models.loading import load_model
 from core.models.static_model import StaticModel
 from core.training import DataOptions, OptimizerOptions, loop, train
 from core.training.checkpoints import CHECKPOINT, find_checkpoint
+from core.training.data import DatasetOptions
 from core.training.stage import StepLosses
 
 
@@ -29,7 +30,11 @@ def test_the_loss_goes_down(make_static_stage, tmp_path, run_options):
     path = tmp_path / "clips/gradient/JPEGImages/00000.png"
     path.parent.mkdir(parents=True)
     cv2.imwrite(str(path), picture)
-    data = DataOptions(clips=ClipOptions(clips_path=tmp_path / "clips", augment=False, workers=0))
+    data = DataOptions(
+        datasets=(DatasetOptions(name="frames", path=tmp_path / "clips"),),
+        augmentation=AugmentationOptions.none(),
+        workers=0,
+    )
     run = run_options(steps=60, log_every=10)
     stage = make_static_stage({"pixel_skip": False})
     assert train(stage, data, run, OptimizerOptions(lr=3e-3, warmup_steps=2)).finished
@@ -41,7 +46,8 @@ def test_stage_two_trains_on_both_sources_and_its_result_loads(
     make_dynamic_stage, clips_root, scenes, optimizer, run_options
 ):
     data = DataOptions(
-        clips=ClipSequenceOptions(clips_path=clips_root, workers=1),
+        datasets=(DatasetOptions(name="frames", path=clips_root),),
+        workers=1,
         procedural=scenes.procedural,
     )
     run = run_options(eval_every=4, eval_clips_path=clips_root, mixed_precision="bf16")

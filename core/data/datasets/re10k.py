@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from core.data.datasets.decoding import as_inverse_depth, decode_image_covering
 from core.data.datasets.index_cache import IndexCache
 from core.data.datasets.splits import Split
 from core.data.resizing import resize
-from core.data.sequence_set import Coverage, Lack, RawClip
+from core.data.sequence_set import MAX_EXAMPLES, Coverage, Lack, RawClip
 from core.io.depth_chunks import DepthChunk, depth_chunk_path
 from core.io.image_chunks import ChunkSequence, read_image_chunk
 from core.io.images import list_files
@@ -124,16 +125,19 @@ class RealEstate10K:
         return Coverage(
             sequences=len(self.keys),
             frames=int(self.lengths.sum()),
-            without_depth=Lack.of(
-                f"{self._where(sequence)}, frame {frame}"
-                for sequence, length in enumerate(self.lengths)
-                for frame in range(self._num_maps[sequence], length)
-            ),
+            without_depth=self._without_depth(),
             without_mask=None,
             empty=Lack.of(self._where(int(s)) for s in np.flatnonzero(self.lengths == 0)),
             missing=Lack.of(_stale_entries(self._folder, set(self.keys))),
             unreadable=Lack.of(note["error"] for note in notes if note["error"]),
         )
+
+    def _without_depth(self) -> Lack:
+        first_without = np.array(self._num_maps, dtype=np.int64)
+        lacking = np.flatnonzero(first_without < self.lengths)
+        examples = (f"{self._where(int(s))}, frame {first_without[s]}" for s in lacking)
+        count = int((self.lengths - first_without).sum())
+        return Lack(count, tuple(islice(examples, MAX_EXAMPLES)))
 
     def _where(self, sequence: int) -> str:
         assert self.files is not None

@@ -1,0 +1,55 @@
+"""Samples as they travel from the disk to the device: as few bytes as they were stored in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, UInt8, UInt16
+from torch import Tensor
+
+from core.geometry.canonical import normalize_inverse_depth
+from core.types import ClipBatch
+
+
+@dataclass(frozen=True)
+class StoredClips:
+    """``b`` short clips of ``v`` frames in integers: a quarter of the bytes of a ClipBatch."""
+
+    frames: UInt8[Tensor, "b v h w 3"]
+    """RGB."""
+    inverse_depths: UInt16[Tensor, "b v h w"]
+    """Relative inverse depth, large is near; zeros where there is none."""
+    masks: UInt8[Tensor, "b v h w"]
+    """1 on moving objects; zeros where there are none."""
+    times: Float[Tensor, "b v"]
+    """Times of the frames: the first is 0, the last is 1 (all 0 when there is one frame)."""
+    has_depth: Bool[Tensor, " b"]
+    """Which clips carry depth."""
+    has_mask: Bool[Tensor, " b"]
+    """Which clips carry masks."""
+
+    @staticmethod
+    def collate(clips: list[StoredClips]) -> StoredClips:
+        """Stack along the clip axis."""
+        return StoredClips(
+            *(torch.cat([getattr(clip, f.name) for clip in clips]) for f in fields(StoredClips))
+        )
+
+    def unpack(self, device: torch.device | str) -> ClipBatch:
+        """Copy to ``device`` and become floating-point numbers there; depth is normalised."""
+        there = StoredClips(
+            *(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self))
+        )
+        b, _, height, width, _ = there.frames.shape
+        return ClipBatch(
+            frames=rearrange(there.frames, "b v h w c -> b v c h w").float() / 255.0,
+            inverse_depths=normalize_inverse_depth(there.inverse_depths.float())[:, :, None],
+            masks=there.masks.float()[:, :, None],
+            times=there.times,
+            motion=torch.zeros(b, 2, 2, height // 2, width // 2, device=device),
+            has_depth=there.has_depth,
+            has_mask=there.has_mask,
+            has_motion=torch.zeros(b, dtype=torch.bool, device=device),
+        )
