@@ -69,6 +69,13 @@ def _timestamps(entry: dict[str, Any]) -> tuple[float, ...]:
     return tuple(map(float, range(count)))
 
 
+def _as_sequence(entry: dict[str, Any]) -> ChunkSequence:
+    images = tuple(entry["images"])
+    if not all(isinstance(image, Tensor) and image.dtype == torch.uint8 for image in images):
+        raise TypeError("an image is no tensor of bytes")
+    return ChunkSequence(str(entry["key"]), images)
+
+
 def _load(path: Path) -> list[dict[str, Any]]:
     # Files of torch.save's older format, which is no zip archive, cannot be mapped.
     with path.open("rb") as file:

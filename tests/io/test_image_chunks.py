@@ -37,7 +37,9 @@ def test_damaged_and_foreign_chunks_are_explained(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(UserError, match="cut short, damaged"):
             read_image_chunk(path)
-    for foreign in ({"key": "a"}, [{"key": "a"}], [3], torch.zeros(3)):
+    floats = [{"key": "a", "images": [torch.zeros(3)]}]
+    text = [{"key": "a", "images": ["no tensor"]}]
+    for foreign in ({"key": "a"}, [{"key": "a"}], [3], torch.zeros(3), floats, text):
         torch.save(foreign, path)
         with pytest.raises(UserError, match="no list of sequences"):
             read_image_chunk(path)
