@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 _GAP = 6
 _LABEL_HEIGHT = 24
@@ -46,6 +46,12 @@ def draw_sheet(
             left += panel.shape[1] + _GAP
         top += max(panel.shape[0] for panel in row) + _GAP
     return sheet
+
+
+def color_inverse_depth(inverse_depth: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Show inverse depth in [0, 1] in colours of growing lightness, from far to near."""
+    levels = (inverse_depth * 255.0).round().astype(np.uint8)
+    return cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
 
 
 def _draw(panel: Panel, min_width: int) -> UInt8[np.ndarray, "h w 3"]:

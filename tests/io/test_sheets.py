@@ -1,6 +1,6 @@
 import numpy as np
 
-from core.io.sheets import Panel, draw_sheet
+from core.io.sheets import Panel, color_inverse_depth, draw_sheet
 
 
 def test_a_sheet_shows_every_pixel_of_every_panel():
@@ -17,3 +17,10 @@ def test_a_sheet_shows_every_pixel_of_every_panel():
 def test_panels_that_are_wide_enough_keep_their_size():
     image = np.zeros((9, 160, 3), np.uint8)
     assert draw_sheet([[Panel("", image)]], min_panel_width=100).shape[1] == 6 + 160 + 6
+
+
+def test_near_is_lighter_than_far():
+    colors = color_inverse_depth(np.linspace(0, 1, 12, dtype=np.float32)[None])
+    assert (np.diff(colors.sum(axis=-1, dtype=int)) > 0).all()
+    assert colors[0, 0, 2] > colors[0, 0, 1]  # the darkest is blue: channels are RGB
+    assert colors[0, 6, 0] > colors[0, 6, 2]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
 from core.checks import UserError
 from core.data.sequence_set import RawClip, SequenceSet
-from core.io.sheets import Panel, draw_sheet
+from core.io.sheets import Panel, color_inverse_depth, draw_sheet
 
 _PANEL_WIDTH = 320
 _MASK_COLOR = np.array([255, 40, 160], np.uint8)
@@ -68,9 +67,8 @@ def overlay_depth(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Lay colours from dark (far) to bright (near) over an image, by the map's own range."""
     low, high = int(inverse_depth.min()), int(inverse_depth.max())
-    levels = (inverse_depth.astype(np.float32) - low) * (255.0 / max(high - low, 1))
-    colors = cv2.applyColorMap(levels.astype(np.uint8), cv2.COLORMAP_INFERNO)
-    return _blend(image, cv2.cvtColor(colors, cv2.COLOR_BGR2RGB))
+    normalized = (inverse_depth.astype(np.float32) - low) / max(high - low, 1)
+    return _blend(image, color_inverse_depth(normalized))
 
 
 def _blend(
