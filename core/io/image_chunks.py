@@ -38,10 +38,9 @@ def read_image_chunk(path: str | Path) -> list[ChunkSequence]:
         UserError: If the file is missing, cut short, damaged, or holds something else.
     """
     try:
-        content = _load(Path(path))
         return [
-            ChunkSequence(str(entry["key"]), tuple(entry["images"]), _timestamps(entry))
-            for entry in content
+            ChunkSequence(str(entry["key"]), _images(entry), _timestamps(entry))
+            for entry in _load(Path(path))
         ]
     except (
         pickle.UnpicklingError,
@@ -60,6 +59,13 @@ def read_image_chunk(path: str | Path) -> list[ChunkSequence]:
         ) from error
 
 
+def _images(entry: dict[str, Any]) -> tuple[Tensor, ...]:
+    images = tuple(entry["images"])
+    if not all(isinstance(image, Tensor) and image.dtype == torch.uint8 for image in images):
+        raise TypeError("an image is no tensor of bytes")
+    return images
+
+
 def _timestamps(entry: dict[str, Any]) -> tuple[float, ...]:
     count = len(entry["images"])
     times = entry.get("timestamps")
@@ -67,13 +73,6 @@ def _timestamps(entry: dict[str, Any]) -> tuple[float, ...]:
     if len(found) == count and all(earlier < later for earlier, later in pairwise(found)):
         return tuple(found)
     return tuple(map(float, range(count)))
-
-
-def _as_sequence(entry: dict[str, Any]) -> ChunkSequence:
-    images = tuple(entry["images"])
-    if not all(isinstance(image, Tensor) and image.dtype == torch.uint8 for image in images):
-        raise TypeError("an image is no tensor of bytes")
-    return ChunkSequence(str(entry["key"]), images)
 
 
 def _load(path: Path) -> list[dict[str, Any]]:
