@@ -15,24 +15,33 @@ from core.evaluation.device import check_rasterizer
 from core.evaluation.frame_metrics import Role
 from core.evaluation.reconstruct import Reconstruction, choose_fit
 from core.evaluation.staging import staged_outputs
-from core.io import open_frames
+from core.io import FrameSource, open_frames
 from core.logging import configure_logging, get_logger
 from core.models import load_model
+from core.streaming import FastModel
 from core.viewer import Page, ScoreRow, Video, write_page
 
 _logger = get_logger(__name__)
 
 
 def run(options: InferenceOptions) -> None:
-    """Reconstruct one clip and write everything that shows it."""
-    source = open_frames(options.input_frames_path, on_error="raise")
+    """Reconstruct one clip or stream and write everything that shows it."""
     device = choose_device(options.device)
+    source = open_source(options)
     check_rasterizer(options.backend, device)
     depth = open_depth(options.input_depths_path, source, device, Path("checkpoints"))
     model = load_model(options.resume, dinov2_path=options.dinov2_path).to(device)
     fit = choose_fit(source, (model.config.image_height, model.config.image_width), options.fit)
     reconstruction = Reconstruction(
-        model, depth, device, options.frame_gap, options.batch_size, options.backend
+        FastModel(model, precision=options.precision, acceleration=options.acceleration),
+        depth,
+        device,
+        options.frame_gap,
+        options.batch_size,
+        options.backend,
+        detect_cuts=options.detect_cuts,
+        max_persistent=options.max_persistent,
+        max_frames=options.max_frames or None,
     )
     what = outputs.OutputOptions(
         options.fps, options.ply_time, options.orbit_frames, options.horizontal_fov_deg
@@ -46,10 +55,30 @@ def run(options: InferenceOptions) -> None:
             ("Frame size", f"{fit.input_size[1]} by {fit.input_size[0]} px"),
             ("Fit", f"{options.fit} to {fit.model_size[1]} by {fit.model_size[0]} px"),
             *summary.facts(),
+            *losses(source),
         ]
         page = describe(options, summary, facts)
         write_page(staging.folder / "index.html", page)
     _logger.info("%s", options.output_dir / "index.html")
+
+
+def open_source(options: InferenceOptions) -> FrameSource:
+    """Open what the frames come from."""
+    path = options.input_frames_path
+    is_folder = Path(path).is_dir()
+    stops = options.damaged == "stop" or (options.damaged == "auto" and is_folder)
+    live = None if options.live == "auto" else options.live == "yes"
+    return open_frames(path, on_error="raise" if stops else "skip", live=live)
+
+
+def losses(source: FrameSource) -> list[tuple[str, str]]:
+    """Say which frames were not reconstructed, if any, in labels and values for a person."""
+    facts = []
+    if source.skipped:
+        facts.append(("Skipped", f"{source.skipped} frames that could not be decoded"))
+    if source.dropped:
+        facts.append(("Dropped", f"{source.dropped} frames that came faster than the model works"))
+    return facts
 
 
 def describe(
@@ -78,7 +107,7 @@ def describe(
             scores.append(ScoreRow(label, mean.frames, native, published))
     scene = summary.scene
     return Page(
-        title=options.input_frames_path.resolve().name,
+        title=title(options.input_frames_path),
         preview=outputs.OVERVIEW,
         lead=Video(
             outputs.SIDE_BY_SIDE, "Input and reconstruction", "Input left, reconstruction right."
@@ -90,6 +119,13 @@ def describe(
         scene=outputs.SCENE,
         scene_note=f"{scene.num_gaussians:,} Gaussians as they are at frame {scene.time:g}",
     )
+
+
+def title(path: str) -> str:
+    """Return what the page is called."""
+    if Path(path).exists():
+        return Path(path).resolve().name
+    return "standard input" if path == "-" else path
 
 
 @cli_errors

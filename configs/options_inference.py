@@ -16,8 +16,10 @@ EMBEDDED_MODEL = Path(__file__).parents[1] / "core" / "assets" / "streamsplat-ti
 class InferenceOptions:
     """Reconstruct a video as dynamic 3D Gaussians and show how good it is."""
 
-    input_frames_path: Path
-    """A folder of frames in natural order of their names, or a video file."""
+    input_frames_path: str
+    """A folder of frames in natural order of their names; a video file; the number of a camera of
+    this computer; a URL that FFmpeg reads (RTSP, HTTP and others); or - for a video on standard
+    input."""
     output_dir: Path = Path("outputs")
     """Where videos, scene, scores and the page are put; files of the same names are replaced once
     everything is complete."""
@@ -27,13 +29,30 @@ class InferenceOptions:
     """Relative inverse depth (large is near), a PNG, EXR or NPY file for each frame. Without it,
     Depth Anything V2 is used if its weights are in checkpoints/, and else no depth."""
     frame_gap: int = 3
-    """Distance between key frames; the last frame always is one."""
+    """Distance between key frames; the last frame of a shot always is one."""
+    detect_cuts: bool = True
+    """Begin anew at scene cuts, so that nothing smears from one shot into the next."""
+    max_persistent: int = 0
+    """How many Gaussians may outlive their two intervals because something nearer hides them."""
+    max_frames: int = 0
+    """Frames after which to stop; 0 goes on to the end, of an endless source until Ctrl-C."""
+    live: Literal["auto", "yes", "no"] = "auto"
+    """Whether the newest frame wins when a camera, URL or pipe is faster than the model; auto does
+    so for cameras and live URLs. Dropped frames are counted."""
+    damaged: Literal["auto", "skip", "stop"] = "auto"
+    """What becomes of a frame that cannot be decoded: left out and counted, or the end. auto stops
+    at image files, which can be mended, and goes on in videos and streams."""
     fps: float = 24.0
     """Frame rate of the videos that are written."""
     batch_size: int = 1
     """Key frames and pairs of them that are worked on together."""
     device: str = "auto"
     """auto (CUDA if there is one), cpu, cuda or cuda:N."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Number type of the networks' matrix products."""
+    acceleration: Literal["none", "graphs", "compile"] = "none"
+    """How the networks run: as they are, as recorded CUDA graphs (seconds to start), or with
+    compiled blocks (about a minute to start, fastest)."""
     fit: Literal["stretch", "crop", "pad"] = "stretch"
     """How frames that are not 16:9 enter the model: changed in proportion, cut or padded. What is
     shown has the proportions of the input."""
@@ -50,7 +69,14 @@ class InferenceOptions:
     """Field of view that the novel views and the PLY suppose, degrees."""
 
     def __post_init__(self) -> None:
-        for name, least in (("frame_gap", 1), ("batch_size", 1), ("orbit_frames", 0)):
+        at_least = {
+            "frame_gap": 1,
+            "batch_size": 1,
+            "orbit_frames": 0,
+            "max_frames": 0,
+            "max_persistent": 0,
+        }
+        for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least {least}")
         if not 0.01 <= self.fps <= 1000:

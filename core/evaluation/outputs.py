@@ -94,7 +94,7 @@ def write_outputs(
     """Reconstruct a clip and write videos, scene, scores and plot.
 
     When the clip cannot be read to its end, or Ctrl-C is pressed, what was reconstructed until then
-    is completed and kept as an incomplete result.
+    is completed and kept as an incomplete result; a stream has no end, and Ctrl-C is one.
 
     Raises:
         UserError: If the clip or its depth cannot be read to the end, or a file cannot be written.
@@ -102,18 +102,31 @@ def write_outputs(
     start = time.perf_counter()
     failure: UserError | KeyboardInterrupt | None = None
     timed = _TimedFrames(reconstruction.frames(source, fit))
+    counts = [n for n in (source.expected_frames, reconstruction.max_frames) if n is not None]
+    expected = min(counts, default=None)
     with ExitStack() as stack:
         outputs = _Outputs(stack, staging.folder, fit, options, reconstruction)
         try:
-            for frame in tqdm(timed, total=source.expected_frames, unit="frame", disable=None):
-                for sink in outputs.sinks:
-                    sink.write(frame)
+            with tqdm(total=expected, unit="frame", disable=None) as progress:
+                for frame in timed:
+                    for sink in outputs.sinks:
+                        sink.write(frame)
+                    if source.dropped:
+                        progress.set_postfix(dropped=source.dropped, refresh=False)
+                    progress.update()
         except (UserError, KeyboardInterrupt) as error:
             if not outputs.metrics.metrics.frames:
                 raise
-            failure = error
+            if not (source.is_stream and isinstance(error, KeyboardInterrupt)):
+                failure = error
         for sink in outputs.sinks:
             sink.finish()
+    if source.dropped:
+        _logger.warning(
+            "%d frames of %s came faster than the model works and were dropped.",
+            source.dropped,
+            source.path,
+        )
     metrics = outputs.metrics.metrics
     plot_psnr(metrics, staging.folder / PLOT)
     if failure is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -76,6 +77,8 @@ class Reconstruction:
     one of the next."""
     max_persistent: int = 0
     """Size of the session's pool of Gaussians that outlive their two intervals."""
+    max_frames: int | None = None
+    """How many frames are taken at most; None takes all."""
 
     def __post_init__(self) -> None:
         if self.frame_gap < 1 or self.batch_size < 1:
@@ -94,14 +97,13 @@ class Reconstruction:
                 off.
         """
         failure: UserError | None = None
-        frames = iter(source)
+        frames = islice(source, self.max_frames)
         with self._open_session(fit) as session:
             walk = _Walk(self, session, fit)
             while True:
                 try:
                     frame = next(frames, None)
                     if frame is None:
-                        failure = UserError(source.broken_off) if source.broken_off else None
                         break
                     if walk.is_cut_before(frame):
                         yield from walk.render(walk.end_shot())
@@ -113,6 +115,8 @@ class Reconstruction:
             yield from walk.render(walk.end_shot())
         if failure is not None:
             raise failure
+        if source.broken_off is not None:
+            raise UserError(source.broken_off)
 
     def _open_session(self, fit: FrameFit) -> Session:
         return Session(

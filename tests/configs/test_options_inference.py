@@ -18,6 +18,8 @@ PROGRAM = Path(__file__).parents[2] / "splat_inference.py"
         ("frame_gap", 0),
         ("batch_size", 0),
         ("orbit_frames", -1),
+        ("max_frames", -1),
+        ("max_persistent", -1),
         ("fps", 0.0),
         ("fps", 1e-6),
         ("fps", float("nan")),
@@ -27,7 +29,7 @@ PROGRAM = Path(__file__).parents[2] / "splat_inference.py"
 )
 def test_impossible_values_name_their_flag(name: str, value: float) -> None:
     with pytest.raises(UserError, match=f"--{name}"):
-        InferenceOptions(Path("frames"), **{name: value})
+        InferenceOptions("frames", **{name: value})
 
 
 def test_every_option_is_read() -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from core.checks import UserError
 from core.evaluation.depth_source import NoDepth
 from core.evaluation.reconstruct import Reconstruction, RenderedFrame, choose_fit
-from core.io import Frame
+from core.io import Frame, FrameSource
 from core.metrics import psnr
 from core.models import StreamSplatConfig, build_model
 
@@ -171,3 +172,59 @@ def test_memory_does_not_grow_with_the_clip(
 def test_padding_to_next_to_nothing_is_refused(synthetic_source, model_size) -> None:
     with pytest.raises(UserError, match="--fit"):
         choose_fit(synthetic_source(1, (4, 400)), model_size, "pad")
+
+
+class TwoShots(FrameSource):
+    """A dark shot of ``first`` frames, then a bright one of ``second`` frames."""
+
+    def __init__(self, first: int, second: int, *, broken_off: str | None = None) -> None:
+        super().__init__(Path("shots"), "skip")
+        self.counts = first, second
+        self.end = broken_off
+
+    def _decode(self) -> Generator[Frame, None, None]:
+        rng = np.random.default_rng(0)
+        base = rng.integers(0, 60, (36, 64, 3)), rng.integers(170, 255, (36, 64, 3))
+        for index in range(sum(self.counts)):
+            image = base[index >= self.counts[0]].astype(np.uint8)
+            yield Frame(index, str(index), image)
+        self._broken_off = self.end
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("counts", [(5, 6), (1, 4), (4, 1), (7, 2), (1, 1)])
+def test_a_cut_ends_one_stream_and_begins_another(
+    reconstruction: Build, model_size, counts: tuple[int, int], batch: int
+) -> None:
+    source = TwoShots(*counts)
+    frames = run(reconstruction(frame_gap=3, batch_size=batch), source, model_size)
+    assert [frame.index for frame in frames] == list(range(sum(counts)))
+    keys = set()
+    for start, count in ((0, counts[0]), (counts[0], counts[1])):
+        keys |= {*range(start, start + count, 3), start + count - 1}
+    assert {frame.index for frame in frames if frame.is_key} == keys
+    for frame in frames:
+        assert (frame.rgb - frame.target).abs().mean() < 0.1, "nothing of the other shot"
+        interval = frame.interval
+        assert (interval.first_time < counts[0]) == (interval.second_time < counts[0])
+
+
+def test_without_cuts_one_shot_smears_into_the_next(reconstruction: Build, model_size) -> None:
+    frames = run(reconstruction(frame_gap=3, detect_cuts=False), TwoShots(5, 5), model_size)
+    assert max((frame.rgb - frame.target).abs().mean().item() for frame in frames) > 0.1
+
+
+def test_a_source_that_breaks_off_is_an_error_after_its_last_frame(
+    reconstruction: Build, model_size
+) -> None:
+    source = TwoShots(3, 2, broken_off="the camera stopped")
+    frames = reconstruction().frames(source, choose_fit(source, model_size, "stretch"))
+    assert [next(frames).index for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(UserError, match="the camera stopped"):
+        next(frames)
+
+
+def test_a_limit_ends_the_walk(reconstruction: Build, synthetic_source, model_size) -> None:
+    frames = run(reconstruction(max_frames=5), synthetic_source(30), model_size)
+    assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
+    assert frames[-1].is_key

@@ -75,6 +75,13 @@ def test_exposure_and_noise_are_no_cuts() -> None:
     assert cuts(lit) == []
 
 
+def test_plain_pictures_are_shots_too() -> None:
+    black, red, blue = (np.full((*SIZE, 3), color, np.uint8) for color in (0, (200, 20, 20), 60))
+    blue[..., 2] = 220
+    frames = [black] * 3 + procedural(0, 3) + [red] * 3 + [blue] * 3 + [black] * 2
+    assert cuts(frames) == [3, 6, 9, 12]
+
+
 def test_floating_point_frames_count_alike() -> None:
     shots = procedural(1, 3) + procedural(2, 3)
     as_floats = [torch.from_numpy(frame).permute(2, 0, 1) / 255 for frame in shots]
