@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 
 from core.checks import UserError
 from core.data.check.__main__ import CheckOptions, main, run
-from core.data.check.inspection import inspect, plan_frames
+from core.data.check.findings import summarize
+from core.data.check.inspection import Inspection, inspect, plan_frames
 from core.data.check.layout_guess import Guess, guess_layout
 from core.data.check.picture import draw_samples, overlay_depth, overlay_mask
 from core.data.datasets import open_dataset
@@ -105,6 +107,23 @@ def test_every_damaged_file_is_listed(miniature, capsys):
     assert status == 0
     assert "15 frames (all), 2 cannot be read" in text
     assert "warning: other samples take the place" in text
+
+
+@pytest.mark.parametrize(
+    ("frames", "unreadable", "fails"),
+    [(1000, 10, False), (1000, 11, True), (100_000, 150, False), (100_000, 200, True)],
+)
+def test_training_puts_up_with_a_few_damaged_files(originals, frames, unreadable, fails):
+    dataset = open_dataset("davis", originals / "davis")
+    dataset.lengths = np.full(frames // 100, 100)
+    reasons = tuple(map(str, range(unreadable)))
+    inspection = Inspection(frames, sizes={}, unreadable=reasons, flat_depths=())
+    findings = summarize(dataset, dataset.coverage(), inspection, num_frames=6)
+    assert bool(findings.failures) == fails
+    # A quick look at a tenth of the frames comes to the same.
+    some = replace(inspection, frames=frames // 10, unreadable=reasons[: unreadable // 10 + fails])
+    findings = summarize(dataset, dataset.coverage(), some, num_frames=6)
+    assert bool(findings.failures) == fails
 
 
 def test_chunks(miniature, capsys):

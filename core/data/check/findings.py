@@ -9,11 +9,11 @@ import numpy as np
 
 from core.data.check.inspection import Inspection
 from core.data.sequence_set import Coverage, Lack, SequenceSet
+from core.data.unreadable_files import MAX_SHARE, MAX_UNREADABLE
 
 _LEAST_READABLE = 0.5
-"""Share of samples that must be readable. Another is tried for each that is not, and again if need
-be, up to core.data.sequence_source.MAX_ATTEMPTS times: with half of them one sample in two million
-finds no other."""
+"""Share of samples that must be readable even in a small dataset: another is tried for each that is
+not, and again if need be, up to core.data.sequence_source.MAX_ATTEMPTS times."""
 _SHOWN = 3
 _SHOWN_SIZES = 4
 
@@ -89,11 +89,12 @@ def _failures(dataset: SequenceSet, inspection: Inspection, num_frames: int) -> 
             f"no sequence has {num_frames} frames, the longest has {longest}; add longer ones, or "
             "train on fewer frames a sample (and tell this check with --num_frames)."
         ]
-    readable = 1.0 - len(inspection.unreadable) / max(inspection.frames, 1)
-    if readable**num_frames < _LEAST_READABLE:
+    share = len(inspection.unreadable) / max(inspection.frames, 1)
+    is_many = share * dataset.lengths.sum() > MAX_UNREADABLE and share * num_frames > MAX_SHARE
+    if is_many or (1.0 - share) ** num_frames < _LEAST_READABLE:
         return [
-            f"{len(inspection.unreadable):,} of {inspection.frames:,} frames cannot be read, too "
-            "many to replace their samples by others; download them again, or remove the files."
+            f"{len(inspection.unreadable):,} of {inspection.frames:,} frames cannot be read, more "
+            "than it puts up with; download them again, or remove the files."
         ]
     return []
 
