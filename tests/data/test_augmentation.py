@@ -11,11 +11,19 @@ import torch.nn.functional as F
 
 from core.data.augmentation import AugmentationOptions, augment
 from core.data.augmentation.draws import Geometry, draw
-from core.data.augmentation.warp import warp
+from core.data.augmentation.warp import warp_
 from core.data.procedural import ProceduralOptions, ProceduralSource
 from core.types import ClipBatch
 
 STRONG = AugmentationOptions(p=0.6)
+
+
+def warp(batch, geometry):
+    """Return the mapped batch."""
+    moved = ("frames", "inverse_depths", "masks", "motion")
+    changed = replace(batch, **{name: getattr(batch, name).clone() for name in moved})
+    warp_(changed, geometry)
+    return changed
 
 
 def _random_batch(samples=3, views=2, size=(12, 20), seed=0):
@@ -181,6 +189,13 @@ def test_nothing_changes_when_options_are_off():
     changed = augment(batch, seed=0, positions=range(3), options=AugmentationOptions.none())
     for field in fields(ClipBatch):
         assert torch.equal(getattr(changed, field.name), getattr(batch, field.name))
+
+
+def test_what_was_given_stays_as_it_was():
+    batch, same = _random_batch(), _random_batch()
+    augment(batch, seed=0, positions=range(3), options=AugmentationOptions(p=1.0))
+    for field in fields(ClipBatch):
+        assert torch.equal(getattr(batch, field.name), getattr(same, field.name))
 
 
 def test_colors_change_on_frames_alone():

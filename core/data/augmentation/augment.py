@@ -9,8 +9,8 @@ import torch
 
 from core.data.augmentation.draws import draw
 from core.data.augmentation.options import AugmentationOptions
-from core.data.augmentation.recolor import recolor
-from core.data.augmentation.warp import warp
+from core.data.augmentation.recolor import recolor_
+from core.data.augmentation.warp import warp_
 from core.types import ClipBatch
 
 
@@ -41,5 +41,13 @@ def augment(
     height, width = batch.frames.shape[-2:]
     geometry, recoloring = draw(options, seed=seed, positions=positions, aspect=height / width)
     with torch.no_grad():
-        batch = warp(batch, geometry)
-        return replace(batch, frames=recolor(batch.frames, recoloring))
+        changed = replace(
+            batch,
+            frames=batch.frames.clone(),
+            inverse_depths=batch.inverse_depths.clone(),
+            masks=batch.masks.clone(),
+            motion=batch.motion.clone(),
+        )
+        warp_(changed, geometry)
+        recolor_(changed.frames, recoloring)
+    return changed

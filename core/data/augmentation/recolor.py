@@ -11,15 +11,12 @@ from core.data.augmentation.draws import Recoloring
 from core.data.augmentation.upload import upload
 
 
-def recolor(
-    frames: Float[Tensor, "b v 3 h w"], recoloring: Recoloring
-) -> Float[Tensor, "b v 3 h w"]:
-    """Map the colours of the samples that change, cut to [0, 1]; the others stay as they are."""
+def recolor_(frames: Float[Tensor, "b v 3 h w"], recoloring: Recoloring) -> None:
+    """Map the colours of the samples that change, in place, cut to [0, 1]."""
     changing = np.flatnonzero(recoloring.changes)
-    if not changing.size:
-        return frames
-    rows = upload(changing, frames.device)
-    linear = upload(recoloring.linear[changing], frames.device)
-    offset = upload(recoloring.offset[changing], frames.device)[:, None, None, None, None]
-    mapped = mix_channels(linear, frames[rows]) + offset
-    return frames.index_copy(0, rows, mapped.clamp_(0.0, 1.0))
+    if changing.size:
+        rows = upload(changing, frames.device)
+        linear = upload(recoloring.linear[changing], frames.device)
+        offset = upload(recoloring.offset[changing], frames.device)[:, None, None, None, None]
+        mapped = mix_channels(linear, frames[rows]).add_(offset)
+        frames.index_copy_(0, rows, mapped.clamp_(0.0, 1.0))

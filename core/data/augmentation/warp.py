@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -21,8 +19,8 @@ _SHRINKS = 1.001
 miss some."""
 
 
-def warp(batch: ClipBatch, geometry: Geometry) -> ClipBatch:
-    """Map the samples that change; the others stay as they are.
+def warp_(batch: ClipBatch, geometry: Geometry) -> None:
+    """Map the samples that change, in place; the others stay as they are.
 
     Frames and depth are interpolated bilinearly. Where an output pixel spans more than one source
     pixel, four look-ups are averaged, so far from one another that the filter as a whole has the
@@ -39,43 +37,34 @@ def warp(batch: ClipBatch, geometry: Geometry) -> ClipBatch:
     root = (axes * spread[:, None]) @ axes.swapaxes(1, 2)  # of the covariance, in pixels
     first, second = np.moveaxis(root / pixels, 1, 0)
     taps = np.stack([first + second, first - second, second - first, -first - second])
-    centers = np.zeros((1, *first.shape))
     for chosen, offsets in (
-        (geometry.changes & ~shrinks, centers),
+        (geometry.changes & ~shrinks, np.zeros_like(taps[:1])),
         (geometry.changes & shrinks, taps),
     ):
         if chosen.any():
-            batch = _warp_rows(batch, geometry.source_from_output, offsets, chosen)
-    return batch
+            _warp_rows_(batch, geometry.source_from_output, offsets, chosen)
 
 
-def _warp_rows(
+def _warp_rows_(
     batch: ClipBatch,
     source_from_output: Float[np.ndarray, "b 2 3"],
-    offsets: Float[np.ndarray, "k b 2"],
+    taps: Float[np.ndarray, "k b 2"],
     chosen: Bool[np.ndarray, " b"],
-) -> ClipBatch:
+) -> None:
     device = batch.frames.device
     rows = upload(np.flatnonzero(chosen), device)
     maps = upload(source_from_output[chosen], device)
+    offsets = upload(taps[:, chosen], device)
     grid = _source_grid(maps, batch.frames.shape[-2:])
-    images = torch.cat([batch.frames[rows], batch.inverse_depths[rows]], dim=2)
-    seen = torch.zeros_like(images)
-    for offset in upload(offsets[:, chosen], device)[:, :, None, None]:
-        seen += _look_up(images, grid + offset, "bilinear")
-    frames, depths = (seen / len(offsets)).split([3, 1], dim=2)
-    masks = _look_up(batch.masks[rows], grid, "nearest")
+    frames = _look_around(batch.frames[rows], grid, offsets).clamp_(0.0, 1.0)
+    batch.frames.index_copy_(0, rows, frames)
+    depths = _look_around(batch.inverse_depths[rows], grid, offsets)
+    batch.inverse_depths.index_copy_(0, rows, normalize_inverse_depth(depths))
+    batch.masks.index_copy_(0, rows, _look_up(batch.masks[rows], grid, "nearest"))
     # Vectors are (x, z) with z upwards, maps are of (x, y) with y downwards.
     upwards = np.array([[1.0, -1.0], [-1.0, 1.0]])
     turn = upload(np.linalg.inv(source_from_output[chosen, :, :2]) * upwards, device)
-    motion = _warp_motion(batch.motion[rows], maps, turn)
-    return replace(
-        batch,
-        frames=batch.frames.index_copy(0, rows, frames.clamp(0.0, 1.0)),
-        inverse_depths=batch.inverse_depths.index_copy(0, rows, normalize_inverse_depth(depths)),
-        masks=batch.masks.index_copy(0, rows, masks),
-        motion=batch.motion.index_copy(0, rows, motion),
-    )
+    batch.motion.index_copy_(0, rows, _warp_motion(batch.motion[rows], maps, turn))
 
 
 def _warp_motion(
@@ -99,6 +88,19 @@ def _source_grid(maps: Float[Tensor, "n 2 3"], size: tuple[int, ...]) -> Float[T
     y = (2.0 * torch.arange(height, device=maps.device) + 1.0) / height - 1.0
     of_x, of_y, shift = maps[:, None, None].unbind(-1)  # (n, 1, 1, 2)
     return of_x * x[:, None] + (of_y * y[:, None, None] + shift)
+
+
+def _look_around(
+    images: Float[Tensor, "n v c h w"],
+    grid: Float[Tensor, "n h w 2"],
+    offsets: Float[Tensor, "k n 2"],
+) -> Float[Tensor, "n v c h w"]:
+    """Average bilinear look-ups at every offset from the grid."""
+    grids = (grid + offset for offset in offsets[:, :, None, None])
+    seen = _look_up(images, next(grids), "bilinear")
+    for near in grids:
+        seen += _look_up(images, near, "bilinear")
+    return seen.div_(len(offsets)) if len(offsets) > 1 else seen
 
 
 def _look_up(
