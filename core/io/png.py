@@ -8,6 +8,7 @@ filters are undone by whole rows in NumPy.
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,9 +21,11 @@ from jaxtyping import UInt8
 from core.checks import UserError
 from core.io.images import decode_bytes
 
+# The library's stubs call this class an instance of it.
+_InflateError: type[Exception] = isal_zlib.error  # pyright: ignore[reportAssignmentType]
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE = 0, 3
-_NO_FILTER, _SUB, _UP = 0, 1, 2
+_SUB, _UP = 1, 2
 
 
 @dataclass(frozen=True)
@@ -33,19 +36,13 @@ class _Header:
     kind: int
     interlaced: bool
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of a row without that of its filter."""
-        return (self.width * self.bits + 7) // 8
-
 
 def read_png_values(path: str | Path) -> np.ndarray:
     """Read the values that a PNG stores: grey, or the *indices* of a palette, not its colours.
 
     Returns:
-        (h, w), uint8, or uint16 where the file has 16 bits. Colour comes as OpenCV gives it, BGR or
-        BGRA in the last dimension; so do palettes of the rare kinds that OpenCV has to decode
-        (interlaced, or with predicting row filters).
+        (h, w), uint8, or uint16 where the file has 16 bits; grey of fewer than 8 bits is scaled to
+        255. Colour comes as OpenCV gives it, BGR or BGRA in the last dimension.
 
     Raises:
         UserError: If the file cannot be read or decoded, for example because it is cut short.
@@ -54,35 +51,50 @@ def read_png_values(path: str | Path) -> np.ndarray:
         data = Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"cannot read the image {path}: {error.strerror or error}.") from error
+    if not data.startswith(_SIGNATURE):
+        return decode_bytes(data, cv2.IMREAD_UNCHANGED, path)
     try:
-        values = _decode(data)
-    except (isal_zlib.IsalError, struct.error, ValueError) as error:
+        header, compressed = _read_chunks(data)
+        if header.kind not in (_GREY, _PALETTE):
+            return decode_bytes(data, cv2.IMREAD_UNCHANGED, path)
+        raw = isal_zlib.decompress(compressed)
+        values = _decode_rows(header, raw)
+    except (_InflateError, struct.error, ValueError) as error:
         raise UserError(
             f"cannot decode the image {path}: it is damaged, or not an image; replace or remove "
             "the file."
         ) from error
-    return decode_bytes(data, cv2.IMREAD_UNCHANGED, path) if values is None else values
+    return _decode_with_opencv(header, raw, path) if values is None else values
 
 
-def _decode(data: bytes) -> np.ndarray | None:
-    """Decode what is grey or has a palette; None for what is better left to OpenCV.
+def _decode_rows(header: _Header, raw: bytes) -> np.ndarray | None:
+    """Decode rows of the usual kind; None for others.
 
     Raises:
-        ValueError, isal_zlib.IsalError, struct.error: If the file is cut short or damaged.
+        ValueError: If there are not as many bytes as the header tells.
     """
-    if not data.startswith(_SIGNATURE):
+    if header.bits < 8 or header.interlaced:
         return None
-    header, compressed = _read_chunks(data)
-    if header.kind not in (_GREY, _PALETTE) or header.interlaced:
-        return None
-    raw = isal_zlib.decompress(compressed)
-    rows = np.frombuffer(raw, np.uint8).reshape(header.height, 1 + header.row_bytes)
-    values = _undo_filters(rows, max(header.bits // 8, 1))
-    if values is None or header.bits == 8:
+    stride = header.bits // 8
+    rows = np.frombuffer(raw, np.uint8).reshape(header.height, 1 + stride * header.width)
+    values = _undo_filters(rows, stride)
+    if values is None or stride == 1:
         return values
-    if header.bits == 16:
-        return values.view(">u2").astype(np.uint16)
-    return _unpack(values, header)
+    return values.view(">u2").astype(np.uint16)
+
+
+def _decode_with_opencv(header: _Header, raw: bytes, source: str | Path) -> np.ndarray:
+    """Let OpenCV decode inflated rows, of a palette as well: it is told that they are grey."""
+    layout = (header.width, header.height, header.bits, _GREY, 0, 0, header.interlaced)
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", *layout)), (b"IDAT", zlib.compress(raw, 0))]
+    parts = [_SIGNATURE]
+    for kind, content in (*chunks, (b"IEND", b"")):
+        check = isal_zlib.crc32(content, isal_zlib.crc32(kind))
+        parts += [struct.pack(">I", len(content)), kind, content, struct.pack(">I", check)]
+    values = decode_bytes(b"".join(parts), cv2.IMREAD_UNCHANGED, source)
+    if header.kind == _PALETTE and header.bits < 8:
+        values = values // np.uint8(255 // (2**header.bits - 1))
+    return values
 
 
 def _read_chunks(data: bytes) -> tuple[_Header, bytes]:
@@ -130,11 +142,3 @@ def _sum_along_rows(values: UInt8[np.ndarray, "h row"], stride: int) -> UInt8[np
     for before, column in pairwise(columns):
         np.add(before, column, out=column)
     return cv2.transpose(turned).view(np.uint8)
-
-
-def _unpack(values: UInt8[np.ndarray, "h row"], header: _Header) -> UInt8[np.ndarray, "h w"]:
-    """Spread pixels of 1, 2 or 4 bits; grey is scaled to 255, indices stay as they are."""
-    bits = np.unpackbits(values, axis=1).reshape(header.height, -1, header.bits)
-    weights = (1 << np.arange(header.bits)[::-1]).astype(np.uint8)
-    spread = (bits * weights).sum(axis=-1, dtype=np.uint8)[:, : header.width]
-    return spread * np.uint8(255 // (2**header.bits - 1)) if header.kind == _GREY else spread

@@ -85,8 +85,10 @@ def train(
     if checkpoint is not None:
         progress = load_checkpoint(accelerator, checkpoint, stage)
         _logger.info("going on from step %d of %s", progress.step, checkpoint)
+    with accelerator.local_main_process_first():  # one process a machine builds the indices
+        sources = open_sources(data, stage, seed=run.seed, device=accelerator.device)
     batches = stream_batches(
-        open_sources(data, stage, seed=run.seed, device=accelerator.device),
+        sources,
         Stride(run.batch_size, accelerator.process_index, accelerator.num_processes),
         first=progress.samples,
         workers=data.workers if data.datasets else 0,

@@ -119,6 +119,11 @@ class RealEstate10K:
             times=np.array(stored.timestamps)[list(frames)],
         )
 
+    @property
+    def num_open_bytes(self) -> int:
+        """Size of the files that are mapped into memory."""
+        return self._chunks.num_bytes
+
     def coverage(self) -> Coverage:
         """Tell what the set holds and what it lacks."""
         notes = (*self._chunk_notes.values(), *self._depth_notes.values())
