@@ -196,4 +196,10 @@ class OnCombined(OnFrames, OnVos, OnDavis, OnCo3d, OnRe10k):
 
     def _dataset(self, name: DatasetName, given: Path | None) -> DatasetOptions:
         weights = dict(zip(self.datasets, self.weights or (), strict=False))
-        return replace(super()._dataset(name, given), weight=weights.get(name))
+        try:
+            dataset = super()._dataset(name, given)
+        except UserError as error:
+            others = " ".join(other for other in self.datasets if other != name)
+            hint = f" Or do without it: --datasets {others}" if others else ""
+            raise UserError(f"{error}{hint}") from error
+        return replace(dataset, weight=weights.get(name))

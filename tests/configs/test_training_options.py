@@ -69,6 +69,13 @@ def test_combined_draws_from_the_four_data_sets(module, needed, folders, monkeyp
     assert data.procedural is None
 
 
+def test_a_missing_data_set_can_be_left_out(folders):
+    present = _path_flags(folders, "re10k", "davis", "vos")
+    arguments = ("combined", "--workspace", "w", *present, "--co3d_path", "/nowhere")
+    with pytest.raises(UserError, match=r"--datasets re10k davis vos$"):
+        _ = _parse(options.Options, *arguments).data
+
+
 def test_what_is_combined_can_be_chosen(folders):
     parsed = _parse(
         options_decoder.Options,

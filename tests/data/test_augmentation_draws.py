@@ -182,5 +182,5 @@ def test_draws_depend_on_seed_and_position_alone():
 
 def test_impossible_options_are_named():
     for change in ({"p": 1.5}, {"x_flip": -0.1}, {"rotation": 270.0}, {"scale": float("nan")}):
-        with pytest.raises(UserError, match=f"augmentation: {next(iter(change))} is"):
+        with pytest.raises(UserError, match=f"--augmentation.{next(iter(change))} is"):
             AugmentationOptions(**change)

@@ -46,7 +46,7 @@ class AugmentationOptions:
             value = getattr(self, name)
             if not 0.0 <= value <= limit:
                 raise UserError(
-                    f"augmentation: {name} is {value}; expected a number from 0 to {limit:g}."
+                    f"--augmentation.{name} is {value}; expected a number from 0 to {limit:g}."
                 )
 
     @staticmethod
