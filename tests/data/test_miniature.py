@@ -12,6 +12,7 @@ from PIL import Image
 
 from core.checks import UserError
 from core.data.miniature import LAYOUTS, count_clips, write_miniature
+from core.data.miniature.__main__ import MiniatureOptions, write
 from core.io.depth_chunks import DepthChunk, depth_chunk_path
 from core.io.images import read_image
 
@@ -139,6 +140,12 @@ def test_depth_can_be_left_out(tmp_path, layout):
         layout, tmp_path, sequences=1, frames=2, image_size=(16, 24), depth=False
     )
     assert not [name for name in _files(root) if "depth" in name]
+
+
+def test_all_layouts_at_once(tmp_path):
+    write(MiniatureOptions("all", tmp_path, sequences=1, frames=2, height=16, width=24))
+    assert {path.name for path in tmp_path.iterdir()} == set(LAYOUTS)
+    assert all((tmp_path / layout / ".miniature.json").is_file() for layout in LAYOUTS)
 
 
 def test_an_older_miniature_is_replaced(tmp_path):

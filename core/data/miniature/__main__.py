@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 import tyro
 from tqdm import tqdm
 
@@ -52,7 +53,7 @@ def write(options: MiniatureOptions) -> None:
     if options.layout == "all":
         roots = {layout: options.folder / layout for layout in LAYOUTS}
     total = sum(count_clips(layout, options.sequences) for layout in roots)
-    with tqdm(total=total, unit="sequence", desc="miniature") as bar:
+    with tqdm(total=total, unit="sequence", desc="miniature", delay=0.5) as bar:
         for layout, root in roots.items():
             write_miniature(
                 layout,
@@ -75,6 +76,7 @@ def main() -> None:
     """Write miniatures from the command line."""
     options = tyro.cli(MiniatureOptions)
     configure_logging()
+    torch.set_num_threads(1)  # the scenes are small: more threads would wait for one another
     write(options)
 
 
