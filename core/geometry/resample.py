@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 
-def _area_weights(size_in: int, size_out: int, like: Tensor) -> Float[Tensor, "out in"]:
-    """Return the share of each input pixel in each output pixel, along one axis."""
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _area_weights(
+    size_in: int, size_out: int, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "out in"]:
+    """Return the share of each input pixel in each output pixel, along one axis.
+
+    Kept, because a stream asks for the same for each frame; outside of inference mode, because what
+    is kept may be asked for by training next.
+    """
     edges = torch.arange(size_out + 1, dtype=torch.float64) * size_in / size_out
     pixels = torch.arange(size_in, dtype=torch.float64)
     begin = torch.maximum(edges[:-1, None], pixels)
     end = torch.minimum(edges[1:, None], pixels + 1)
     overlap = (end - begin).clamp_min(0)
-    return (overlap / overlap.sum(dim=1, keepdim=True)).to(like)
+    return (overlap / overlap.sum(dim=1, keepdim=True)).to(device, dtype)
 
 
 def resize(
@@ -29,9 +39,9 @@ def resize(
     height, width = images.shape[-2:]
     shrunk = images
     if size[0] < height:
-        shrunk = _area_weights(height, size[0], images) @ shrunk
+        shrunk = _area_weights(height, size[0], images.dtype, images.device) @ shrunk
     if size[1] < width:
-        shrunk = shrunk @ _area_weights(width, size[1], images).mT
+        shrunk = shrunk @ _area_weights(width, size[1], images.dtype, images.device).mT
     if shrunk.shape[-2:] == size:
         return shrunk
     grown = F.interpolate(shrunk, size=size, mode="bicubic", align_corners=False)

@@ -1,6 +1,6 @@
 """Frames in, a living scene out: sessions, their intervals, and how these become one scene."""
 
-from core.streaming.acceleration import FastModel
+from core.streaming.acceleration import FastDepth, FastModel
 from core.streaming.cuts import CutDetector
 from core.streaming.fusion import prune, render_interval, scene_at
 from core.streaming.intake import Intake
@@ -11,6 +11,7 @@ from core.streaming.stopwatch import Stopwatch
 
 __all__ = [
     "CutDetector",
+    "FastDepth",
     "FastModel",
     "Intake",
     "Interval",

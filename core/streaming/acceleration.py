@@ -12,10 +12,12 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.checks import UserError
+from core.depth import DepthAnythingV2, prepare_images
 from core.models import StreamSplat
 from core.models.blocks import ConditionedBlock, TransformerBlock
 from core.streaming.batching import combine
@@ -66,8 +68,8 @@ class FastModel:
         if acceleration == "graphs" or (acceleration == "compile" and self.device.type == "cuda"):
             if self.device.type != "cuda":
                 raise UserError(
-                    f"CUDA graphs cannot be recorded on {self.device}; choose acceleration none "
-                    "or compile, or a CUDA device."
+                    f"acceleration graphs needs a CUDA device, and this is {self.device}; choose "
+                    "none or compile."
                 )
             self._encode = Recorded(self._encode)
             self._decode = Recorded(self._decode)
@@ -95,6 +97,31 @@ class FastModel:
                 return function(*arguments)
 
         return in_half
+
+
+class FastDepth:
+    """Depth Anything V2 for :class:`Session`'s ``estimate_depth``.
+
+    Args:
+        network: In evaluation mode, on its device.
+        half: Run its transformer in float16; on CUDA only.
+        recorded: Play it back as a CUDA graph.
+    """
+
+    def __init__(self, network: DepthAnythingV2, *, half: bool, recorded: bool) -> None:
+        device = next(network.parameters()).device.type
+
+        def infer(pixels: Tensor) -> Tensor:
+            with torch.autocast(device, torch.float16, enabled=half):
+                return network(pixels)
+
+        self._infer: Callable[[Tensor], Tensor] = Recorded(infer) if recorded else infer
+
+    @torch.inference_mode()
+    def __call__(self, image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 1 h w"]:
+        """Estimate relative inverse depth of RGB in [0, 1], at its size."""
+        depth = self._infer(prepare_images(image))
+        return F.interpolate(depth, image.shape[-2:], mode="bilinear", align_corners=True)
 
 
 class Recorded(Generic[T]):

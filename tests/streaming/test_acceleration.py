@@ -61,7 +61,7 @@ def test_every_block_is_compiled(
 
 
 def test_graphs_need_cuda(network: StreamSplat) -> None:
-    with pytest.raises(UserError, match="CUDA graphs"):
+    with pytest.raises(UserError, match="graphs needs a CUDA device"):
         FastModel(network, acceleration="graphs")
 
 
