@@ -113,7 +113,7 @@ def preprocess(layout: Layout, paths: Sequence[Path], options: DepthOptions) -> 
         options: How depth is estimated.
 
     Returns:
-        The exit status: 1 if nothing at all could be read, else 0.
+        The exit status: 1 if nothing at all could be read by the only process, else 0.
 
     Raises:
         UserError: If there is nothing to do, or it cannot be done; what was finished is kept.
@@ -141,7 +141,9 @@ def preprocess(layout: Layout, paths: Sequence[Path], options: DepthOptions) -> 
             "What was finished so far is kept."
         ) from error
     _tell(report, existing, recipe.unit, share)
-    return int(bool(report.failures) and not report.written and not existing)
+    # A launcher would end the other processes for one that failed at a small share.
+    alone = share.count == 1
+    return int(alone and bool(report.failures) and not report.written and not existing)
 
 
 def _find_co3d_images(root: Path) -> list[Path]:
@@ -231,7 +233,9 @@ def _tell(report: Report, existing: int, unit: str, share: Share) -> None:
 def main() -> None:
     """Run from the command line."""
     configure_logging()
-    options = tyro.cli(PreprocessOptions, use_underscores=True)
+    options = tyro.cli(
+        PreprocessOptions, prog="python -m core.depth.preprocess", use_underscores=True
+    )
     sys.exit(preprocess(options.layout, options.paths, options))
 
 

@@ -160,6 +160,9 @@ def test_only_a_run_that_could_read_nothing_fails(tmp_path, monkeypatch, weights
     folder.mkdir(parents=True)
     (folder / "00000.png").write_bytes(b"broken")
     assert _call(preprocess, monkeypatch, "davis", tmp_path, "--checkpoint", weights) == 1
+    # One of several processes must not have the launcher end the others.
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert _call(preprocess, monkeypatch, "davis", tmp_path, "--checkpoint", weights) == 0
 
 
 def test_what_cannot_be_done_is_one_line(tmp_path, monkeypatch, capfd):
