@@ -94,7 +94,7 @@ def _failures(dataset: SequenceSet, inspection: Inspection, num_frames: int) -> 
     if is_many or (1.0 - share) ** num_frames < _LEAST_READABLE:
         return [
             f"{len(inspection.unreadable):,} of {inspection.frames:,} frames cannot be read, more "
-            "than it puts up with; download them again, or remove the files."
+            "than training puts up with; download them again, or remove the files."
         ]
     return []
 
