@@ -6,6 +6,8 @@ accelerate launch --config_file acc_configs/gpu8.yaml train_decoder.py combined 
 
 from __future__ import annotations
 
+import sys
+
 import tyro
 
 from configs.options_decoder import Options
@@ -25,7 +27,7 @@ def main() -> None:
         use_underscores=True,
     )
     stage = DynamicStage(PRESETS[options.model.preset], options.model)
-    train(stage, options.data, options.run, options.optimizer)
+    sys.exit(train(stage, options.data, options.run, options.optimizer).exit_status)
 
 
 if __name__ == "__main__":

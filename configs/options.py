@@ -43,7 +43,7 @@ PATHS = DatasetPaths(
 class StaticTraining:
     """Options of stage 1, whatever the data.
 
-    The published recipe: lr 5e-4, 50,000 steps of warm-up, batches of 32 on each of 8 GPUs.
+    The defaults are the published recipe on each of 8 GPUs.
     """
 
     run: tyro.conf.OmitArgPrefixes[RunOptions]

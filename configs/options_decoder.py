@@ -19,7 +19,7 @@ from configs.training_data import (
     OnVos,
     WithReach,
 )
-from core.training import DynamicStageOptions, OptimizerOptions, RunOptions
+from core.training import DynamicOptimizerOptions, DynamicRunOptions, DynamicStageOptions
 
 # Where the data sets lie, unless an option or an environment variable says otherwise: as in
 # stage 1, or wherever is written here instead.
@@ -44,15 +44,15 @@ PATHS = DatasetPaths(
 class DynamicTraining:
     """Options of stage 2, whatever the data.
 
-    The published recipe: lr 5e-4, 20,000 steps of warm-up, batches of 16 on each of 8 GPUs.
+    The defaults are the published recipe on each of 8 GPUs.
     """
 
-    run: tyro.conf.OmitArgPrefixes[RunOptions]
+    run: tyro.conf.OmitArgPrefixes[DynamicRunOptions]
     """The run."""
     model: tyro.conf.OmitArgPrefixes[DynamicStageOptions]
     """The dynamic decoder."""
-    optimizer: tyro.conf.OmitArgPrefixes[OptimizerOptions] = field(
-        default_factory=lambda: OptimizerOptions(final_lr_fraction=0.5)
+    optimizer: tyro.conf.OmitArgPrefixes[DynamicOptimizerOptions] = field(
+        default_factory=DynamicOptimizerOptions
     )
     """AdamW and its schedule."""
 

@@ -23,6 +23,11 @@ class CombinedSource:
         self._sources = sources
         self._weights = weights
 
+    @property
+    def num_items(self) -> int:
+        """How many samples there are to begin with, of all datasets together."""
+        return sum(source.num_items for source in self._sources)
+
     def sample(self, index: int) -> Sample:
         """Return the sample at position ``index``.
 

@@ -2,17 +2,21 @@
 
 from core.training.data import DataOptions
 from core.training.dynamic_stage import DynamicStage, DynamicStageOptions
-from core.training.loop import Outcome, train
-from core.training.optimizer import OptimizerOptions
-from core.training.options import RunOptions
+from core.training.loop import Outcome
+from core.training.optimizer import DynamicOptimizerOptions, OptimizerOptions
+from core.training.options import DynamicRunOptions, ReportOptions, RunOptions
+from core.training.run import train
 from core.training.static_stage import StaticStage, StaticStageOptions
 
 __all__ = [
     "DataOptions",
+    "DynamicOptimizerOptions",
+    "DynamicRunOptions",
     "DynamicStage",
     "DynamicStageOptions",
     "OptimizerOptions",
     "Outcome",
+    "ReportOptions",
     "RunOptions",
     "StaticStage",
     "StaticStageOptions",

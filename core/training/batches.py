@@ -19,6 +19,7 @@ from core.data.scene_clips import SceneClips
 from core.data.sequence_source import Sample
 from core.data.stored_clips import StoredClips
 from core.data.unreadable_files import UnreadableFiles
+from core.training.signals import outlive_stop_signals
 from core.types import ClipBatch
 
 _PREFETCHED_BATCHES = 4
@@ -38,6 +39,13 @@ class Sources:
     """Random changes of the samples from disk."""
     seed: int
     """Chooses these changes."""
+
+    @property
+    def samples_per_epoch(self) -> int | None:
+        """Samples, procedural ones included, of one pass over the datasets; None without any."""
+        if self.files is None:
+            return None
+        return round(self.files.num_items / (1.0 - self.procedural_share))
 
     def divide(self, positions: range) -> Division:
         """Divide positions of the stream between the two."""
@@ -191,5 +199,6 @@ def _collate(samples: list[Sample | UserError]) -> _Loaded | UserError:
 
 
 def _start_worker(_worker: int) -> None:
+    outlive_stop_signals()
     # Workers are the parallelism; threads within them only fight for the same cores.
     cv2.setNumThreads(0)

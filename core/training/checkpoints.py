@@ -1,29 +1,49 @@
-"""What a run leaves behind: weights to use, and a checkpoint to go on from."""
+"""What a run leaves behind to go on from, whole or not at all, whatever happens to the machine.
+
+A checkpoint is a folder::
+
+    model.safetensors       the network, as a run's result is stored
+    optimizer.safetensors   <parameter>.exp_avg, .exp_avg_sq and .step of each trained parameter
+    state.json              a RunState
+    SHA256SUMS              of the three, as sha256sum writes and checks them
+
+``checkpoint_latest`` is the newest, ``checkpoint_previous`` the one before. A new one is written
+beside them and flushed to the disk; then the previous one is removed, the latest becomes the
+previous and the new one the latest. Between any two of these moves there is a whole checkpoint.
+Nothing is unpickled.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import pickle
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
+import torch
 from safetensors import SafetensorError
-from torch import nn
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from core.checks import UserError
-from core.io.atomic import write_bytes
-from core.models.hub import HubModel
-from core.training.stage import Stage
+from core.io.checkpoints import read_tensors
+from core.logging import get_logger
+from core.models.weights import assign_weights, write_safetensors
 
-CHECKPOINT = "checkpoint_latest"
+LATEST = "checkpoint_latest"
+PREVIOUS = "checkpoint_previous"
+DAMAGED = "checkpoint_damaged"
+SUMS = "SHA256SUMS"
 _PARTIAL = ".checkpoint_partial"
-_PREVIOUS = ".checkpoint_previous"
-_PARTIAL_WEIGHTS = ".weights_partial"
-_PROGRESS = "progress.json"
+_MODEL, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+_FILES = (_MODEL, _OPTIMIZER, _STATE)
+_FORMAT = 1
+_BLOCK = 2**22
+_logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,107 +51,203 @@ class Progress:
     """How far a run has come."""
 
     step: int = 0
-    """Steps done."""
+    """Steps done, which also sets the learning rate and what is drawn at random."""
     samples: int = 0
-    """Samples taken from the stream, by all processes."""
+    """Samples taken from the stream, by all processes: where the sampler stands."""
     skipped_steps: int = 0
     """Steps that were skipped because loss or gradients were not finite."""
+    skipped_in_a_row: int = 0
+    """How many of them came last."""
 
 
-def find_checkpoint(workspace: Path) -> Path | None:
-    """Return the newest whole checkpoint of a workspace, if there is one.
+@dataclass(frozen=True)
+class RunState:
+    """All of a run's state but its tensors.
 
-    :func:`save_checkpoint` moves the old one aside before the new one takes its place; a program
-    that was stopped between the two moves goes on from the old one.
+    There is no state of random generators: every process seeds them anew in each step, from seed,
+    step and rank (:mod:`core.training.randomness`).
     """
-    for path in (workspace / CHECKPOINT, workspace / _PREVIOUS):
-        if (path / _PROGRESS).is_file():
-            return path
-    return None
+
+    stage: str
+    """Which stage."""
+    config: dict[str, Any]
+    """The network's configuration."""
+    options: dict[str, Any]
+    """The run's options, flat."""
+    progress: Progress
+    """How far it has come."""
+    run_id: str
+    """What a tracker knows the run by."""
+    meters: dict[str, list[list[float]]] = field(default_factory=dict)
+    """Sums and counts since the last line of the log, see :meth:`Meters.state`."""
+    format: int = _FORMAT
+    """Version of this record."""
 
 
-def save_checkpoint(
-    accelerator: Accelerator, workspace: Path, stage: Stage, progress: Progress
+def write_checkpoint(
+    workspace: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: RunState
 ) -> None:
-    """Write weights, optimiser state and progress beside ``checkpoint_latest``, then into place.
-
-    All processes call this.
-    """
-    partial = workspace / _PARTIAL
-    if accelerator.is_main_process:
-        shutil.rmtree(partial, ignore_errors=True)
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial))
-    accelerator.wait_for_everyone()
-    if not accelerator.is_main_process:
-        return
-    record = {"stage": stage.name, "config": asdict(stage.config), **asdict(progress)}
-    (partial / _PROGRESS).write_text(json.dumps(record, indent=2))
-    current, previous = workspace / CHECKPOINT, workspace / _PREVIOUS
-    if current.exists():
-        shutil.rmtree(previous, ignore_errors=True)
-        current.rename(previous)
-    partial.rename(current)
-    shutil.rmtree(previous, ignore_errors=True)
-
-
-def load_checkpoint(accelerator: Accelerator, checkpoint: Path, stage: Stage) -> Progress:
-    """Restore what :func:`save_checkpoint` wrote, on all processes.
+    """Write a checkpoint beside the others, then into place; one process calls this.
 
     Raises:
-        UserError: If it belongs to another stage or network, or is damaged.
+        UserError: If it cannot be written, for example because the disk is full; the checkpoints
+            that were there are left as they were.
     """
-    record = _read_record(checkpoint / _PROGRESS)
-    config = json.loads(json.dumps(asdict(stage.config)))
-    if record.get("stage") != stage.name or record.get("config") != config:
-        raise UserError(
-            f"{checkpoint} is of stage {record.get('stage')!r} or of another network than this "
-            f"run's ({stage.name!r}, --preset {stage.options.preset}); choose another --workspace "
-            "or give the options of the run that wrote it."
-        )
+    partial = workspace / _PARTIAL
+    latest, previous = workspace / LATEST, workspace / PREVIOUS
     try:
-        accelerator.load_state(str(checkpoint))
-        return Progress(
-            step=int(record["step"]),
-            samples=int(record["samples"]),
-            skipped_steps=int(record["skipped_steps"]),
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        write_safetensors(model, partial / _MODEL)
+        save_file(optimizer_tensors(model, optimizer), partial / _OPTIMIZER)
+        (partial / _STATE).write_text(json.dumps(asdict(state), indent=2))
+        (partial / SUMS).write_text(
+            "".join(f"{_digest(partial / name)}  {name}\n" for name in _FILES)
         )
-    except (
-        SafetensorError,
-        pickle.UnpicklingError,
-        OSError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        EOFError,
-    ) as error:
+        for path in (*partial.iterdir(), partial):
+            _flush(path)
+        shutil.rmtree(previous, ignore_errors=True)
+        if latest.exists():
+            latest.rename(previous)
+        partial.rename(latest)
+        _flush(workspace)
+    except (OSError, SafetensorError) as error:
         raise UserError(
-            f"{checkpoint} cannot be loaded ({type(error).__name__}: {str(error).splitlines()[0]});"
-            " remove it to start from the beginning, or use --init_from."
+            f"cannot write {latest}: {error}; the checkpoint before it is kept. Make room, and "
+            "start the same command again."
         ) from error
 
 
-def save_weights(model: nn.Module, workspace: Path) -> None:
-    """Write ``config.json`` and ``model.safetensors``, each whole or not at all."""
-    assert isinstance(model, HubModel)
-    partial = workspace / _PARTIAL_WEIGHTS
-    shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
-    for name in ("config.json", "model.safetensors"):
-        os.replace(partial / name, workspace / name)  # noqa: PTH105 (atomic on every system)
-    shutil.rmtree(partial)
+def find_checkpoint(workspace: Path) -> Path | None:
+    """Return the newest whole checkpoint of a workspace; None where there is none at all.
+
+    One that is damaged is reported and moved out of the way; one process calls this.
+
+    Raises:
+        UserError: If there are checkpoints, and all are damaged.
+    """
+    damaged: list[str] = []
+    for path in (workspace / LATEST, workspace / PREVIOUS):
+        if not path.is_dir():
+            continue
+        damage = find_damage(path)
+        if damage is None:
+            if damaged:
+                _set_aside(workspace / LATEST)
+                _logger.warning("%s; going on from the one before it, %s.", damaged[0], path.name)
+            return path
+        damaged.append(f"the checkpoint {path} is damaged: {damage}")
+    if damaged:
+        raise UserError(
+            f"{'; '.join(damaged)}. There is none before it: remove it to start from the "
+            "beginning, or start another --workspace from the weights with --init_from."
+        )
+    return None
 
 
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write ``values``, paths among them as text; the file appears whole or not at all."""
-    write_bytes(path, json.dumps(values, indent=2, default=str).encode())
-
-
-def _read_record(path: Path) -> dict[str, Any]:
+def find_damage(checkpoint: Path) -> str | None:
+    """Compare a checkpoint's files with its checksums; return what is wrong, or None."""
     try:
-        record = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not readable ({error}); remove its folder.") from error
-    if not isinstance(record, dict):
-        raise UserError(f"{path} holds no record of a run; remove its folder.")
-    return record
+        text = (checkpoint / SUMS).read_text()
+    except (OSError, UnicodeDecodeError):
+        return f"{SUMS} cannot be read"
+    lines = (line.partition("  ") for line in text.splitlines())
+    sums = {name: digest for digest, _, name in lines}
+    for name in _FILES:
+        path = checkpoint / name
+        if name not in sums:
+            return f"{SUMS} does not list {name}"
+        if not path.is_file():
+            return f"{name} is missing"
+        if _digest(path) != sums[name]:
+            return f"{name} does not have the checksum that {SUMS} says"
+    return None
+
+
+def read_state(checkpoint: Path) -> RunState:
+    """Read a whole checkpoint's state.
+
+    Raises:
+        UserError: If it is of another version of this program, or cannot be read here.
+    """
+    try:
+        values = json.loads((checkpoint / _STATE).read_text())
+    except OSError as error:
+        raise UserError(
+            f"{checkpoint} cannot be read by every process ({error.strerror}); put --workspace on "
+            "a file system that all machines share."
+        ) from error
+    if values.get("format") != _FORMAT:
+        raise UserError(
+            f"{checkpoint} has format {values.get('format')}, this program reads {_FORMAT}; go on "
+            "with the version that wrote it."
+        )
+    return RunState(**{**values, "progress": Progress(**values["progress"])})
+
+
+def restore(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Load the tensors of a whole checkpoint into a network and its optimiser.
+
+    Raises:
+        UserError: If they are of another network.
+    """
+    assign_weights(model, read_tensors(checkpoint / _MODEL), str(checkpoint / _MODEL))
+    _load_optimizer(optimizer, model, read_tensors(checkpoint / _OPTIMIZER), checkpoint)
+
+
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return an optimiser's state under the names of the model's parameters, on the CPU."""
+    return {
+        f"{name}.{key}": value.detach().to("cpu").contiguous()
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def _load_optimizer(
+    optimizer: torch.optim.Optimizer,
+    model: nn.Module,
+    tensors: Mapping[str, Tensor],
+    checkpoint: Path,
+) -> None:
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    trained = [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
+    places = {name: place for place, name in enumerate(trained)}
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        name, _, entry = key.rpartition(".")
+        if name not in places:
+            raise UserError(
+                f"{checkpoint / _OPTIMIZER} holds {key}, which this run does not train."
+            )
+        state.setdefault(places[name], {})[entry] = value
+    if tensors and len(state) < len(places):
+        raise UserError(
+            f"{checkpoint / _OPTIMIZER} holds state of {len(state)} parameters, but this run "
+            f"trains {len(places)}."
+        )
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _set_aside(checkpoint: Path) -> None:
+    aside = checkpoint.with_name(DAMAGED)
+    shutil.rmtree(aside, ignore_errors=True)
+    if checkpoint.exists():
+        checkpoint.rename(aside)
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

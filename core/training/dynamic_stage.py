@@ -10,8 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.checks import UserError
-from core.losses import depth_loss, masked_mse, motion_loss, mse
-from core.metrics import psnr
+from core.losses import Distance, depth_loss, masked_mse, motion_loss, mse, perceptual_loss
 from core.models.config import StreamSplatConfig
 from core.models.factory import build_model
 from core.models.loading import load_dinov2, load_static_weights
@@ -19,8 +18,15 @@ from core.models.streamsplat import StreamSplat
 from core.rendering import render
 from core.training.initial_weights import load_initial_weights
 from core.training.randomness import StepNoise
-from core.training.stage import StageOptions, StepLosses, hide_depth, render_training_views
-from core.types import ClipBatch, RenderOutput
+from core.training.stage import (
+    Reconstruction,
+    StageOptions,
+    StepLosses,
+    hide_depth,
+    measure_quality,
+    render_training_views,
+)
+from core.types import ClipBatch
 
 _MIN_ALPHA = 0.1
 
@@ -69,6 +75,8 @@ class DynamicStage:
     """
 
     name = "dynamic"
+    num_encoded = 2
+    trains_dynamic = True
 
     def __init__(self, config: StreamSplatConfig, options: DynamicStageOptions) -> None:
         if config.use_dino and options.dinov2_path is None:
@@ -79,22 +87,29 @@ class DynamicStage:
         self.config = config
         self.options = options
         self.num_frames = options.num_frames
+        self.trains_static = options.train_static
         self._image_size = (config.image_height, config.image_width)
 
-    def build_model(self) -> StreamSplat:
+    def build_model(self, *, initial_weights: bool = True) -> StreamSplat:
         """Build the whole network with its static part loaded and, by default, frozen."""
         model = build_model(self.config)
-        if self.options.encoder_path is not None:
-            load_static_weights(model, self.options.encoder_path)
-        load_initial_weights(model, self.options.init_from)
+        if initial_weights:
+            if self.options.encoder_path is not None:
+                load_static_weights(model, self.options.encoder_path)
+            load_initial_weights(model, self.options.init_from)
         model.freeze_static(not self.options.train_static)
         if self.options.dinov2_path is not None:
             load_dinov2(model, self.options.dinov2_path)
-        model.set_gradient_checkpointing(self.options.gradient_checkpointing)
         return model
 
-    def compute_losses(self, model: nn.Module, batch: ClipBatch, noise: StepNoise) -> StepLosses:
-        """Colour error of all frames, more of it on moving objects, and the depth loss."""
+    def compute_losses(
+        self,
+        model: nn.Module,
+        batch: ClipBatch,
+        noise: StepNoise,
+        perceptual: Distance | None = None,
+    ) -> StepLosses:
+        """Colour error of all frames, more of it on moving objects, depth and perceptual loss."""
         inverse_depths = hide_depth(batch.inverse_depths, noise.depth_dropped)
         gaussians = model(_key_frames(batch.frames), _key_frames(inverse_depths))
         rendered = render_training_views(
@@ -120,21 +135,20 @@ class DynamicStage:
             + self.options.lambda_depth * depth
             + self.options.lambda_motion * motion
         )
-        quality = psnr(rendered.rgb.detach().flatten(0, 1), batch.frames.flatten(0, 1)).mean()
-        terms = {
-            "loss": total,
-            "mse": color,
-            "mask": moving,
-            "depth": depth,
-            "motion": motion,
-            "psnr": quality,
-        }
+        terms = {"mse": color, "mask": moving, "depth": depth, "motion": motion}
+        if perceptual is not None:
+            terms["lpips"] = perceptual_loss(
+                perceptual, rendered.rgb.flatten(0, 1), batch.frames.flatten(0, 1)
+            )
+            total = total + self.options.lambda_lpips * terms["lpips"]
+        terms.update(measure_quality(rendered.rgb, batch.frames), loss=total)
         return StepLosses(total, {name: value.detach() for name, value in terms.items()})
 
-    def reconstruct(self, model: nn.Module, batch: ClipBatch) -> RenderOutput:
+    def reconstruct(self, model: nn.Module, batch: ClipBatch) -> Reconstruction:
         """Render all frames from the first and the last, over grey."""
         gaussians = model(_key_frames(batch.frames), _key_frames(batch.inverse_depths))
-        return render(gaussians, batch.times, self._image_size, backend=self.options.rasterizer)
+        views = render(gaussians, batch.times, self._image_size, backend=self.options.rasterizer)
+        return Reconstruction(gaussians, views)
 
 
 def _key_frames(values: Float[Tensor, "b v *rest"]) -> Float[Tensor, "b 2 *rest"]:

@@ -1,72 +1,24 @@
-"""What a run tells: a bar, lines of JSON, and whatever tracker the user chose."""
+"""What a run tells: a bar, lines of JSON, pictures, and the tracker that the user chose."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
+import numpy as np
 from accelerate import Accelerator
-from accelerate.utils import is_tensorboard_available, is_wandb_available
-from torch import Tensor
+from jaxtyping import UInt8
 from tqdm import tqdm
 
-from core.checks import UserError
 from core.io.atomic import write_bytes
+from core.io.images import write_png
 from core.logging import get_logger
+from core.training.tracking import log_metrics, log_picture
 
 LOG_FILE = "log.jsonl"
+SAMPLES = "samples"
 _logger = get_logger(__name__)
-
-
-class Meters:
-    """Means of scalars that stay on the device until somebody asks."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
-
-    def add(self, values: Mapping[str, Tensor]) -> None:
-        """Take in the values of a step, without waiting for the device."""
-        for name, value in values.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._count += 1
-
-    def read(self, accelerator: Accelerator) -> dict[str, float]:
-        """Return the means since the last call over all processes, and start anew.
-
-        All processes call this together; it waits for the device once.
-        """
-        if not self._sums:
-            return {}
-        means = torch.stack([value.float() for value in self._sums.values()]) / self._count
-        means = accelerator.reduce(means, reduction="mean")
-        assert isinstance(means, Tensor)
-        named = dict(zip(self._sums, means.tolist(), strict=True))
-        self._sums, self._count = {}, 0
-        return named
-
-
-class Stopwatch:
-    """Steps and samples a second, leaving out what is not training."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._steps = 0
-
-    def count(self) -> None:
-        """Count a step."""
-        self._steps += 1
-
-    def rate(self) -> float:
-        """Return steps a second since the last restart."""
-        return self._steps / max(time.monotonic() - self._started, 1e-9)
-
-    def restart(self) -> None:
-        """Forget what was counted."""
-        self._started, self._steps = time.monotonic(), 0
 
 
 class Journal:
@@ -82,10 +34,10 @@ class Journal:
 
     def __init__(self, accelerator: Accelerator, workspace: Path, step: int, steps: int) -> None:
         self._accelerator = accelerator
-        self._path = workspace / LOG_FILE
+        self._workspace = workspace
         self._bar: tqdm | None = None
         if accelerator.is_main_process:
-            _drop_lines_after(self._path, step)
+            _drop_lines_after(workspace / LOG_FILE, step)
             # disable=None shows no bar where nobody would see it move.
             self._bar = tqdm(total=steps, initial=step, unit="step", disable=None)
 
@@ -104,9 +56,9 @@ class Journal:
         """
         if self._bar is None:
             return
-        with self._path.open("a") as file:
+        with (self._workspace / LOG_FILE).open("a") as file:
             file.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
-        self._accelerator.log({f"{kind}/{k}": v for k, v in values.items()}, step=step)
+        log_metrics(self._accelerator, step, {f"{kind}/{k}": v for k, v in values.items()})
         text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         if kind == "train" and not self._bar.disable:
             self._bar.set_postfix_str(text)
@@ -114,26 +66,17 @@ class Journal:
             with tqdm.external_write_mode():
                 _logger.info("step %d  %s  %s", step, kind, text)
 
+    def show(self, step: int, picture: UInt8[np.ndarray, "h w 3"]) -> None:
+        """Put a picture of ``step`` into ``samples/`` and into the tracker."""
+        if self._bar is not None:
+            write_png(self._workspace / SAMPLES / f"step_{step:06d}.png", picture)
+            log_picture(self._accelerator, step, "samples", picture)
+
     def close(self) -> None:
         """Leave the bar where it is and end the trackers."""
         if self._bar is not None:
             self._bar.close()
         self._accelerator.end_training()
-
-
-def require_tracker(name: str) -> None:
-    """Check that a tracker can be used.
-
-    Raises:
-        UserError: If its package is not installed.
-    """
-    available = {
-        "none": lambda: True,
-        "wandb": is_wandb_available,
-        "tensorboard": is_tensorboard_available,
-    }
-    if not available[name]():
-        raise UserError(f"--tracker {name}: the package {name} is not installed.")
 
 
 def _drop_lines_after(path: Path, step: int) -> None:

@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import time
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from accelerate import Accelerator
-from accelerate.optimizer import AcceleratedOptimizer
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 
 from core.checks import UserError
-from core.io.images import write_png
-from core.logging import configure_logging, get_logger
-from core.training.batches import Stride, stream_batches
-from core.training.checkpoints import (
-    CHECKPOINT,
-    Progress,
-    find_checkpoint,
-    load_checkpoint,
-    save_checkpoint,
-    save_weights,
-    write_json,
-)
-from core.training.data import DataOptions, open_sources, open_validation_sets
-from core.training.journal import Journal, Meters, Stopwatch, require_tracker
-from core.training.optimizer import OptimizerOptions, build_optimizer, learning_rate
+from core.logging import get_logger
+from core.metrics import Lpips
+from core.models.hub import HubModel, save_model
+from core.training.agreement import Agreement, StepFlags
+from core.training.checkpoints import LATEST, Progress, RunState, write_checkpoint
+from core.training.journal import Journal
+from core.training.memory import out_of_memory
+from core.training.meters import Meters, Stopwatch
+from core.training.optimizer import OptimizerOptions, learning_rate
 from core.training.options import RunOptions
+from core.training.plan import Plan
+from core.training.prefetch import Prefetcher
 from core.training.randomness import draw_step_noise
+from core.training.sheet import draw_samples
+from core.training.signals import StopSignals
 from core.training.stage import NonFiniteSceneError, Stage, StepLosses
 from core.training.validation import validate
 from core.types import ClipBatch
 
-MAX_SKIPPED_IN_A_ROW = 10
+_GIB = 2**30
+_TRY_AGAIN = 75
 _logger = get_logger(__name__)
 
 
@@ -47,75 +44,23 @@ class Outcome:
 
     progress: Progress
     """How far it came."""
-    finished: bool
-    """Whether all steps are done; otherwise time was up."""
+    stopped_by: Literal["signal", "time"] | None
+    """What ended it before all steps were done; None if nothing did."""
     metrics: dict[str, float]
     """Those of the last validation; empty without one."""
 
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.stopped_by is None
 
-def train(
-    stage: Stage, data: DataOptions, run: RunOptions, optimizer_options: OptimizerOptions
-) -> Outcome:
-    """Train a stage's network, from the beginning or from the workspace's checkpoint.
+    @property
+    def exit_status(self) -> int:
+        """What a program exits with: 0, or 75 (try again) where a signal stopped the run.
 
-    Args:
-        stage: Brings the network and its losses.
-        data: What it is trained on.
-        run: Length, size, place and reporting of the run.
-        optimizer_options: AdamW and its schedule.
-
-    Raises:
-        UserError: If something that the user gave cannot be used, or training diverges.
-    """
-    started = time.monotonic()
-    if optimizer_options.warmup_steps >= run.steps:
-        raise UserError(
-            f"--warmup_steps {optimizer_options.warmup_steps} leaves nothing of --steps "
-            f"{run.steps}; lower it, for example to {run.steps // 20}."
-        )
-    accelerator = _build_accelerator(run)
-    parts = {"data": data, "model": stage.options, "optimizer": optimizer_options, "run": run}
-    record = {"stage": stage.name, "config": asdict(stage.config)}
-    record.update({name: asdict(part) for name, part in parts.items()})
-    checkpoint = _prepare_workspace(accelerator, run, record)
-    torch.manual_seed(run.seed)
-    model = stage.build_model().to(accelerator.device)
-    model, optimizer = accelerator.prepare(model, build_optimizer(model, optimizer_options))
-    progress = Progress()
-    if checkpoint is not None:
-        progress = load_checkpoint(accelerator, checkpoint, stage)
-        _logger.info("going on from step %d of %s", progress.step, checkpoint)
-    with accelerator.local_main_process_first():  # one process a machine builds the indices
-        sources = open_sources(data, stage, seed=run.seed, device=accelerator.device)
-    batches = stream_batches(
-        sources,
-        Stride(run.batch_size, accelerator.process_index, accelerator.num_processes),
-        first=progress.samples,
-        workers=data.workers if data.datasets else 0,
-        device=accelerator.device,
-    )
-    validation_sets: dict[str, list[ClipBatch]] = {}
-    if run.eval_every and accelerator.is_main_process:
-        validation_sets = open_validation_sets(
-            data,
-            stage,
-            eval_clips_path=run.eval_clips_path,
-            num_samples=run.eval_samples,
-            device=accelerator.device,
-        )
-    trainer = Trainer(
-        accelerator=accelerator,
-        stage=stage,
-        model=model,
-        optimizer=optimizer,
-        schedule=optimizer_options,
-        batches=batches,
-        validation_sets=validation_sets,
-        run=run,
-        progress=progress,
-        started=started,
-    )
-    return trainer.train()
+        A scheduler that looks at it can tell a run that has to go on from one that has ended.
+        """
+        return _TRY_AGAIN if self.stopped_by == "signal" else 0
 
 
 class Trainer:
@@ -125,12 +70,14 @@ class Trainer:
         accelerator: Knows device, precision and the other processes.
         stage: Brings the losses.
         model: The network, prepared by the accelerator.
-        optimizer: Its optimiser, prepared likewise.
+        optimizer: Its fused optimiser.
         schedule: Learning rate and gradient clipping.
-        batches: Endless batches on the device, from the first step to be taken on.
-        validation_sets: Samples for validation by set; used in the main process.
-        run: Length and reporting of the run.
-        progress: Where the run stands.
+        plan: Length of the run.
+        run: Conduct of the run.
+        state: Where the run stands.
+        perceptual: LPIPS, where it is there.
+        recomputing: Whether activations are computed twice.
+        signals: Whether somebody asked to stop.
         started: When the program began, of ``time.monotonic()``.
     """
 
@@ -140,12 +87,14 @@ class Trainer:
         accelerator: Accelerator,
         stage: Stage,
         model: nn.Module,
-        optimizer: AcceleratedOptimizer,
+        optimizer: torch.optim.Optimizer,
         schedule: OptimizerOptions,
-        batches: Generator[ClipBatch, None, None],
-        validation_sets: Mapping[str, Sequence[ClipBatch]],
+        plan: Plan,
         run: RunOptions,
-        progress: Progress,
+        state: RunState,
+        perceptual: Lpips | None,
+        recomputing: bool,
+        signals: StopSignals,
         started: float,
     ) -> None:
         self._accelerator = accelerator
@@ -153,168 +102,210 @@ class Trainer:
         self._model = model
         self._optimizer = optimizer
         self._schedule = schedule
-        self._batches = batches
-        self._validation_sets = validation_sets
+        self._plan = plan
         self._run = run
-        self._progress = progress
+        self._state = state
+        self._perceptual = perceptual
+        self._recomputing = recomputing
+        self._signals = signals
         self._started = started
+        self._progress = state.progress
         self._trainable = [p for p in model.parameters() if p.requires_grad]
-        self._skipped_in_a_row = 0
+        self._agreement = Agreement(accelerator)
+        self._meters = Meters()
+        self._meters.restore(state.meters, accelerator)
+        self._watch = Stopwatch()
+        self._saved_at = time.monotonic()
+        self._saved_step = self._progress.step
+        self._save_due = False
+        self._stopped_by: Literal["signal", "time"] | None = None
         self._metrics: dict[str, float] = {}
+        self._model.train()
 
-    def train(self) -> Outcome:
-        """Take steps until all are done or time is up; save, and tell how it went.
+    def train(
+        self, feed: Prefetcher, validation_sets: Mapping[str, Sequence[ClipBatch]]
+    ) -> Outcome:
+        """Take steps until all are done or somebody asks to stop; save, and tell how it went.
+
+        Args:
+            feed: Batches on the device, from the first step to be taken on.
+            validation_sets: Held-back samples by set, the same in all processes.
 
         Raises:
-            UserError: If loss or gradients are not finite in many steps in a row.
+            UserError: If loss or gradients are not finite in many steps in a row, memory does not
+                suffice, a sample cannot be read, or a checkpoint cannot be written.
         """
-        run = self._run
-        journal = Journal(self._accelerator, run.workspace, self._progress.step, run.steps)
-        meters, watch = Meters(), Stopwatch()
-        saved_step = self._progress.step if self._progress.step else None
-        out_of_time = False
-        self._model.train()
+        steps = self._plan.steps
+        journal = Journal(self._accelerator, self._run.workspace, self._progress.step, steps)
         try:
-            batch = next(self._batches) if self._progress.step < run.steps else None
-            while batch is not None and self._progress.step < run.steps and not out_of_time:
-                batch, out_of_time = self._step(batch, meters)
-                step = self._progress.step
-                watch.count()
+            while self._progress.step < steps and self._stopped_by is None:
+                self.step(feed.next())
+                self._watch.count(feed.waited)
                 journal.advance()
-                if step % run.log_every == 0 or step == run.steps:
-                    journal.write(step, "train", self._describe(meters, watch))
-                    watch.restart()
-                if run.eval_every and (step % run.eval_every == 0 or step == run.steps):
-                    self._validate(journal)
-                    watch.restart()
-                if step % run.save_every == 0:
+                self._report(journal, validation_sets)
+                if self._save_due or self._ends_epochs(self._run.save_every_epochs):
                     self._save()
-                    saved_step = step
-                    watch.restart()
-            if saved_step != self._progress.step:
+            if self._saved_step != self._progress.step:
                 self._save()
+        except torch.OutOfMemoryError as error:
+            raise out_of_memory(
+                self._stage,
+                batch_size=self._run.batch_size,
+                half_precision=self._run.mixed_precision == "bf16",
+                recomputing=self._recomputing,
+            ) from error
         finally:
-            self._batches.close()
+            feed.close()
             journal.close()
-        return Outcome(self._progress, self._progress.step >= run.steps, self._metrics)
+        stopped_by = self._stopped_by if self._progress.step < steps else None
+        return Outcome(self._progress, stopped_by, self._metrics)
 
-    def _step(self, batch: ClipBatch, meters: Meters) -> tuple[ClipBatch, bool]:
-        """Take a step; return the next batch, and whether time is up."""
+    def step(self, batch: ClipBatch) -> None:
+        """Take an optimiser step on samples on the device, without waiting for the device.
+
+        A loss that is not finite makes all gradients NaN, in all processes once gradients are
+        averaged; the optimiser then leaves everything as it is.
+
+        Raises:
+            UserError: If the steps before were not finite too many times in a row.
+        """
         step = self._progress.step
-        lr = learning_rate(step, self._run.steps, self._schedule)
+        lr = learning_rate(step, self._plan.steps, self._schedule)
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         losses = self._compute_losses(batch, step)
-        self._accelerator.backward(losses.total)
-        norm = self._accelerator.clip_grad_norm_(self._trainable, self._schedule.max_grad_norm)
-        assert isinstance(norm, Tensor)
-        # Made now, while the device is still busy with this step; the check below waits for it.
-        next_batch = next(self._batches)
-        broken = ~(torch.isfinite(losses.total.detach()) & torch.isfinite(norm))
-        broken, out_of_time = self._agree(broken)
-        if broken:
-            self._note_skipped_step()
-        else:
-            self._optimizer.step()
-            self._skipped_in_a_row = 0
-            meters.add({**losses.terms, "grad_norm": norm})
+        self._accelerator.backward(_poison_unless_finite(losses.total))
+        norm = clip_grad_norm_(self._trainable, self._schedule.max_grad_norm)
+        skipped = ~torch.isfinite(norm)
+        self._optimizer.found_inf = skipped.float()  # type: ignore[attr-defined]
+        self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+        self._meters.add({**losses.terms, "grad_norm": norm}, skipped=skipped)
         taken = len(batch.frames) * self._accelerator.num_processes
+        self._listen()
+        self._agreement.tell(skipped, self._flags())
         self._progress = replace(
             self._progress, step=step + 1, samples=self._progress.samples + taken
         )
-        return next_batch, out_of_time
 
     def _compute_losses(self, batch: ClipBatch, step: int) -> StepLosses:
+        options = self._stage.options
         noise = draw_step_noise(
             self._run.seed,
             step,
             self._accelerator.process_index,
             batch_size=len(batch.frames),
-            depth_drop=self._stage.options.depth_drop,
+            depth_drop=options.depth_drop,
             device=self._accelerator.device,
         )
+        wanted = options.lambda_lpips > 0 and self._plan.epoch(step) >= options.lpips_from_epoch
+        perceptual = self._lpips_in_half_precision if wanted else None
         try:
-            return self._stage.compute_losses(self._model, batch, noise)
+            return self._stage.compute_losses(self._model, batch, noise, perceptual)
         except NonFiniteSceneError as error:
             return StepLosses(error.poison, {})
 
-    def _agree(self, broken: Tensor) -> tuple[bool, bool]:
-        """Return whether the step is broken or time is up in any process; waits for the device."""
-        limit = self._run.max_minutes
-        out_of_time = limit is not None and time.monotonic() - self._started > 60 * limit
-        if self._accelerator.num_processes == 1:
-            return bool(broken), out_of_time
-        flags = torch.stack([broken, torch.full_like(broken, out_of_time)]).float()
-        reduced = self._accelerator.reduce(flags, reduction="sum")
-        assert isinstance(reduced, Tensor)
-        any_broken, any_late = (reduced > 0).tolist()
-        return any_broken, any_late
+    def _lpips_in_half_precision(self, images: Tensor, targets: Tensor) -> Tensor:
+        assert self._perceptual is not None, "open_perceptual sees to it that it is there"
+        with self._accelerator.autocast():
+            return self._perceptual(images, targets)
 
-    def _note_skipped_step(self) -> None:
-        self._skipped_in_a_row += 1
-        skipped = self._progress.skipped_steps + 1
-        self._progress = replace(self._progress, skipped_steps=skipped)
-        if self._skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
+    def _flags(self) -> StepFlags:
+        """Return what this process has to tell the others."""
+        now, limit = time.monotonic(), self._run.max_minutes
+        is_old = now - self._saved_at > 60 * self._run.save_every_minutes
+        return StepFlags(
+            out_of_time=limit is not None and now - self._started > 60 * limit,
+            signalled=self._signals.received is not None,
+            save_due=is_old and self._accelerator.is_main_process,
+        )
+
+    def _listen(self) -> None:
+        """Take in what was told last; the same in all processes."""
+        flags = self._agreement.hear()
+        if flags is None:
+            return
+        progress = self._progress
+        in_a_row = progress.skipped_in_a_row + 1 if flags.skipped else 0
+        self._progress = replace(
+            progress,
+            skipped_steps=progress.skipped_steps + flags.skipped,
+            skipped_in_a_row=in_a_row,
+        )
+        if in_a_row >= self._run.max_skipped_steps:
             raise UserError(
-                f"loss or gradients were not finite in {MAX_SKIPPED_IN_A_ROW} steps in a row, up "
-                f"to step {self._progress.step + 1}; lower --lr or raise --warmup_steps, and start "
-                f"again from {self._run.workspace / CHECKPOINT} (--resume) or from the beginning."
+                f"loss or gradients were not finite in {in_a_row} steps in a row, up to step "
+                f"{progress.step}; lower --lr or raise --warmup_steps, and go on from "
+                f"{self._run.workspace / LATEST} (--resume_with_changes) or start anew."
             )
+        self._save_due = self._save_due or flags.save_due
+        if flags.signalled:
+            self._stopped_by = "signal"
+        elif flags.out_of_time:
+            self._stopped_by = "time"
 
-    def _describe(self, meters: Meters, watch: Stopwatch) -> dict[str, float]:
-        progress, samples = self._progress, self._run.batch_size * self._accelerator.num_processes
-        return {
-            **meters.read(self._accelerator),
-            "lr": learning_rate(progress.step - 1, self._run.steps, self._schedule),
-            "samples_per_second": watch.rate() * samples,
-            "skipped_steps": progress.skipped_steps,
+    def _ends_epochs(self, count: int) -> bool:
+        return self._progress.step % (count * self._plan.steps_per_epoch) == 0
+
+    def _report(self, journal: Journal, validation_sets: Mapping[str, Sequence[ClipBatch]]) -> None:
+        """Write, validate and draw, each at its own steps; none of it counts as training time."""
+        report, step = self._run.report, self._progress.step
+        last = step == self._plan.steps
+        if step % report.log_every == 0 or last:
+            journal.write(step, "train", self._describe())
+            self._watch.restart()
+        eval_every = report.eval_every
+        if eval_every is None:
+            eval_every = self._plan.steps_per_epoch
+        model = self._accelerator.unwrap_model(self._model)
+        if eval_every and (step % eval_every == 0 or last):
+            self._metrics = validate(
+                self._accelerator, self._stage, model, validation_sets, self._perceptual
+            )
+            journal.write(step, "eval", self._metrics)
+            self._watch.restart()
+        if report.picture_every and (step % report.picture_every == 0 or last):
+            if self._accelerator.is_main_process:
+                journal.show(
+                    step, draw_samples(self._accelerator, self._stage, model, validation_sets)
+                )
+            self._watch.restart()
+
+    def _describe(self) -> dict[str, float]:
+        """Return the means since the last line, and how fast it goes; waits for the device."""
+        self._listen()
+        described = self._meters.read(self._accelerator)
+        samples = self._run.batch_size * self._accelerator.num_processes
+        described |= {
+            "lr": self._optimizer.param_groups[0]["lr"],
+            "samples_per_second": self._watch.rate() * samples,
+            "data_wait": self._watch.waiting(),
+            "skipped_steps": self._progress.skipped_steps,
         }
-
-    def _validate(self, journal: Journal) -> None:
-        if self._accelerator.is_main_process:
-            step = self._progress.step
-            model = self._accelerator.unwrap_model(self._model)
-            outcome = validate(self._stage, model, self._validation_sets)
-            self._metrics = outcome.metrics
-            journal.write(step, "eval", outcome.metrics)
-            write_png(self._run.workspace / "samples" / f"step_{step:06d}.png", outcome.picture)
-        self._accelerator.wait_for_everyone()
+        device = self._accelerator.device
+        if device.type == "cuda":
+            described["gpu_memory_gib"] = torch.cuda.max_memory_allocated(device) / _GIB
+            torch.cuda.reset_peak_memory_stats(device)
+        return described
 
     def _save(self) -> None:
-        save_checkpoint(self._accelerator, self._run.workspace, self._stage, self._progress)
-        if self._accelerator.is_main_process:
-            save_weights(self._accelerator.unwrap_model(self._model), self._run.workspace)
-        self._accelerator.wait_for_everyone()
-
-
-def _build_accelerator(run: RunOptions) -> Accelerator:
-    require_tracker(run.tracker)
-    accelerator = Accelerator(
-        mixed_precision=run.mixed_precision,
-        log_with=None if run.tracker == "none" else run.tracker,
-        project_dir=run.workspace,
-    )
-    if not accelerator.is_main_process:
-        configure_logging(level=logging.WARNING)
-    return accelerator
-
-
-def _prepare_workspace(
-    accelerator: Accelerator, run: RunOptions, record: dict[str, Any]
-) -> Path | None:
-    """Make the workspace, note the options in it, and return the checkpoint to go on from."""
-    checkpoint = find_checkpoint(run.workspace)
-    if checkpoint is not None and not run.resume:
-        raise UserError(
-            f"--workspace {run.workspace} holds {CHECKPOINT} of an earlier run; give --resume to "
-            "go on from it, or another --workspace."
+        self._listen()
+        state = replace(
+            self._state,
+            progress=self._progress,
+            meters=self._meters.state(self._accelerator),
         )
-    if run.resume and checkpoint is None:
-        _logger.info("%s holds no checkpoint; starting from the beginning", run.workspace)
-    if accelerator.is_main_process:
-        write_json(run.workspace / "options.json", record)
-    if run.tracker != "none":
-        accelerator.init_trackers("streamsplat", config=json.loads(json.dumps(record, default=str)))
-    accelerator.wait_for_everyone()
-    return checkpoint
+        if self._accelerator.is_main_process:
+            model = self._accelerator.unwrap_model(self._model)
+            assert isinstance(model, HubModel)
+            write_checkpoint(self._run.workspace, model, self._optimizer, state)
+            save_model(model, self._run.workspace)
+        self._accelerator.wait_for_everyone()
+        self._saved_at, self._saved_step = time.monotonic(), self._progress.step
+        self._save_due = False
+        self._watch.restart()
+
+
+def _poison_unless_finite(loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """Return a loss whose gradients are all NaN where the loss itself is not finite."""
+    return loss * torch.where(torch.isfinite(loss.detach()), 1.0, torch.nan)

@@ -23,7 +23,7 @@ class OptimizerOptions:
     """Decay rates of AdamW's moments."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm."""
-    warmup_steps: int = 2000
+    warmup_steps: int = 50_000
     """Steps over which the learning rate rises linearly from 0."""
     final_lr_fraction: float = 0.1
     """Learning rate of the last step, as a fraction of --lr."""
@@ -59,8 +59,21 @@ def learning_rate(step: int, steps: int, options: OptimizerOptions) -> float:
     return options.lr * (low + (1.0 - low) * cosine)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DynamicOptimizerOptions(OptimizerOptions):
+    """AdamW of stage 2."""
+
+    warmup_steps: int = 20_000
+    """Steps over which the learning rate rises linearly from 0."""
+    final_lr_fraction: float = 0.5
+    """Learning rate of the last step, as a fraction of --lr."""
+
+
 def build_optimizer(model: nn.Module, options: OptimizerOptions) -> torch.optim.AdamW:
-    """Build AdamW over the parameters that require gradients.
+    """Build AdamW over the parameters that require gradients, in its fused form.
+
+    A fused optimiser leaves all as it is in a step for which its attribute ``found_inf`` holds 1,
+    without the host having to know.
 
     Vectors (norms, biases) and embeddings are not decayed: shrinking them does not regularise the
     function that the network computes, it only shifts it.
@@ -76,10 +89,9 @@ def build_optimizer(model: nn.Module, options: OptimizerOptions) -> torch.optim.
         {"params": decayed, "weight_decay": options.weight_decay},
         {"params": exempt, "weight_decay": 0.0},
     ]
-    on_cuda = any(parameter.is_cuda for parameter in decayed + exempt)
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],
         lr=options.lr,
         betas=options.betas,
-        fused=on_cuda or None,
+        fused=True,
     )

@@ -1,8 +1,8 @@
-"""How a run is conducted: how long, how large, where to, and what is told on the way."""
+"""How a run is conducted: how long, how large, where to, what is kept and what is told."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -10,46 +10,98 @@ from core.checks import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """The run."""
+class ReportOptions:
+    """What a run tells while it goes on."""
 
-    workspace: Path
-    """Folder that receives weights (config.json, model.safetensors), checkpoint_latest/, log.jsonl
-    and samples/."""
-    steps: int = 100_000
-    """Optimiser steps of the whole run, over which the learning rate falls."""
-    batch_size: int = 8
-    """Samples a step and process."""
-    seed: int = 0
-    """Chooses initial weights, order and content of the samples, and all noise of training."""
-    mixed_precision: Literal["no", "bf16"] = "bf16"
-    """Precision of the networks' matrix products; heads, rendering and losses stay in float32."""
-    resume: bool = False
-    """Go on from checkpoint_latest/ in the workspace; without one, start from the beginning."""
-    max_minutes: float | None = None
-    """Stop cleanly after this many minutes, with everything saved; --resume goes on."""
-    save_every: int = 1000
-    """Steps between two checkpoints; the last step is always saved."""
     log_every: int = 50
-    """Steps between two lines of log.jsonl."""
-    eval_every: int = 1000
-    """Steps between two validations, each with a picture in samples/; 0 leaves them out."""
+    """Steps between two lines of log.jsonl, and of the tracker."""
+    picture_every: int = 1000
+    """Steps between two sheets of pictures in samples/, and in the tracker; 0 leaves them out."""
+    eval_every: int | None = None
+    """Steps between two validations; every epoch by default, 0 leaves them out."""
     eval_samples: int = 8
     """Samples a validation set."""
     eval_clips_path: Path | None = None
     """Folder of clips for validation, beside the held-back procedural scenes."""
     tracker: Literal["none", "wandb", "tensorboard"] = "none"
-    """Where metrics go besides log.jsonl."""
+    """Where metrics and pictures go besides the workspace."""
+    wandb_mode: Literal["online", "offline", "disabled"] = "online"
+    """Whether wandb sends what it is told, keeps it in the workspace until `wandb sync`, or does
+    nothing."""
+    project: str = "streamsplat"
+    """Name under which the tracker files the run."""
+    run_name: str | None = None
+    """Name of the run within the project; by default that of the workspace's folder."""
 
     def __post_init__(self) -> None:
-        at_least_one = ("steps", "batch_size", "save_every", "log_every", "eval_samples")
-        for name in at_least_one:
+        for name in ("log_every", "eval_samples"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least 1.")
-        for name in ("seed", "eval_every"):
-            if getattr(self, name) < 0:
-                raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
-        if self.max_minutes is not None and not self.max_minutes > 0:
-            raise UserError(f"--max_minutes is {self.max_minutes}; expected more than 0.")
+        if self.picture_every < 0:
+            raise UserError(f"--picture_every is {self.picture_every}; expected at least 0.")
+        if self.eval_every is not None and self.eval_every < 0:
+            raise UserError(f"--eval_every is {self.eval_every}; expected at least 0.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The run. The same command goes on from what its workspace holds."""
+
+    workspace: Path
+    """Folder that receives weights (config.json, model.safetensors), checkpoint_latest/, log.jsonl
+    and samples/. A run that was stopped goes on from there. Processes on several machines need
+    it on a file system that they share."""
+    epochs: int = 250
+    """Passes over the training data, over which the learning rate falls."""
+    steps_per_epoch: int | None = None
+    """Steps that count as an epoch; by default one pass over the data, 1000 where all samples are
+    procedural."""
+    steps: int | None = None
+    """Steps of the whole run, instead of --epochs."""
+    batch_size: int = 32
+    """Samples a step and process."""
+    seed: int = 0
+    """Chooses initial weights, order and content of the samples, and all noise of training."""
+    mixed_precision: Literal["no", "bf16"] = "bf16"
+    """Precision of the networks' matrix products; heads, rendering and losses stay in float32."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the transformer blocks with torch.compile; auto does on CUDA devices of a machine
+    with a C compiler, which torch.compile needs."""
+    max_minutes: float | None = None
+    """Stop cleanly after this many minutes, with everything saved."""
+    max_skipped_steps: int = 10
+    """Steps in a row whose loss or gradients are not finite, after which the run ends; single ones
+    are skipped and counted."""
+    save_every_epochs: int = 10
+    """Epochs between two checkpoints; the last step is always saved."""
+    save_every_minutes: float = 30.0
+    """Minutes after which a checkpoint is written in any case."""
+    resume_with_changes: bool = False
+    """Go on although options differ from those of the run that wrote the checkpoint."""
+    report: ReportOptions = field(default_factory=ReportOptions)
+    """What is told on the way."""
+
+    def __post_init__(self) -> None:
+        at_least_one = ("epochs", "batch_size", "max_skipped_steps", "save_every_epochs")
+        given = [name for name in ("steps", "steps_per_epoch") if getattr(self, name) is not None]
+        for name in (*at_least_one, *given):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} is {getattr(self, name)}; expected at least 1.")
+        if self.seed < 0:
+            raise UserError(f"--seed is {self.seed}; expected at least 0.")
+        for name in ("max_minutes", "save_every_minutes"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"--{name} is {value}; expected more than 0.")
         if self.workspace.exists() and not self.workspace.is_dir():
             raise UserError(f"--workspace {self.workspace} is a file; expected a folder.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamicRunOptions(RunOptions):
+    """The run of stage 2, shorter and of larger samples."""
+
+    epochs: int = 200
+    """Passes over the training data, over which the learning rate falls."""
+    batch_size: int = 16
+    """Samples a step and process."""

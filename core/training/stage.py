@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from core.checks import UserError
+from core.losses import Distance
+from core.metrics import VGG16_FILE, psnr, ssim
 from core.models.config import StreamSplatConfig
 from core.models.hub import HubModel
 from core.rendering import render
@@ -28,8 +30,9 @@ class StageOptions:
     init_from: Path | None = None
     """Folder with config.json and model.safetensors of the same stage and preset, from whose
     weights training starts."""
-    gradient_checkpointing: bool = False
-    """Compute activations twice rather than keep them: less memory, more time."""
+    gradient_checkpointing: Literal["auto", "on", "off"] = "auto"
+    """Compute activations twice rather than keep them: less memory, about a third more time. auto
+    does where they would not fit the device."""
     rasterizer: Literal["auto", "cuda", "cpu", "reference"] = "auto"
     """Which rasteriser renders; cpu with a CUDA device copies to the host and back."""
     depth_drop: float = 0.1
@@ -37,12 +40,20 @@ class StageOptions:
     without; the depth loss still sees it."""
     lambda_depth: float
     """Weight of the depth loss."""
+    lambda_lpips: float = 0.05
+    """Weight of the perceptual loss (LPIPS)."""
+    lpips_from_epoch: int = 50
+    """First epoch, counted from 0, that has a perceptual loss."""
+    lpips_backbone_path: Path = Path("checkpoints") / VGG16_FILE
+    """ImageNet weights of VGG16 as torchvision publishes them, which LPIPS looks through; where
+    they are, validation measures LPIPS as well."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.depth_drop <= 1:
             raise UserError(f"--depth_drop is {self.depth_drop}; expected a number in [0, 1].")
-        if self.lambda_depth < 0:
-            raise UserError(f"--lambda_depth is {self.lambda_depth}; expected at least 0.")
+        for name in ("lambda_depth", "lambda_lpips", "lpips_from_epoch"):
+            if getattr(self, name) < 0:
+                raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,16 @@ class NonFiniteSceneError(ArithmeticError):
         self.poison = poison
 
 
+@dataclass(frozen=True)
+class Reconstruction:
+    """What a network makes of a batch."""
+
+    gaussians: DynamicGaussians
+    """The scenes."""
+    views: RenderOutput
+    """All frames of the batch, over grey."""
+
+
 class Stage(Protocol):
     """A stage of training: a network, the samples that it needs, and its losses."""
 
@@ -77,27 +98,59 @@ class Stage(Protocol):
     """The network's configuration."""
     num_frames: int
     """Frames of a sample."""
+    num_encoded: int
+    """How many of them the network is given."""
+    trains_static: bool
+    """Whether the static network learns."""
+    trains_dynamic: bool
+    """Whether there is a decoder, which learns."""
 
     @property
     def options(self) -> StageOptions:
         """What the user chose."""
         ...
 
-    def build_model(self) -> HubModel:
-        """Build the network with the weights from which training starts."""
+    def build_model(self, *, initial_weights: bool = True) -> HubModel:
+        """Build the network.
+
+        Args:
+            initial_weights: Load the weights from which training starts, where the user gave some;
+                a checkpoint that is loaded afterwards makes them needless.
+        """
         ...
 
-    def compute_losses(self, model: nn.Module, batch: ClipBatch, noise: StepNoise) -> StepLosses:
+    def compute_losses(
+        self,
+        model: nn.Module,
+        batch: ClipBatch,
+        noise: StepNoise,
+        perceptual: Distance | None = None,
+    ) -> StepLosses:
         """Run the network on a batch and compare what it renders with the frames.
+
+        Args:
+            model: The network.
+            batch: Samples on the network's device.
+            noise: What is drawn anew for the step.
+            perceptual: Measures the perceptual loss; None in steps without one.
 
         Raises:
             NonFiniteSceneError: If the network's output cannot be rendered.
         """
         ...
 
-    def reconstruct(self, model: nn.Module, batch: ClipBatch) -> RenderOutput:
-        """Render all frames of a batch over grey, as evaluation does."""
+    def reconstruct(self, model: nn.Module, batch: ClipBatch) -> Reconstruction:
+        """Make scenes of a batch's key frames and render all of its frames, as evaluation does."""
         ...
+
+
+@torch.no_grad()
+def measure_quality(
+    rendered: Float[Tensor, "b v 3 h w"], frames: Float[Tensor, "b v 3 h w"]
+) -> dict[str, Tensor]:
+    """Return mean PSNR and SSIM of a step's images, on the device."""
+    images, targets = rendered.detach().flatten(0, 1), frames.flatten(0, 1)
+    return {"psnr": psnr(images, targets).mean(), "ssim": ssim(images, targets).mean()}
 
 
 def render_training_views(

@@ -6,16 +6,22 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from core.losses import depth_loss, mse
-from core.metrics import psnr
+from core.losses import Distance, depth_loss, mse, perceptual_loss
 from core.models.config import StreamSplatConfig
 from core.models.factory import build_static_model
 from core.models.static_model import StaticModel
 from core.rendering import render
 from core.training.initial_weights import load_initial_weights
 from core.training.randomness import StepNoise
-from core.training.stage import StageOptions, StepLosses, hide_depth, render_training_views
-from core.types import ClipBatch, RenderOutput
+from core.training.stage import (
+    Reconstruction,
+    StageOptions,
+    StepLosses,
+    hide_depth,
+    measure_quality,
+    render_training_views,
+)
+from core.types import ClipBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,21 +42,30 @@ class StaticStage:
 
     name = "static"
     num_frames = 1
+    num_encoded = 1
+    trains_static = True
+    trains_dynamic = False
 
     def __init__(self, config: StreamSplatConfig, options: StaticStageOptions) -> None:
         self.config = config
         self.options = options
         self._image_size = (config.image_height, config.image_width)
 
-    def build_model(self) -> StaticModel:
+    def build_model(self, *, initial_weights: bool = True) -> StaticModel:
         """Build the static network, from ``init_from`` where that is given."""
         model = build_static_model(self.config)
-        load_initial_weights(model, self.options.init_from)
-        model.set_gradient_checkpointing(self.options.gradient_checkpointing)
+        if initial_weights:
+            load_initial_weights(model, self.options.init_from)
         return model
 
-    def compute_losses(self, model: nn.Module, batch: ClipBatch, noise: StepNoise) -> StepLosses:
-        """Mean squared error plus the weighted depth loss, at the frame's own time."""
+    def compute_losses(
+        self,
+        model: nn.Module,
+        batch: ClipBatch,
+        noise: StepNoise,
+        perceptual: Distance | None = None,
+    ) -> StepLosses:
+        """Colour error, depth loss and perceptual loss, at the frame's own time."""
         inverse_depths = hide_depth(batch.inverse_depths, noise.depth_dropped)
         gaussians = model(batch.frames[:, 0], inverse_depths[:, 0])
         rendered = render_training_views(
@@ -70,11 +85,17 @@ class StaticStage:
             trimmed=False,
         )
         total = color + self.options.lambda_depth * depth
-        quality = psnr(rendered.rgb[:, 0].detach(), batch.frames[:, 0]).mean()
-        terms = {"loss": total, "mse": color, "depth": depth, "psnr": quality}
+        terms = {"mse": color, "depth": depth}
+        if perceptual is not None:
+            terms["lpips"] = perceptual_loss(
+                perceptual, rendered.rgb.flatten(0, 1), batch.frames.flatten(0, 1)
+            )
+            total = total + self.options.lambda_lpips * terms["lpips"]
+        terms.update(measure_quality(rendered.rgb, batch.frames), loss=total)
         return StepLosses(total, {name: value.detach() for name, value in terms.items()})
 
-    def reconstruct(self, model: nn.Module, batch: ClipBatch) -> RenderOutput:
+    def reconstruct(self, model: nn.Module, batch: ClipBatch) -> Reconstruction:
         """Render each frame from itself, over grey."""
         gaussians = model(batch.frames[:, 0], batch.inverse_depths[:, 0])
-        return render(gaussians, batch.times, self._image_size, backend=self.options.rasterizer)
+        views = render(gaussians, batch.times, self._image_size, backend=self.options.rasterizer)
+        return Reconstruction(gaussians, views)

@@ -2,91 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
-from jaxtyping import Float, UInt8
-from numpy import ndarray
+from accelerate import Accelerator
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.io.sheets import Panel, draw_sheet
-from core.metrics import psnr, ssim
-from core.training.pictures import color_panel, depth_panel
+from core.geometry.resample import resize
+from core.metrics import Lpips, psnr, ssim
 from core.training.stage import Stage
-from core.types import ClipBatch, RenderOutput
+from core.types import ClipBatch
 
-_ROWS_A_SET = 3
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Outcome of a validation."""
-
-    metrics: dict[str, float]
-    """Means by set and metric, for example ``procedural/psnr_middle``."""
-    picture: UInt8[ndarray, "h w 3"]
-    """The first samples of each set: what was given and what was rendered."""
+_LPIPS_SIZE = (256, 256)
+Metric = Callable[[Tensor, Tensor], Tensor]
 
 
-@torch.no_grad()
-def validate(stage: Stage, model: nn.Module, sets: Mapping[str, Sequence[ClipBatch]]) -> Validation:
-    """Reconstruct every sample of every set over grey.
+def validate(
+    accelerator: Accelerator,
+    stage: Stage,
+    model: nn.Module,
+    sets: Mapping[str, Sequence[ClipBatch]],
+    perceptual: Lpips | None = None,
+) -> dict[str, float]:
+    """Reconstruct every sample of every set over grey; the processes share the samples.
 
-    The model is put into evaluation mode, and back into training mode.
+    The model is put into evaluation mode, and back into training mode. All processes call this
+    together.
 
     Args:
+        accelerator: Knows the other processes.
         stage: Knows how to reconstruct.
         model: The network.
-        sets: Samples by the set's name.
+        sets: Samples by the set's name, the same in all processes.
+        perceptual: Measures LPIPS, at 256 by 256; None leaves it out.
+
+    Returns:
+        Means over samples by set and metric, for example ``procedural/psnr_middle``: ``given`` are
+        the key frames, ``middle`` those strictly between them.
     """
-    model.eval()
-    metrics: dict[str, float] = {}
-    rows: list[list[Panel]] = []
-    for name, batches in sets.items():
-        values: list[dict[str, Tensor]] = []
-        for index, batch in enumerate(batches):
-            rendered = stage.reconstruct(model, batch)
-            values.append(_measure(rendered.rgb.clamp(0, 1), batch.frames))
-            if index < _ROWS_A_SET:
-                rows.append(_panels(f"{name} {index}", batch, rendered))
-        for metric in values[0]:
-            mean = torch.stack([value[metric] for value in values]).mean()
-            metrics[f"{name}/{metric}"] = mean.item()
-    model.train()
-    return Validation(metrics, draw_sheet(rows))
-
-
-def _measure(
-    rendered: Float[Tensor, "b v 3 h w"], frames: Float[Tensor, "b v 3 h w"]
-) -> dict[str, Tensor]:
-    """Measure the key frames, which were given, and those strictly between them."""
-    given = [0] if frames.shape[1] == 1 else [0, frames.shape[1] - 1]
-    groups = {"given": given, "middle": list(range(1, frames.shape[1] - 1))}
+    metrics: dict[str, Metric] = {"psnr": psnr, "ssim": ssim}
+    if perceptual is not None:
+        metrics["lpips"] = _at_published_size(perceptual)
+    groups = {"given": [0]}
+    if stage.num_frames > 1:
+        groups = {"given": [0, -1], "middle": list(range(1, stage.num_frames - 1))}
+    names = [(metric, group) for group, views in groups.items() for metric in metrics if views]
+    sums = torch.zeros(len(sets), len(names) + 1, dtype=torch.float64, device=accelerator.device)
+    with evaluating(model):
+        for row, batches in zip(sums, sets.values(), strict=True):
+            for batch in batches[accelerator.process_index :: accelerator.num_processes]:
+                views = stage.reconstruct(model, batch.to(accelerator.device)).views
+                images = views.rgb.clamp(0, 1)
+                frames = batch.frames.to(images.device)
+                for column, (metric, group) in enumerate(names):
+                    chosen = groups[group]
+                    row[column] += _mean(metrics[metric], images[:, chosen], frames[:, chosen])
+                row[-1] += 1
+    reduced = accelerator.reduce(sums, reduction="sum")
+    assert isinstance(reduced, Tensor)
+    means = (reduced[:, :-1] / reduced[:, -1:]).tolist()
     return {
-        f"{metric.__name__}_{name}": metric(
-            rendered[:, views].flatten(0, 1), frames[:, views].flatten(0, 1)
-        ).mean()
-        for name, views in groups.items()
-        for metric in (psnr, ssim)
-        if views
+        f"{name}/{metric}_{group}": value
+        for name, row in zip(sets, means, strict=True)
+        for (metric, group), value in zip(names, row, strict=True)
     }
 
 
-def _panels(name: str, batch: ClipBatch, rendered: RenderOutput) -> list[Panel]:
-    frames, images = batch.frames[0], rendered.rgb[0].clamp(0, 1)
-    quality = psnr(images, frames).tolist()
-    depth = depth_panel("rendered depth", rendered.depth[0, 0], rendered.alpha[0, 0])
-    panels = [
-        color_panel(f"{name}: input", frames[0]),
-        color_panel(f"rendered, {quality[0]:.1f} dB", images[0]),
-        depth,
-    ]
-    if len(frames) > 2:
-        middle = len(frames) // 2
-        time = batch.times[0, middle].item()
-        panels += [
-            color_panel(f"truth at t = {time:.2f}", frames[middle]),
-            color_panel(f"rendered at t = {time:.2f}, {quality[middle]:.1f} dB", images[middle]),
-        ]
-    return panels
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode without gradients, and back into training mode.
+
+    Compiled blocks run as they were written meanwhile: the batches are of other sizes, for each of
+    which they would be compiled anew.
+    """
+    model.eval()
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        yield
+    model.train()
+
+
+def _at_published_size(metric: Metric) -> Metric:
+    return lambda images, frames: metric(resize(images, _LPIPS_SIZE), resize(frames, _LPIPS_SIZE))
+
+
+def _mean(
+    metric: Metric, images: Float[Tensor, "b v 3 h w"], frames: Float[Tensor, "b v 3 h w"]
+) -> Float[Tensor, ""]:
+    return metric(images.flatten(0, 1), frames.flatten(0, 1)).mean()

@@ -22,7 +22,13 @@ from core.data.augmentation import AugmentationOptions
 from core.data.datasets import DATASETS
 from core.data.miniature import write_miniature
 from core.models.config import PRESETS
-from core.training import DynamicStageOptions, OptimizerOptions, RunOptions, StaticStageOptions
+from core.training import (
+    DynamicStageOptions,
+    OptimizerOptions,
+    ReportOptions,
+    RunOptions,
+    StaticStageOptions,
+)
 from core.training.data import DataOptions, DatasetOptions
 from core.training.stage import StageOptions
 
@@ -121,6 +127,12 @@ def test_defaults_are_the_published_recipes_where_it_says():
         assert (optimizer.lr, optimizer.weight_decay, optimizer.max_grad_norm) == (5e-4, 0.05, 1.0)
         assert optimizer.betas == (0.9, 0.95)
     assert (static.optimizer.final_lr_fraction, dynamic.optimizer.final_lr_fraction) == (0.1, 0.5)
+    for parsed in (static, dynamic):
+        assert (parsed.model.lambda_lpips, parsed.model.lpips_from_epoch) == (0.05, 50)
+        assert (parsed.run.save_every_epochs, parsed.run.save_every_minutes) == (10, 30.0)
+    assert (static.optimizer.warmup_steps, dynamic.optimizer.warmup_steps) == (50_000, 20_000)
+    assert (static.run.epochs, dynamic.run.epochs) == (250, 200)
+    assert (static.run.batch_size, dynamic.run.batch_size) == (32, 16)
     assert (static.model.lambda_depth, dynamic.model.lambda_depth) == (0.05, 0.01)
     assert (dynamic.model.lambda_mask, dynamic.model.num_frames) == (3.0, 6)
 
@@ -181,7 +193,7 @@ def test_every_option_is_read():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute)
     }
-    groups = (RunOptions, OptimizerOptions, StaticStageOptions, DynamicStageOptions)
+    groups = (RunOptions, ReportOptions, OptimizerOptions, StaticStageOptions, DynamicStageOptions)
     data = (OnCombined, options_decoder.DynamicCombined, DataOptions, DatasetOptions)
     for group in (*groups, *data, AugmentationOptions):
         assert {field.name for field in fields(group)} <= read

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import cv2
@@ -18,6 +18,7 @@ from core.training import (
     DynamicStage,
     DynamicStageOptions,
     OptimizerOptions,
+    ReportOptions,
     RunOptions,
     StaticStage,
     StaticStageOptions,
@@ -89,13 +90,17 @@ def run_options(tmp_path: Path) -> Callable[..., RunOptions]:
         defaults: dict[str, object] = {
             "workspace": tmp_path / name,
             "steps": 4,
+            "steps_per_epoch": 1000,
             "batch_size": 2,
             "mixed_precision": "no",
-            "log_every": 1,
-            "eval_every": 0,
-            "eval_samples": 1,
         }
-        return RunOptions(**{**defaults, **changes})  # type: ignore[arg-type]
+        report = {"log_every": 1, "eval_every": 0, "eval_samples": 1, "picture_every": 0}
+        names = {field.name for field in fields(ReportOptions)}
+        report.update({name: changes.pop(name) for name in names & set(changes)})
+        return RunOptions(
+            **{**defaults, **changes},  # type: ignore[arg-type]
+            report=ReportOptions(**report),  # type: ignore[arg-type]
+        )
 
     return build
 

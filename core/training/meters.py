@@ -1,0 +1,84 @@
+"""Means of what happens in many steps, read seldom."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+
+import torch
+from accelerate import Accelerator
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+class Meters:
+    """Means of scalars that stay on the device until somebody asks."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, Float[Tensor, "2"]] = {}  # sum and count
+
+    def add(self, values: Mapping[str, Float[Tensor, ""]], *, skipped: Bool[Tensor, ""]) -> None:
+        """Take in the values of a step that was not skipped, without waiting for the device."""
+        counted = (~skipped).float()
+        for name, value in values.items():
+            pair = torch.stack((torch.where(skipped, 0.0, value.float()), counted))
+            self._totals[name] = self._totals[name] + pair if name in self._totals else pair
+
+    def read(self, accelerator: Accelerator) -> dict[str, float]:
+        """Return the means since the last call over all processes, and start anew.
+
+        All processes call this together; it waits for the device once. A name of which there are
+        no values is left out.
+        """
+        if not self._totals:
+            return {}
+        totals = accelerator.reduce(torch.stack(list(self._totals.values())), reduction="sum")
+        assert isinstance(totals, Tensor)
+        means = (totals[:, 0] / totals[:, 1]).tolist()
+        named = dict(zip(self._totals, means, strict=True))
+        self._totals = {}
+        return {name: value for name, value in named.items() if math.isfinite(value)}
+
+    def state(self, accelerator: Accelerator) -> dict[str, list[list[float]]]:
+        """Return sum and count of each name in each process, to go on from; all call this."""
+        if not self._totals:
+            return {}
+        totals = torch.stack(list(self._totals.values()))  # (names, 2)
+        gathered = accelerator.gather(totals[None])
+        assert isinstance(gathered, Tensor)
+        return dict(zip(self._totals, gathered.transpose(0, 1).tolist(), strict=True))
+
+    def restore(self, state: Mapping[str, list[list[float]]], accelerator: Accelerator) -> None:
+        """Go on from :meth:`state`; it is forgotten where the number of processes has changed."""
+        self._totals = {
+            name: torch.tensor(rows[accelerator.process_index], device=accelerator.device)
+            for name, rows in state.items()
+            if len(rows) == accelerator.num_processes
+        }
+
+
+class Stopwatch:
+    """Steps a second and the share of waiting, leaving out what is not training."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._steps = 0
+        self._waited = 0.0
+
+    def count(self, waited: float) -> None:
+        """Count a step, of which ``waited`` seconds were spent waiting for its data."""
+        self._steps += 1
+        self._waited += waited
+
+    def rate(self) -> float:
+        """Return steps a second since the last restart."""
+        return self._steps / max(time.monotonic() - self._started, 1e-9)
+
+    def waiting(self) -> float:
+        """Return the share of the time since the last restart that went into waiting for data."""
+        return self._waited / max(time.monotonic() - self._started, 1e-9)
+
+    def restart(self) -> None:
+        """Forget what was counted."""
+        self._started, self._steps, self._waited = time.monotonic(), 0, 0.0

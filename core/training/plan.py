@@ -1,0 +1,59 @@
+"""How many steps a run has, and which of them begins an epoch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from core.checks import UserError
+from core.training.options import RunOptions
+
+_STEPS_WITHOUT_END = 1000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The length of a run."""
+
+    steps: int
+    """Optimiser steps of the whole run, over which the learning rate falls."""
+    steps_per_epoch: int
+    """Steps of an epoch."""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the run, the last of which may be cut short."""
+        return math.ceil(self.steps / self.steps_per_epoch)
+
+    def epoch(self, step: int) -> int:
+        """Return the epoch, from 0, of ``step``, from 0."""
+        return step // self.steps_per_epoch
+
+
+def plan_run(
+    run: RunOptions, *, samples_per_epoch: int | None, samples_per_step: int, warmup_steps: int
+) -> Plan:
+    """Work out how long a run is.
+
+    Args:
+        run: What the user chose.
+        samples_per_epoch: Samples of one pass over the data; None where they have no end.
+        samples_per_step: Samples that all processes take together in a step.
+        warmup_steps: Steps of rising learning rate.
+
+    Raises:
+        UserError: If the warm-up would last until the end.
+    """
+    if run.steps_per_epoch is not None:
+        epoch = run.steps_per_epoch
+    elif samples_per_epoch is not None:
+        epoch = max(samples_per_epoch // samples_per_step, 1)
+    else:
+        epoch = _STEPS_WITHOUT_END
+    steps = run.steps if run.steps is not None else run.epochs * epoch
+    if warmup_steps >= steps:
+        raise UserError(
+            f"--warmup_steps {warmup_steps} leaves nothing of the run's {steps} steps; lower it, "
+            f"for example to {steps // 20}."
+        )
+    return Plan(steps, epoch)

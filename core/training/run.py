@@ -1,0 +1,229 @@
+"""From what the user chose to a run that has ended."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
+from torch import nn
+
+from core.io.atomic import write_bytes
+from core.logging import configure_logging, get_logger
+from core.models.blocks import set_gradient_checkpointing
+from core.training.batches import Stride, stream_batches
+from core.training.checkpoints import LATEST, RunState, find_checkpoint, read_state, restore
+from core.training.compilation import compile_blocks
+from core.training.data import DataOptions, open_sources, open_validation_sets
+from core.training.loop import Outcome, Trainer
+from core.training.memory import decide_recomputation
+from core.training.optimizer import OptimizerOptions, build_optimizer
+from core.training.options import RunOptions
+from core.training.perceptual import open_perceptual
+from core.training.plan import Plan, plan_run
+from core.training.prefetch import Prefetcher
+from core.training.resuming import check_options, new_state
+from core.training.signals import StopSignals
+from core.training.stage import Stage
+from core.training.tracking import new_run_id, require_tracker, start_tracker
+from core.types import ClipBatch
+
+OPTIONS_FILE = "options.json"
+_logger = get_logger(__name__)
+
+
+def train(
+    stage: Stage, data: DataOptions, run: RunOptions, optimizer_options: OptimizerOptions
+) -> Outcome:
+    """Train a stage's network, from the beginning or from where the workspace's run stopped.
+
+    SIGTERM and SIGUSR1 stop it after a step, with everything saved. Call from the main thread.
+
+    Args:
+        stage: Brings the network and its losses.
+        data: What it is trained on.
+        run: Length, size, place and reporting of the run.
+        optimizer_options: AdamW and its schedule.
+
+    Raises:
+        UserError: If something that the user gave cannot be used, memory does not suffice, or
+            training diverges.
+    """
+    started = time.monotonic()
+    require_tracker(run.report.tracker)
+    with StopSignals() as signals:
+        accelerator = build_accelerator(run)
+        with accelerator.local_main_process_first():  # one process a machine builds the indices
+            sources = open_sources(data, stage, seed=run.seed, device=accelerator.device)
+        plan = plan_run(
+            run,
+            samples_per_epoch=sources.samples_per_epoch,
+            samples_per_step=run.batch_size * accelerator.num_processes,
+            warmup_steps=optimizer_options.warmup_steps,
+        )
+        options = {"data": data, "model": stage.options, "optimizer": optimizer_options, "run": run}
+        state = new_state(
+            stage.name,
+            stage.config,
+            options,
+            num_processes=accelerator.num_processes,
+            run_id=new_run_id(),
+        )
+        state, checkpoint = _take_up(accelerator, run, state)
+        trainer = build_trainer(
+            accelerator,
+            stage,
+            plan,
+            run,
+            optimizer_options,
+            state=state,
+            checkpoint=checkpoint,
+            signals=signals,
+            started=started,
+        )
+        start_tracker(accelerator, run, state)
+        feed = Prefetcher(
+            stream_batches(
+                sources,
+                Stride(run.batch_size, accelerator.process_index, accelerator.num_processes),
+                first=state.progress.samples,
+                workers=data.workers if data.datasets else 0,
+                device=accelerator.device,
+            ),
+            accelerator.device,
+        )
+        outcome = trainer.train(feed, _open_validation_sets(accelerator, stage, data, run))
+        _tell_end(outcome, plan, run, signals)
+        return outcome
+
+
+def build_accelerator(run: RunOptions) -> Accelerator:
+    """Join the processes that train together; all but the main one speak of warnings only."""
+    accelerator = Accelerator(
+        mixed_precision=run.mixed_precision,
+        log_with=None if run.report.tracker == "none" else run.report.tracker,
+        project_dir=run.workspace,
+        kwargs_handlers=[
+            # Buffers hold coordinates, the same everywhere; gradients are averaged where they lie.
+            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+        ],
+    )
+    if accelerator.device.type == "cuda" and run.mixed_precision == "bf16":
+        # Heads stay in float32; their products in TF32 are finer than the features, which are not.
+        torch.set_float32_matmul_precision("high")
+    if not accelerator.is_main_process:
+        configure_logging(level=logging.WARNING)
+    return accelerator
+
+
+def build_trainer(
+    accelerator: Accelerator,
+    stage: Stage,
+    plan: Plan,
+    run: RunOptions,
+    optimizer_options: OptimizerOptions,
+    *,
+    state: RunState,
+    checkpoint: Path | None,
+    signals: StopSignals,
+    started: float,
+) -> Trainer:
+    """Build network and optimiser, load what a checkpoint holds, and put them to work.
+
+    Raises:
+        UserError: If weights that are needed are missing or do not fit.
+    """
+    perceptual = open_perceptual(stage.options, plan)
+    torch.manual_seed(run.seed)
+    model = stage.build_model(initial_weights=checkpoint is None)
+    model = model.to(accelerator.device)
+    optimizer = build_optimizer(model, optimizer_options)
+    if checkpoint is not None:
+        restore(checkpoint, model, optimizer)
+    half_precision = run.mixed_precision == "bf16"
+    recomputing = decide_recomputation(
+        stage.options.gradient_checkpointing,
+        stage,
+        batch_size=run.batch_size,
+        half_precision=half_precision,
+        trained_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        device=accelerator.device,
+    )
+    set_gradient_checkpointing(model, recomputing)
+    compile_blocks(model, run.compile, accelerator.device)
+    prepared = accelerator.prepare(model)
+    assert isinstance(prepared, nn.Module)
+    return Trainer(
+        accelerator=accelerator,
+        stage=stage,
+        model=prepared,
+        optimizer=optimizer,
+        schedule=optimizer_options,
+        plan=plan,
+        run=run,
+        state=state,
+        perceptual=perceptual.to(accelerator.device) if perceptual is not None else None,
+        recomputing=recomputing,
+        signals=signals,
+        started=started,
+    )
+
+
+def _take_up(
+    accelerator: Accelerator, run: RunOptions, state: RunState
+) -> tuple[RunState, Path | None]:
+    """Return the state with which the run begins, and the checkpoint to load, if there is one."""
+    found: list[Path | None] = [None]
+    if accelerator.is_main_process:
+        found = [find_checkpoint(run.workspace)]
+    broadcast_object_list(found)
+    checkpoint = found[0]
+    if checkpoint is not None:
+        before = read_state(checkpoint)
+        check_options(before, state, allow_changes=run.resume_with_changes, where=str(checkpoint))
+        state = replace(state, progress=before.progress, run_id=before.run_id, meters=before.meters)
+        _logger.info("going on from step %d of %s", state.progress.step, checkpoint)
+    if accelerator.is_main_process:
+        record = {"stage": state.stage, "config": state.config, "options": state.options}
+        write_bytes(run.workspace / OPTIONS_FILE, json.dumps(record, indent=2).encode())
+    return state, checkpoint
+
+
+def _open_validation_sets(
+    accelerator: Accelerator, stage: Stage, data: DataOptions, run: RunOptions
+) -> dict[str, Sequence[ClipBatch]]:
+    report = run.report
+    if report.eval_every == 0 and not report.picture_every:
+        return {}
+    return dict(
+        open_validation_sets(
+            data,
+            stage,
+            eval_clips_path=report.eval_clips_path,
+            num_samples=report.eval_samples,
+            device=accelerator.device,
+        )
+    )
+
+
+def _tell_end(outcome: Outcome, plan: Plan, run: RunOptions, signals: StopSignals) -> None:
+    step = outcome.progress.step
+    if outcome.finished:
+        _logger.info("finished: %d steps; the result is in %s", step, run.workspace)
+        return
+    reason = f"{signals.received or 'a signal'} asked to stop"
+    if outcome.stopped_by == "time":
+        reason = f"the {run.max_minutes:g} minutes are over"
+    _logger.info(
+        "stopped at step %d of %d, %s; all is saved in %s, the same command goes on from there.",
+        step,
+        plan.steps,
+        reason,
+        run.workspace / LATEST,
+    )
