@@ -1,10 +1,15 @@
-"""How fast the rasteriser is: ``python benchmarks/rasterizer.py [--device cuda] [--backend cuda]``.
+"""How fast the rasteriser is: ``python benchmarks/rasterizer.py [--device cuda]``.
 
-Prints a Markdown table of milliseconds per image, medians over the repeats, beside a baseline
-timed in the same run on the same scenes. On the CPU the baseline is ``naive_rasterizer.py``; it is
-fair because it is compiled as well, computes the same image (checked here) and its gradients,
-and looks at no pixel outside a Gaussian's box. On CUDA the baseline is the package's cpu backend on
-all cores of the same machine, copies not counted.
+Prints a Markdown table of medians over the repeats, beside baselines timed in the same run on the
+same scenes.
+
+On the CPU: milliseconds per image. The baseline is ``naive_rasterizer.py``; it is fair because it
+is compiled as well, computes the same image (checked here) and its gradients, and looks at no pixel
+outside a Gaussian's box.
+
+On CUDA: milliseconds per call, by events on the device with the device idle before each call, so
+that what the host does counts. The baselines are gsplat, all images in one call, where it is
+installed (``pip install gsplat==1.5.3``), and a loop over images with this package.
 """
 
 from __future__ import annotations
@@ -16,22 +21,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+import gsplat_rasterizer
 import numba
 import torch
 import tyro
 from diff_gaussian_rasterization_orth import Rasterization, rasterize
 from diff_gaussian_rasterization_orth.inputs import SceneInputs, validate
 from naive_rasterizer import rasterize_naively
+from rasterizer_scenes import HEIGHT, KINDS, WIDTH, Scene, make_batch
 from torch import Tensor
 
 from core.checks import UserError, cli_errors
-
-HEIGHT, WIDTH = 288, 512
-GRID = (144, 256)
-NUM_GAUSSIANS = 2 * GRID[0] * GRID[1]
-Scene = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,13 @@ class Options:
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the tensors are."""
     backend: Literal["auto", "reference", "cpu", "cuda"] = "auto"
-    """What renders them."""
+    """What renders them, on the CPU."""
     times: int = 8
-    """Images rendered in one call in the columns for several times."""
+    """Images rendered in one call in the columns for several times, on the CPU."""
     repeats: int = 10
     """Measurements of each number, of which the median is printed."""
     baseline_repeats: int = 2
-    """The same for the baseline."""
+    """The same for the baselines."""
 
     def __post_init__(self) -> None:
         for name in ("times", "repeats", "baseline_repeats"):
@@ -57,95 +59,70 @@ class Options:
             raise UserError("--device is cuda, but torch sees no CUDA device here; use cpu.")
 
 
-def make_scene(kind: str, num_times: int, generator: torch.Generator) -> Scene:
-    """Draw one scene.
-
-    Args:
-        kind: ``"target"``: Gaussians of 1.5 to 3 pixels anywhere; ``"trained-like"``: two pixel
-            grids, small scales, opaque, smooth depth; ``"init-like"``: the same grids as an
-            untrained network gives them, every Gaussian some 18 by 10 pixels large.
-        num_times: Number of times, evenly from 0 to 1.
-        generator: Source of randomness.
-    """
-    n = NUM_GAUSSIANS
-
-    def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        return low + (high - low) * torch.rand(*shape, generator=generator)
-
-    if kind == "target":
-        means = torch.stack([uniform(n, low=-1), uniform(n), uniform(n, low=-1)], dim=-1)
-        pixels = uniform(n, 3, low=1.5, high=3.0)
-        scales = pixels * torch.tensor([2 / WIDTH, 1 / WIDTH + 1 / HEIGHT, 2 / HEIGHT])
-        opacities = uniform(n, low=0.3)
-    else:
-        means = _grid_means(generator)
-        if kind == "trained-like":
-            scales, opacities = uniform(n, 3, low=0.003, high=0.012), uniform(n, low=0.3)
-        else:
-            noise = 0.3 * torch.randn(n, 3, generator=generator)
-            scales = 0.1 * torch.nn.functional.softplus(noise)
-            opacities = torch.full((n,), 0.5)
-    motion_size = torch.tensor([0.02, 0.005, 0.02])
-    scene = {
-        "means": means,
-        "motion": motion_size * torch.randn(n, 1, 3, generator=generator),
-        "scales": scales,
-        "quats": torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(n, 1),
-        "colors": uniform(n, 3),
-        "opacities": opacities,
-        "opacity_slopes": uniform(n, high=4.0),
-        "opacity_half_lives": uniform(n, low=0.3, high=0.7),
-        "anchor_times": torch.arange(2).repeat_interleave(n // 2).float(),
-        "times": torch.linspace(0, 1, num_times) if num_times > 1 else torch.tensor([0.5]),
-    }
-    batch = {name: value[None] for name, value in scene.items()}
-    return {**batch, "backgrounds": torch.full((3,), 0.5)}
-
-
-def _grid_means(generator: torch.Generator) -> Tensor:
-    """Return the pixel centres of two key frames over a smooth, noisy inverse depth."""
-    z, x = torch.meshgrid(
-        1 - (2 * torch.arange(GRID[0]) + 1) / GRID[0],
-        (2 * torch.arange(GRID[1]) + 1) / GRID[1] - 1,
-        indexing="ij",
-    )
-    inverse_depth = 0.5 + 0.3 * torch.sin(3 * x) * torch.cos(2 * z)
-    frames = torch.stack([x, inverse_depth, z], dim=-1).reshape(-1, 3).repeat(2, 1)
-    frames[:, 1] += 0.01 * torch.randn(len(frames), generator=generator)
-    return frames
-
-
 def measure(call: Callable[[], object], repeats: int, device: str) -> float:
-    """Return the median time of a call in milliseconds, after one that is not counted."""
-    seconds = []
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
+    """Return the median time of a call in milliseconds, after some that are not counted."""
+    timed = measure_on_cuda if device == "cuda" else measure_on_cpu
+    for _ in range(3 if device == "cuda" else 1):
         call()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - started)
-    return 1e3 * statistics.median(seconds[1:])
+    return statistics.median(timed(call) for _ in range(repeats))
+
+
+def measure_on_cpu(call: Callable[[], object]) -> float:
+    """Return the time of one call in milliseconds."""
+    started = time.perf_counter()
+    call()
+    return 1e3 * (time.perf_counter() - started)
+
+
+def measure_on_cuda(call: Callable[[], object]) -> float:
+    """Return the time of one call in milliseconds, from an idle device to an idle device."""
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
+    torch.cuda.synchronize()
+    events[0].record()
+    call()
+    events[1].record()
+    torch.cuda.synchronize()
+    return events[0].elapsed_time(events[1])
 
 
 Renderer = Callable[[Scene], Rasterization]
 
 
-def time_renderer(
-    render: Renderer, scene: Scene, repeats: int, device: str
-) -> tuple[float, float, Rasterization]:
-    """Return milliseconds forward, milliseconds forward and backward, and the images."""
+@dataclass(frozen=True)
+class Timing:
+    """What one renderer takes for one scene."""
+
+    forward: float
+    """Milliseconds a call without gradients."""
+    both: float
+    """Milliseconds forward and backward, with gradients of everything but times and backgrounds."""
+    gib: float
+    """Most memory on the device that forward and backward take at once, GiB; 0 on the CPU."""
+    images: Rasterization
+
+
+def time_renderer(render: Renderer, scene: Scene, repeats: int, device: str) -> Timing:
+    """Time a renderer on a scene."""
     with torch.no_grad():
         forward = measure(lambda: render(scene), repeats, device)
         images = render(scene)
-    leaves = {name: value.clone().requires_grad_() for name, value in scene.items()}
+    fixed = ("times", "backgrounds")
+    leaves = {name: value.clone() for name, value in scene.items()}
+    asking = [value.requires_grad_() for name, value in leaves.items() if name not in fixed]
+    v_images = [torch.randn_like(image) for image in images]
 
     def step() -> None:
-        for value in leaves.values():
+        torch.autograd.backward(list(render(leaves)), v_images)
+        for value in asking:
             value.grad = None
-        rendered = render(leaves)
-        (rendered.rgb.square().mean() + rendered.depth.mean() + rendered.alpha.mean()).backward()
 
-    return forward, measure(step, repeats, device), images
+    if device == "cpu":
+        return Timing(forward, measure(step, repeats, device), 0.0, images)
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    both = measure(step, repeats, device)
+    gib = (torch.cuda.max_memory_allocated() - before) / 2**30
+    return Timing(forward, both, gib, images)
 
 
 def render_naively(scene: Scene) -> Rasterization:
@@ -194,38 +171,100 @@ def describe_machine(device: str) -> str:
     return "; ".join(parts)
 
 
+def compare_on_cpu(options: Options) -> None:
+    """Print the table of milliseconds per image."""
+    many = f"{options.times} times"
+    print(
+        f"\nMilliseconds per image; {many}: that many images in one call; baseline: naive loop, "
+        "one thread.\n"
+    )
+    print(f"| scene | forward | + backward | {many} | + backward | baseline | + backward | ratio |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    for kind in KINDS:
+        single, several = (make_batch(kind, 1, times, "cpu") for times in (1, options.times))
+        base = time_renderer(render_naively, single, options.baseline_repeats, "cpu")
+        one, batch = (
+            time_renderer(renderer(options.backend), scene, options.repeats, "cpu")
+            for scene in (single, several)
+        )
+        check_same(kind, one.images.rgb, base.images.rgb)
+        numbers = [one.forward, one.both, batch.forward / options.times, batch.both / options.times]
+        ratios = f"{base.forward / one.forward:.1f}x, {base.both / one.both:.1f}x"
+        cells = " | ".join(f"{value:.1f}" for value in (*numbers, base.forward, base.both))
+        print(f"| {kind} | {cells} | {ratios} |", flush=True)
+
+
+def render_one_by_one(scene: Scene) -> Rasterization:
+    """Render every image by a call of its own."""
+    scenes, times = scene["times"].shape
+    images = []
+    for b in range(scenes):
+        one = {name: value[b : b + 1] for name, value in scene.items() if name != "backgrounds"}
+        for t in range(times):
+            arguments = {**one, "times": one["times"][:, t : t + 1]}
+            images.append(renderer("cuda")({**arguments, "backgrounds": scene["backgrounds"]}))
+    stacked = (
+        torch.cat(parts).unflatten(0, (scenes, times)) for parts in zip(*images, strict=True)
+    )
+    return Rasterization(*(image.squeeze(2) for image in stacked))
+
+
+def compare_on_cuda(options: Options) -> None:
+    """Print the table of milliseconds per call, and of memory."""
+    reason = gsplat_rasterizer.unavailable_reason()
+    print(
+        f"\n73,728 Gaussians a scene, {HEIGHT} x {WIDTH}; milliseconds a call, forward / forward "
+    )
+    print("and backward; GiB: most memory that forward and backward take.")
+    if reason:
+        print(f"gsplat is left out: {reason}")
+    print("\n| scene | B, T | ours | gsplat | ratio | loop | ratio | GiB, ours | gsplat |")
+    print("|---|---|---:|---:|---:|---:|---:|---:|---:|")
+    for kind in ("trained-like", "init-like"):
+        for num_scenes, num_times in ((1, 4), (8, 4), (16, 6)):
+            scene = make_batch(kind, num_scenes, num_times, "cuda")
+            ours = time_renderer(renderer("cuda"), scene, options.repeats, "cuda")
+            loop = time_renderer(render_one_by_one, scene, options.baseline_repeats, "cuda")
+            check_same(kind, ours.images.rgb, loop.images.rgb)
+            other = None
+            if not reason:
+                other = time_renderer(
+                    gsplat_rasterizer.render, scene, options.baseline_repeats, "cuda"
+                )
+                check_alike(kind, ours.images, other.images)
+            cells = [
+                f"{ours.forward:.2f} / {ours.both:.2f}",
+                f"{other.forward:.2f} / {other.both:.2f}" if other else "",
+                _ratios(other, ours),
+                f"{loop.forward:.1f} / {loop.both:.1f}",
+                _ratios(loop, ours),
+                f"{ours.gib:.2f}",
+                f"{other.gib:.2f}" if other else "",
+            ]
+            print(f"| {kind} | {num_scenes}, {num_times} | {' | '.join(cells)} |", flush=True)
+
+
+def _ratios(base: Timing | None, ours: Timing) -> str:
+    return f"{base.forward / ours.forward:.1f}x, {base.both / ours.both:.1f}x" if base else ""
+
+
+def check_alike(kind: str, found: Rasterization, expected: Rasterization) -> None:
+    """Stop if another renderer, which cuts its Gaussians off elsewhere, shows another scene."""
+    for name, tolerance in (("rgb", 3e-3), ("depth", 6e-3), ("alpha", 3e-3)):
+        error = (getattr(found, name) - getattr(expected, name)).abs().mean().item()
+        if error > tolerance:
+            raise RuntimeError(f"{kind}: {name} differs from gsplat's by {error:.1e} in the mean")
+
+
 @cli_errors
 def main() -> None:
     """Time all scenes and print the table."""
     options = tyro.cli(Options)
-    on_cuda = options.device == "cuda"
-    baseline = renderer("cpu") if on_cuda else render_naively
-    name = "cpu backend, same machine" if on_cuda else "naive loop, one thread"
     print(describe_machine(options.device))
-    many = f"{options.times} times"
-    print(f"\nMilliseconds per image; {many}: that many images in one call; baseline: {name}.\n")
-    print(f"| scene | forward | + backward | {many} | + backward | baseline | + backward | ratio |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
-    for kind in ("target", "trained-like", "init-like"):
-        single, several = (
-            make_scene(kind, num_times, torch.Generator().manual_seed(0))
-            for num_times in (1, options.times)
-        )
-        base = time_renderer(baseline, single, options.baseline_repeats, "cpu")
-        one, batch = (
-            time_renderer(
-                renderer(options.backend),
-                {key: value.to(options.device) for key, value in scene.items()},
-                options.repeats,
-                options.device,
-            )
-            for scene in (single, several)
-        )
-        check_same(kind, one[2].rgb.cpu(), base[2].rgb)
-        numbers = [*one[:2], *(value / options.times for value in batch[:2]), *base[:2]]
-        ratios = f"{base[0] / one[0]:.1f}x, {base[1] / one[1]:.1f}x"
-        cells = " | ".join(f"{value:.1f}" for value in numbers)
-        print(f"| {kind} | {cells} | {ratios} |", flush=True)
+    if options.device == "cuda":
+        compare_on_cuda(options)
+    else:
+        compare_on_cpu(options)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def rasterize(
 ) -> Rasterization:
     """Render ``b`` scenes of ``n`` dynamic Gaussians at ``t`` times each, orthographically.
 
-    Differentiable in every tensor. Under autocast, tensors of any float type are taken, and computed
+    Differentiable in every tensor. Under autocast, tensors of any float type are taken and computed
     with in float32. The world has x to the right and z up in [-1, 1] over the image,
     y away from the camera; the formulas are in the package's README.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from numbers import Integral
 
 import torch
@@ -67,6 +68,11 @@ class SceneInputs:
         """Number of times ``t`` at which each scene is rendered."""
         return self.times.shape[1]
 
+    def named_tensors(self) -> tuple[tuple[str, Tensor], ...]:
+        """Return the tensors that are there, each with its name."""
+        named = ((name, getattr(self, name)) for name in _SHAPES)
+        return tuple(pair for pair in named if pair[1] is not None or pair[0] != "quat_rates")
+
     @property
     def num_gaussians(self) -> int:
         """Number of Gaussians ``n`` of each scene."""
@@ -89,62 +95,66 @@ def validate(
         ValueError: For a wrong shape, dtype or device; the message names the argument, what came,
             and what was expected.
     """
-    tensors = {f.name: getattr(inputs, f.name) for f in fields(inputs)}
-    if inputs.quat_rates is None:
-        del tensors["quat_rates"]
-    means = tensors["means"]
-    if isinstance(means, Tensor) and torch.is_autocast_enabled(means.device.type):
-        tensors = {name: _as_float32(value) for name, value in tensors.items()}
+    named = inputs.named_tensors()
+    for name, value in (*named, ("backgrounds", backgrounds)):
+        if not isinstance(value, Tensor):
+            raise ValueError(
+                f"rasterize: {name} is a {type(value).__name__}; expected a torch.Tensor."
+            )
+    if torch.is_autocast_enabled(inputs.means.device.type):
+        named = tuple((name, _as_float32(value)) for name, value in named)
         backgrounds = _as_float32(backgrounds)
-        inputs = SceneInputs(**{"quat_rates": None, **tensors})
-    for name, value in [*tensors.items(), ("backgrounds", backgrounds)]:
-        _check_kind(name, value, tensors["means"])
-    sizes: dict[str, int] = {}
-    for name, value in tensors.items():
-        _check_shape(name, value, sizes)
+        inputs = SceneInputs(**{"quat_rates": None, **dict(named)})
+    kinds = tuple(
+        (name, value.shape, value.dtype, value.device)
+        for name, value in (*named, ("backgrounds", backgrounds))
+    )
+    check = _check_kinds.__wrapped__ if torch.compiler.is_compiling() else _check_kinds
+    check(kinds)
     height, width = _check_image_size(image_size)
-    full = _expand_backgrounds(backgrounds, sizes["b"], sizes["t"])
+    full = _expand_backgrounds(backgrounds, inputs.num_scenes, inputs.num_times)
     return inputs, (height, width), full
 
 
 def _as_float32(value: Tensor) -> Tensor:
-    half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
-    return value.float() if half else value
+    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
 
 
-def _check_kind(name: str, value: object, means: object) -> None:
-    if not isinstance(value, Tensor):
-        raise ValueError(f"rasterize: {name} is a {type(value).__name__}; expected a torch.Tensor.")
-    if value.dtype not in (torch.float32, torch.float64):
-        raise ValueError(
-            f"rasterize: {name} has dtype {value.dtype}; expected torch.float32 or torch.float64. "
-            f"Cast it with {name}.float()."
-        )
-    assert isinstance(means, Tensor)
-    for what in ("dtype", "device"):
-        if getattr(value, what) != getattr(means, what):
+# Looking takes longer than rendering a small scene, and the next call mostly looks the same.
+@functools.lru_cache(maxsize=256)
+def _check_kinds(kinds: tuple[tuple[str, torch.Size, torch.dtype, torch.device], ...]) -> None:
+    """Check names, shapes, dtypes and devices; ``means`` comes first, ``backgrounds`` last."""
+    _, _, dtype, device = kinds[0]
+    sizes: dict[str | int, int] = {}
+    for name, shape, of_dtype, of_device in kinds:
+        if of_dtype not in (torch.float32, torch.float64):
             raise ValueError(
-                f"rasterize: {name} has {what} {getattr(value, what)}, but means has "
-                f"{getattr(means, what)}; all arguments must share one {what}."
+                f"rasterize: {name} has dtype {of_dtype}; expected torch.float32 or torch.float64. "
+                f"Cast it with {name}.float()."
             )
+        for what, have, want in (("dtype", of_dtype, dtype), ("device", of_device, device)):
+            if have != want:
+                raise ValueError(
+                    f"rasterize: {name} has {what} {have}, but means has {want}; all arguments "
+                    f"must share one {what}."
+                )
+        if name != "backgrounds":
+            _check_shape(name, shape, sizes)
 
 
-def _check_shape(name: str, value: Tensor, sizes: dict[str, int]) -> None:
-    """Match ``value`` against its pattern; letters take their size from whoever comes first."""
+def _check_shape(name: str, shape: torch.Size, sizes: dict[str | int, int]) -> None:
+    """Match a shape against its pattern; letters take their size from whoever comes first."""
     pattern = _SHAPES[name]
-    expected = tuple(sizes.get(axis, axis) if isinstance(axis, str) else axis for axis in pattern)
-    fits = value.ndim == len(expected) and all(
-        isinstance(want, str) or have == want
-        for have, want in zip(value.shape, expected, strict=True)
+    expected = [axis if isinstance(axis, int) else sizes.get(axis, axis) for axis in pattern]
+    fits = len(shape) == len(expected) and all(
+        isinstance(want, str) or have == want for have, want in zip(shape, expected, strict=True)
     )
     if not fits:
         raise ValueError(
-            f"rasterize: {name} has shape {tuple(value.shape)}; expected "
+            f"rasterize: {name} has shape {tuple(shape)}; expected "
             f"({', '.join(map(str, expected))}), that is ({', '.join(map(str, pattern))})."
         )
-    for axis, have in zip(pattern, value.shape, strict=True):
-        if isinstance(axis, str):
-            sizes[axis] = have
+    sizes.update(zip(pattern, shape, strict=True))
 
 
 def _check_image_size(image_size: tuple[int, int]) -> tuple[int, int]:
@@ -177,8 +187,8 @@ def check_finite(inputs: SceneInputs, backgrounds: Tensor) -> None:
     Raises:
         ValueError: If a value is NaN or infinite; the message says which.
     """
-    named = [*((f.name, getattr(inputs, f.name)) for f in fields(inputs)), ("backgrounds", backgrounds)]
-    filled = {name: value.detach() for name, value in named if value is not None and value.numel()}
+    named = (*inputs.named_tensors(), ("backgrounds", backgrounds))
+    filled = {name: value.detach() for name, value in named if value.numel()}
     if not filled:
         return
     bounds = torch.stack([bound for value in filled.values() for bound in torch.aminmax(value)])

@@ -25,7 +25,7 @@ def rasterize(
     image_size: tuple[int, int],
     backgrounds: Float[Tensor, "b t 3"],
     *,
-    max_pairs: int | None = None,  # noqa: ARG001  (memory grows as needed)
+    max_pairs: int | None = None,
 ) -> Rasterization:
     """Render all scenes at all their times; differentiable in every tensor, once.
 

@@ -10,9 +10,8 @@
 constexpr int kSums = 10;
 
 // Sums ten values over the warp by halving: each step hands half of the values to the partner
-// lane and keeps the other half, 12 shuffles instead of 50. Every even lane ends with one sum;
-// `which` says of which value, or is -1.
-__device__ inline float sum_over_warp(const float (&values)[kSums], int lane, int& which) {
+// lane and keeps the other half, 12 shuffles instead of 50. A lane ends with the sum of one value.
+__device__ inline float sum_over_warp(const float (&values)[kSums], int lane) {
   const bool upper16 = lane & 16, upper8 = lane & 8, upper4 = lane & 4, upper2 = lane & 2;
   float five[6];
   for (int i = 0; i < 5; ++i) {
@@ -36,14 +35,16 @@ __device__ inline float sum_over_warp(const float (&values)[kSums], int lane, in
   }
   const float kept = upper2 ? two[1] : two[0];
   const float sent = upper2 ? two[0] : two[1];
-  float sum = kept + __shfl_xor_sync(kWarp, sent, 2);
-  sum += __shfl_xor_sync(kWarp, sum, 1);
+  const float sum = kept + __shfl_xor_sync(kWarp, sent, 2);
+  return sum + __shfl_xor_sync(kWarp, sum, 1);
+}
 
+// Which of the ten values a lane holds the sum of, or -1.
+__device__ inline int value_of_lane(int lane) {
+  const bool upper16 = lane & 16, upper8 = lane & 8, upper4 = lane & 4, upper2 = lane & 2;
   const int in_three = 2 * upper4 + upper2;
   const int in_five = 3 * upper8 + in_three;
-  const bool holds_one = in_three < 3 && in_five < 5 && lane % 2 == 0;
-  which = holds_one ? 5 * upper16 + in_five : -1;
-  return sum;
+  return in_three < 3 && in_five < 5 && lane % 2 == 0 ? 5 * upper16 + in_five : -1;
 }
 
 // The most entries that any of the warp's pixels of a patch blended.
@@ -115,6 +116,12 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_backward(
   __syncthreads();
   const int block_last = max(longest_by_warp[0], longest_by_warp[1]);
 
+  // Where this lane's sum of the first Gaussian goes, and how far apart the others are.
+  const int value = value_of_lane(place.lane), stride = value < 4 ? 4 : 8;
+  float* sums_of_lane =
+      value < 4 ? splat_sums + 4ll * image * gaussians + value
+                : surface_sums + 8 * surface_index(image, 0, times, gaussians, rotating) + value - 4;
+
   for (int end = block_last; end > 0; end -= kBlendThreads) {
     __syncthreads();  // until both warps have used the last batch
     const int size = min(kBlendThreads, end);
@@ -149,7 +156,8 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_backward(
           const float dv = splat.v - (place.y + patch_y(k));
           const float raw = alpha_at(splat, surface, du, dv);
           const float a = fminf(kMaxAlpha, raw);
-          if (a < kMinAlpha || end - 1 - slot >= pixel.last) continue;
+          if (a < kMinAlpha || !in_square(surface, du, dv) || end - 1 - slot >= pixel.last)
+            continue;
           contributed = true;
           const float without = reciprocal(1.0f - a);
           pixel.transmittance *= without;
@@ -176,15 +184,8 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_backward(
           sums[6] = fmaf(along_v, ev, sums[6]);
         }
         if (!__any_sync(kWarp, contributed)) continue;
-        int which;
-        const float sum = sum_over_warp(sums, place.lane, which);
-        if (which < 0) continue;
-        const int g = batch.indices[slot];
-        float* to = which < 4
-                        ? splat_sums + 4 * ((long long)image * gaussians + g) + which
-                        : surface_sums +
-                              8 * surface_index(image, g, times, gaussians, rotating) + which - 4;
-        atomicAdd(to, sum);
+        const float sum = sum_over_warp(sums, place.lane);
+        if (value >= 0) atomicAdd(sums_of_lane + (long long)stride * batch.indices[slot], sum);
       }
     }
   }

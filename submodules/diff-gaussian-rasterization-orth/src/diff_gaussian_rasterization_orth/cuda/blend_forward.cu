@@ -3,8 +3,10 @@
 
 // A pixel on its way through the list.
 struct Sums {
-  float transmittance, red, green, blue, depth;
-  int last;  // how far into the list it went
+  float light;  // transmittance as long as blending goes on, then 0
+  float rest;   // transmittance where it stopped
+  float red, green, blue, depth;
+  int last;     // how far into the list it went
 };
 
 extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
@@ -27,18 +29,18 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
   const int2 list = lists[place.tile];
 
   Sums sums[kPatches];
-  unsigned done = 0;  // one bit a patch, of this lane's pixel
 #pragma unroll
   for (int k = 0; k < kPatches; ++k) {
-    sums[k] = {1.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0};
     const bool inside = place.x + patch_x(k) < width && place.y + patch_y(k) < height;
-    done |= unsigned(!inside) << k;
+    sums[k] = {inside ? 1.0f : 0.0f, 1.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0};
   }
 
-  constexpr unsigned kAllDone = (1u << kPatches) - 1;
   for (int start = list.x; start < list.y; start += kBlendThreads) {
     // Also keeps the batch until both warps have used it.
-    if (__syncthreads_and(done == kAllDone)) break;
+    bool done = true;
+#pragma unroll
+    for (int k = 0; k < kPatches; ++k) done &= sums[k].light == 0.0f;
+    if (__syncthreads_and(done)) break;
     const int size = min(kBlendThreads, list.y - start);
     if (threadIdx.x < size)
       fetch(batch, sorted[start + threadIdx.x], place, times, gaussians, rotating, splats,
@@ -49,7 +51,7 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
       unsigned open = 0;
 #pragma unroll
       for (int k = 0; k < kPatches; ++k)
-        open |= unsigned(__any_sync(kWarp, !(done >> k & 1))) << k;
+        open |= unsigned(__any_sync(kWarp, sums[k].light > 0.0f)) << k;
       if (open == 0) break;
       const int slot_of_lane = first + place.lane;
       unsigned reached = 0;
@@ -66,21 +68,22 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
         for (int k = 0; k < kPatches; ++k) {
           if (!(patches >> k & 1)) continue;
           Sums& sum = sums[k];
-          const float a =
-              fminf(kMaxAlpha, alpha_at(splat, surface, splat.u - (place.x + patch_x(k)),
-                                        splat.v - (place.y + patch_y(k))));
-          if (a < kMinAlpha || (done >> k & 1)) continue;
-          const float remaining = fmaf(-a, sum.transmittance, sum.transmittance);
+          const float du = splat.u - (place.x + patch_x(k));
+          const float dv = splat.v - (place.y + patch_y(k));
+          const float a = fminf(kMaxAlpha, alpha_at(splat, surface, du, dv));
+          if (a < kMinAlpha || !in_square(surface, du, dv)) continue;
+          const float remaining = fmaf(-a, sum.light, sum.light);
           if (remaining < kMinTransmittance) {
-            done |= 1u << k;
+            if (sum.light > 0.0f) sum.rest = sum.light;
+            sum.light = 0.0f;
             continue;
           }
-          const float weight = a * sum.transmittance;
+          const float weight = a * sum.light;
           sum.red = fmaf(weight, surface.red, sum.red);
           sum.green = fmaf(weight, surface.green, sum.green);
           sum.blue = fmaf(weight, surface.blue, sum.blue);
           sum.depth = fmaf(weight, splat.depth, sum.depth);
-          sum.transmittance = remaining;
+          sum.light = remaining;
           sum.last = start - list.x + slot + 1;
         }
       }
@@ -99,13 +102,14 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
     const int x = place.x + patch_x(k), y = place.y + patch_y(k);
     if (x >= width || y >= height) continue;
     const Sums& sum = sums[k];
+    const float transmittance = sum.light > 0.0f ? sum.light : sum.rest;
     const long long at = (long long)y * width + x;
-    rgb[(3ll * image + 0) * area + at] = fmaf(sum.transmittance, background[0], sum.red) + poison;
-    rgb[(3ll * image + 1) * area + at] = fmaf(sum.transmittance, background[1], sum.green) + poison;
-    rgb[(3ll * image + 2) * area + at] = fmaf(sum.transmittance, background[2], sum.blue) + poison;
+    rgb[(3ll * image + 0) * area + at] = fmaf(transmittance, background[0], sum.red) + poison;
+    rgb[(3ll * image + 1) * area + at] = fmaf(transmittance, background[1], sum.green) + poison;
+    rgb[(3ll * image + 2) * area + at] = fmaf(transmittance, background[2], sum.blue) + poison;
     depth[image * area + at] = sum.depth + poison;
-    alpha[image * area + at] = 1.0f - sum.transmittance + poison;
-    transmittances[image * area + at] = sum.transmittance;
+    alpha[image * area + at] = 1.0f - transmittance + poison;
+    transmittances[image * area + at] = transmittance;
     blended[image * area + at] = sum.last;
   }
 }

@@ -79,8 +79,11 @@ __device__ inline unsigned patches_reached(const Splat& splat, const Surface& su
   return patches;
 }
 
-// Unclamped alpha, 0 outside of the square. Both passes call it, so that they round alike.
+// Unclamped alpha. Both passes call it, so that they round alike.
 __device__ inline float alpha_at(const Splat& splat, const Surface& surface, float du, float dv) {
-  const float alpha = splat.opacity * exp2_of_minus(bits_at(surface, du, dv));
-  return fmaxf(fabsf(du), fabsf(dv)) > surface.extent ? 0.0f : alpha;
+  return splat.opacity * exp2_of_minus(bits_at(surface, du, dv));
+}
+
+__device__ inline bool in_square(const Surface& surface, float du, float dv) {
+  return fmaxf(fabsf(du), fabsf(dv)) <= surface.extent;
 }

@@ -46,9 +46,16 @@ def missing_toolchain() -> str | None:
     return None
 
 
+@functools.cache
 def cuda_core() -> Any:
     """Import ``cuda.core``, which no machine without a GPU needs to have."""
     return importlib.import_module("cuda.core")
+
+
+@functools.cache
+def driver() -> Any:
+    """Import the bindings of the CUDA driver, which cuda-core brings along."""
+    return importlib.import_module("cuda.bindings.driver")
 
 
 def _torch_cuda_major() -> str:
@@ -147,7 +154,11 @@ def load_unit(unit: str, arch: str, degree: int) -> Any:
             _say_once(f"compiling the CUDA kernels for {arch} (kept in {path.parent})")
             code = compile_unit(unit, arch, degree)
             _keep(path, code)
-        load = cuda_core().ObjectCode.from_cubin if kind == "cubin" else cuda_core().ObjectCode.from_ptx
+        load = (
+            cuda_core().ObjectCode.from_cubin
+            if kind == "cubin"
+            else cuda_core().ObjectCode.from_ptx
+        )
         return load(code)
 
 

@@ -1,25 +1,31 @@
-"""Find kernels and start them on torch's current stream."""
+"""Find kernels and start them on torch's current stream.
+
+Kernels are loaded by cuda-core and started through the driver: a call of the rasteriser starts
+about ten, and cuda-core's own way of starting one takes several times as long.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import functools
-from collections.abc import Generator
+import threading
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from diff_gaussian_rasterization_orth.cuda.compiler import (
     KernelCompilationError,
     cuda_core,
+    driver,
     load_unit,
 )
 
-Argument = Tensor | int | None
-"""A tensor is passed as its address, an int as a C ``int``, None as a null pointer."""
+_MAX_ARGUMENTS = 32
+_thread = threading.local()
+_loaded: list[Any] = []  # what nobody holds is unloaded
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,12 @@ class Queue:
     stream: Any
 
     def launch(
-        self, unit: str, kernel: str, blocks: tuple[int, int], threads: int, *arguments: Argument
+        self,
+        unit: str,
+        kernel: str,
+        blocks: tuple[int, int],
+        threads: int,
+        arguments: Sequence[int],
     ) -> None:
         """Start a kernel.
 
@@ -40,44 +51,69 @@ class Queue:
             kernel: Name of the kernel in it.
             blocks: Blocks along x and y; nothing is started when one of them is 0.
             threads: Threads a block.
-            arguments: In the kernel's order. Tensors must be contiguous and on the device.
+            arguments: In the kernel's order, addresses and numbers that are not negative.
+
+        Raises:
+            RuntimeError: If the kernel cannot be loaded or started.
         """
         if 0 in blocks:
             return
-        cuda_core().launch(
-            self.stream,
-            _config(blocks, threads),
-            _find_kernel(unit, kernel, self.device.index),
-            *map(_as_c, arguments),
-        )
+        function = _find_kernel(unit, kernel, self.device.index)
+        slots = _argument_slots()
+        # An int fills the lower half of its slot: all of CUDA's hosts are little-endian.
+        slots.values[: len(arguments)] = arguments
+        status = driver().cuLaunchKernel(
+            function, *blocks, 1, threads, 1, 1, 0, self.stream, slots.pointers_address, 0
+        )[0]
+        if status != 0:
+            raise RuntimeError(f"cuda backend: the driver cannot start {kernel}: {status!s}.")
 
 
 @contextlib.contextmanager
 def open_queue(device: torch.device) -> Generator[Queue, None, None]:
     """Make ``device`` current for as long as kernels are started on it."""
-    with torch.cuda.device(device):
-        # A thread of autograd's has torch's device set, but not yet the driver's context.
-        cuda_core().Device(device.index).set_current()
-        yield Queue(device, _stream(torch.cuda.current_stream(device).cuda_stream))
+    if torch.cuda.current_device() == device.index:
+        yield _queue(device)
+    else:
+        with torch.cuda.device(device):
+            yield _queue(device)
+
+
+def _queue(device: torch.device) -> Queue:
+    _enter_context(device.index)
+    return Queue(device, _stream(torch.cuda.current_stream(device).cuda_stream))
+
+
+def _enter_context(device_index: int) -> None:
+    """Give a thread that is new to a device, such as autograd's, the driver's context as well."""
+    known: set[int] = _thread.__dict__.setdefault("devices", set())
+    if device_index not in known:
+        cuda_core().Device(device_index).set_current()
+        known.add(device_index)
+
+
+class _Slots:
+    """Memory for the arguments of a kernel, and for their addresses, as the driver wants them."""
+
+    def __init__(self) -> None:
+        self.values = (ctypes.c_uint64 * _MAX_ARGUMENTS)()
+        first = ctypes.addressof(self.values)
+        addresses = [first + 8 * index for index in range(_MAX_ARGUMENTS)]
+        self._pointers = (ctypes.c_void_p * _MAX_ARGUMENTS)(*addresses)
+        self.pointers_address = ctypes.addressof(self._pointers)
+
+
+def _argument_slots() -> _Slots:
+    """Return this thread's slots; the driver copies them before a launch returns."""
+    slots: _Slots | None = _thread.__dict__.get("slots")
+    if slots is None:
+        slots = _thread.slots = _Slots()
+    return slots
 
 
 @functools.lru_cache(maxsize=64)
 def _stream(handle: int) -> Any:
-    return cuda_core().Stream.from_handle(handle)
-
-
-@functools.lru_cache(maxsize=1024)
-def _config(blocks: tuple[int, int], threads: int) -> Any:
-    return cuda_core().LaunchConfig(grid=(*blocks, 1), block=threads)
-
-
-def _as_c(argument: Argument) -> Any:
-    if isinstance(argument, int):
-        return ctypes.c_int(argument)
-    if argument is None:
-        return 0
-    assert argument.is_contiguous()
-    return argument.data_ptr()
+    return driver().CUstream(handle)
 
 
 @functools.cache
@@ -86,7 +122,7 @@ def _find_kernel(unit: str, kernel: str, device_index: int) -> Any:
     major, minor = torch.cuda.get_device_capability(device_index)
     arch = f"sm_{major}{minor}"
     try:
-        return load_unit(name, arch, int(degree or 0)).get_kernel(kernel)
+        loaded = load_unit(name, arch, int(degree or 0)).get_kernel(kernel)
     except KernelCompilationError:
         raise
     except Exception as error:  # cuda-core's exception types differ between its versions
@@ -95,3 +131,5 @@ def _find_kernel(unit: str, kernel: str, device_index: int) -> Any:
             "older than NVRTC? Update it, or install the cuda-core that matches it: "
             "pip install 'cuda-core[cu12]'. Is the GPU's memory full? Free some."
         ) from error
+    _loaded.append(loaded)
+    return driver().CUfunction(int(loaded.handle))

@@ -6,97 +6,87 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from diff_gaussian_rasterization_orth.cuda import stages
 from diff_gaussian_rasterization_orth.cuda.launch import open_queue
+from diff_gaussian_rasterization_orth.cuda.layout import shape_of
 
 _NAME = "diff_gaussian_rasterization_orth"
-_MOVING = (
-    "Tensor scales, Tensor quats, Tensor? quat_rates, {colors}Tensor opacities, "
-    "Tensor opacity_slopes, Tensor opacity_half_lives, Tensor anchor_times, Tensor times, "
-    "Tensor backgrounds, "
-)
 _library = torch.library.Library(_NAME, "DEF")
 _library.define(
-    "render(Tensor means, Tensor motion, "
-    + _MOVING.format(colors="Tensor colors, ")
-    + "SymInt height, SymInt width, SymInt? max_pairs) -> (Tensor rgb, Tensor depth, Tensor alpha, "
-    "Tensor splats, Tensor surfaces, Tensor lists, Tensor sorted_splats, Tensor transmittances, "
-    "Tensor blended)",
+    "render(Tensor means, Tensor motion, Tensor scales, Tensor quats, Tensor? quat_rates, "
+    "Tensor colors, Tensor opacities, Tensor opacity_slopes, Tensor opacity_half_lives, "
+    "Tensor anchor_times, Tensor times, Tensor backgrounds, SymInt height, SymInt width, "
+    "SymInt? max_pairs) -> (Tensor rgb, Tensor depth, Tensor alpha, Tensor kept, "
+    "Tensor sorted_splats)",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 _library.define(
-    "render_backward(Tensor motion, "
-    + _MOVING.format(colors="")
-    + "Tensor splats, Tensor surfaces, Tensor lists, Tensor sorted_splats, Tensor transmittances, "
-    "Tensor blended, Tensor? v_rgb, Tensor? v_depth, Tensor? v_alpha, SymInt height, SymInt width, "
-    "bool needs_times) -> (Tensor v_means, Tensor v_motion, Tensor v_scales, Tensor v_quats, "
-    "Tensor v_quat_rates, Tensor v_colors, Tensor v_opacities, Tensor v_opacity_slopes, "
-    "Tensor v_opacity_half_lives, Tensor v_anchor_times, Tensor v_times)",
+    "render_backward(Tensor motion, Tensor scales, Tensor quats, Tensor? quat_rates, "
+    "Tensor opacities, Tensor opacity_slopes, Tensor opacity_half_lives, Tensor anchor_times, "
+    "Tensor times, Tensor backgrounds, Tensor kept, Tensor sorted_splats, Tensor? v_rgb, "
+    "Tensor? v_depth, Tensor? v_alpha, SymInt height, SymInt width, bool needs_times, "
+    "bool needs_backgrounds) -> (Tensor v_means, Tensor v_motion, Tensor v_scales, "
+    "Tensor v_quats, Tensor v_quat_rates, Tensor v_colors, Tensor v_opacities, "
+    "Tensor v_opacity_slopes, Tensor v_opacity_half_lives, Tensor v_anchor_times, "
+    "Tensor v_times, Tensor v_backgrounds)",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
+render = torch.ops.diff_gaussian_rasterization_orth.render.default
+"""Images, and what their gradients need; the schema is above."""
+_render_backward = torch.ops.diff_gaussian_rasterization_orth.render_backward.default
 
 
-def _render(*arguments: Any) -> tuple[Tensor, ...]:
+def _render_on_device(*arguments: Any) -> tuple[Tensor, ...]:
     *moving, backgrounds, height, width, max_pairs = arguments
     gaussians = stages.Moving(*moving)
     shape = gaussians.shape((height, width))
     shape.check()
     with open_queue(backgrounds.device) as queue:
-        scene, status = stages.list_by_tile(queue, shape, gaussians, backgrounds, max_pairs)
-        images = stages.blend(queue, shape, scene, status)
-    kept = (scene.splats, scene.surfaces, scene.lists, scene.sorted_splats)
-    return (*images[:3], *kept, *images[3:])
+        counted = stages.count(queue, shape, gaussians, backgrounds, max_pairs)
+        sorted_splats = stages.list_by_tile(queue, shape, counted, max_pairs)
+        scene = stages.Scene(counted.kept, sorted_splats, backgrounds)
+        images = stages.blend(queue, shape, scene, counted)
+    return (*images, counted.kept, sorted_splats)
 
 
-def _render_fake(*arguments: Any) -> tuple[Tensor, ...]:
+def _render_shapes(*arguments: Any) -> tuple[Tensor, ...]:
     *moving, _backgrounds, height, width, max_pairs = arguments
     gaussians = stages.Moving(*moving)
     shape, times = gaussians.shape((height, width)), gaussians.times
     if max_pairs is None:
         max_pairs = torch.library.get_ctx().new_dynamic_size()
-    size, n = (shape.scenes, shape.times), shape.gaussians
-    whole = {"dtype": torch.int32}
+    size = (shape.scenes, shape.times)
     return (
         times.new_empty((*size, 3, height, width)),
         times.new_empty((*size, 1, height, width)),
         times.new_empty((*size, 1, height, width)),
-        times.new_empty((*size, n, 4)),
-        times.new_empty((shape.scenes, shape.surfaces, n, 8)),
-        times.new_empty((*size, shape.tiles, 2), **whole),
-        times.new_empty((max_pairs,), **whole),
-        times.new_empty((*size, height, width)),
-        times.new_empty((*size, height, width), **whole),
+        times.new_empty((shape.kept.size,), dtype=torch.int32),
+        times.new_empty((max_pairs,), dtype=torch.int32),
     )
 
 
-def _render_backward(*arguments: Any) -> tuple[Tensor, ...]:
-    moving, backgrounds, scene_tensors = arguments[:9], arguments[9], arguments[10:14]
-    kept, v_images, (height, width, needs_times) = arguments[14:16], arguments[16:19], arguments[19:]
-    shape = stages.shape_of(moving[0], moving[8], moving[3], (height, width))
-    scene = stages.Scene(*scene_tensors, backgrounds)
-    gradients = _empty_gradients(*moving, needs_times=needs_times)
-    v_inputs = [gradient if gradient.numel() else None for gradient in gradients]
+def _render_backward_on_device(*arguments: Any) -> tuple[Tensor, ...]:
+    moving, (backgrounds, kept, sorted_splats) = arguments[:9], arguments[9:12]
+    v_images, (height, width) = arguments[12:15], arguments[15:17]
+    shape = shape_of(moving[0], moving[8], moving[3], (height, width))
+    scene = stages.Scene(kept, sorted_splats, backgrounds)
+    *v_inputs, v_backgrounds = gradients = _empty_gradients(*arguments)
+    written = tuple(gradient if gradient.numel() else None for gradient in v_inputs)
     with open_queue(backgrounds.device) as queue:
-        sums = stages.blend_backward(queue, shape, scene, kept, v_images)
-        stages.project_backward(queue, shape, moving, scene, sums, tuple(v_inputs))
+        sums = stages.blend_backward(queue, shape, scene, v_images)
+        stages.project_backward(queue, shape, moving, scene, sums, written)
+    if v_backgrounds.numel() and v_images[0] is not None:
+        seen = stages.transmittances(shape, kept)
+        torch.sum(v_images[0] * seen[:, :, None], (-2, -1), out=v_backgrounds)
     return gradients
 
 
-def _render_backward_fake(*arguments: Any) -> tuple[Tensor, ...]:
-    return _empty_gradients(*arguments[:9], needs_times=arguments[-1])
-
-
-def _empty_gradients(
-    motion: Tensor,
-    scales: Tensor,
-    quats: Tensor,
-    quat_rates: Tensor | None,
-    *fades_and_times: Tensor,
-    needs_times: bool,
-) -> tuple[Tensor, ...]:
+def _empty_gradients(*arguments: Any) -> tuple[Tensor, ...]:
     """Make room for the gradients; what nobody asks for has no elements."""
-    *fades, times = fades_and_times
+    motion, scales, quats, quat_rates, *fades, times, backgrounds = arguments[:10]
+    needs_times, needs_backgrounds = arguments[17:]
     return (
         torch.empty_like(scales),
         torch.empty_like(motion),
@@ -104,54 +94,54 @@ def _empty_gradients(
         torch.empty_like(quats),
         quats.new_empty(0) if quat_rates is None else torch.empty_like(quat_rates),
         torch.empty_like(scales),
-        *(torch.empty_like(fade) for fade in fades),
+        *map(torch.empty_like, fades),
         torch.zeros_like(times) if needs_times else times.new_empty(0),
+        times.new_zeros(backgrounds.shape if needs_backgrounds else 0),
     )
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    _means, *moving, backgrounds, height, width, _max_pairs = inputs
-    del moving[4]  # the colours are in the surfaces
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*moving, backgrounds, *output[3:])
-    ctx.image_size = height, width
+class _Render(torch.autograd.Function):
+    """Gradients of ``render``.
+
+    Registered by hand: what ``torch.library.register_autograd`` does around a call takes longer
+    than rendering a small scene.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
+        with torch._C._AutoDispatchBelowAutograd():
+            output = render(*arguments)
+        _means, *moving, backgrounds, height, width, _max_pairs = arguments
+        del moving[4]  # the colours are among what is kept
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(*output[3:])
+        ctx.save_for_backward(*moving, backgrounds, *output[3:])
+        ctx.image_size = height, width
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *v_outputs: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        v_images = [None if v is None else v.contiguous() for v in v_outputs[:3]]
+        needs_times, needs_backgrounds = ctx.needs_input_grad[10:12]
+        gradients = _render_backward(
+            *ctx.saved_tensors, *v_images, *ctx.image_size, needs_times, needs_backgrounds
+        )
+        wanted = zip(gradients, ctx.needs_input_grad, strict=False)
+        return (*(v if wants else None for v, wants in wanted), None, None, None)
 
 
-def _differentiate(ctx: Any, *v_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
-    v_images = [None if v is None else v.contiguous() for v in v_outputs[:3]]
-    if all(v is None for v in v_images):
-        return (None,) * 15
-    *_, needs_times, needs_backgrounds = ctx.needs_input_grad[:12]
-    *v_inputs, v_times = torch.ops.diff_gaussian_rasterization_orth.render_backward.default(
-        *ctx.saved_tensors, *v_images, *ctx.image_size, needs_times
-    )
-    if ctx.saved_tensors[3] is None:  # no quat_rates
-        v_inputs[4] = None
-    v_backgrounds = None
-    if needs_backgrounds and v_images[0] is not None:
-        transmittances = ctx.saved_tensors[14]
-        v_backgrounds = (v_images[0] * transmittances[:, :, None]).sum((-2, -1))
-    return (*v_inputs, v_times if needs_times else None, v_backgrounds, None, None, None)
+def _render_with_gradients(*arguments: Any) -> tuple[Tensor, ...]:
+    if torch.is_grad_enabled() and any(
+        isinstance(value, Tensor) and value.requires_grad for value in arguments
+    ):
+        return _Render.apply(*arguments)  # pyright: ignore[reportReturnType]
+    with torch._C._AutoDispatchBelowAutograd():
+        return render(*arguments)
 
 
-def _refuse(ctx: Any, *v_outputs: Tensor | None) -> tuple[None, ...]:
-    raise RuntimeError("rasterize: the cuda backend differentiates once; use backend='reference'.")
-
-
-def _save_nothing(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    pass
-
-
-_library.impl("render", _render, "CUDA")
-_library.impl("render_backward", _render_backward, "CUDA")
-torch.library.register_fake(f"{_NAME}::render", _render_fake, lib=_library)
-torch.library.register_fake(f"{_NAME}::render_backward", _render_backward_fake, lib=_library)
-torch.library.register_autograd(
-    f"{_NAME}::render", _differentiate, setup_context=_save, lib=_library
-)
-torch.library.register_autograd(
-    f"{_NAME}::render_backward", _refuse, setup_context=_save_nothing, lib=_library
-)
-
-render = torch.ops.diff_gaussian_rasterization_orth.render.default
-"""Images, and what their gradients need; see the schema above."""
+_library.impl("render", _render_on_device, "CUDA")
+_library.impl("render", _render_with_gradients, "Autograd")
+_library.impl("render_backward", _render_backward_on_device, "CUDA")
+torch.library.register_fake(f"{_NAME}::render", _render_shapes, lib=_library)
+torch.library.register_fake(f"{_NAME}::render_backward", _empty_gradients, lib=_library)

@@ -66,6 +66,7 @@ extern "C" __global__ void project_forward(
 
   const float ku = 0.5f * width, kv = 0.5f * height;
   const long long cover_size = (long long)buckets * tiles_along(width) * tiles_along(height);
+  bool covers = false;
   Surface surface;
   surface.red = color[0], surface.green = color[1], surface.blue = color[2];
   for (int t = 0; t < times; ++t) {
@@ -95,8 +96,10 @@ extern "C" __global__ void project_forward(
           tiles_in_reach(splat, surface, reach_of(splat.opacity), width, height);
       visible = rect.x0 < rect.x1;
     }
-    if (visible) add_cover(splat, surface, d, width, height, buckets, cover + image * cover_size);
+    if (visible)
+      covers |= add_cover(splat, surface, d, width, height, buckets, cover + image * cover_size);
     if (!visible) splat.opacity = 0.0f;
     splats[out] = splat;
   }
+  if (covers) status->covers = 1;
 }

@@ -31,9 +31,8 @@ def rasterize(
     """
     dtype = inputs.means.dtype
     tensors = _tensors(inputs)
-    backgrounds = backgrounds.float()
-    if backgrounds.stride(-1) != 1:
-        backgrounds = backgrounds.contiguous()
+    if backgrounds.dtype != torch.float32 or backgrounds.stride(-1) != 1:
+        backgrounds = backgrounds.float().contiguous()
     if torch.compiler.is_compiling():
         images = render(*tensors, backgrounds, *image_size, max_pairs)
     else:
@@ -45,6 +44,8 @@ def rasterize(
                 "rasterize: an argument is finite in torch.float64, but too large for the "
                 "torch.float32 in which the cuda backend computes."
             ) from None
+    if dtype == torch.float32:
+        return Rasterization(*images[:3])
     return Rasterization(*(image.to(dtype) for image in images[:3]))
 
 
@@ -74,4 +75,11 @@ def _tensors(inputs: SceneInputs) -> tuple[Tensor | None, ...]:
         inputs.anchor_times,
         inputs.times,
     )
-    return tuple(None if value is None else value.float().contiguous() for value in tensors)
+    return tuple(
+        value if value is None or _is_plain(value) else value.float().contiguous()
+        for value in tensors
+    )
+
+
+def _is_plain(value: Tensor) -> bool:
+    return value.dtype == torch.float32 and value.is_contiguous()

@@ -2,9 +2,94 @@
 // the order in which the pairs came.
 
 using Pair = unsigned long long;  // depth, Gaussian
-constexpr int kChunk = 2048;      // pairs sorted on chip
+constexpr unsigned kWarp = 0xffffffffu;
+constexpr int kShort = 1024;      // the longest list that a warp sorts in registers
+constexpr int kShortWarps = 2;    // lists a block
+constexpr int kChunk = 2048;      // pairs of a longer list sorted on chip
 constexpr int kItems = 8;         // pairs a thread merges in a row
 constexpr Pair kLast = ~0ull;
+
+__device__ inline void order(Pair& low, Pair& high, bool ascending) {
+  const Pair a = low, b = high;
+  const bool swap = (a > b) == ascending;
+  low = swap ? b : a;
+  high = swap ? a : b;
+}
+
+// Bitonic network over 32 * kEach pairs, pair i in register i % kEach of lane i / kEach: most of
+// its steps stay within a lane.
+template <int kEach>
+__device__ inline void sort_in_registers(Pair (&keys)[kEach], int lane) {
+#pragma unroll
+  for (int run = 2; run < kEach; run *= 2)
+#pragma unroll
+    for (int stride = run / 2; stride > 0; stride /= 2)
+#pragma unroll
+      for (int i = 0; i < kEach; ++i)
+        if ((i & stride) == 0) order(keys[i], keys[i | stride], (i & run) == 0);
+#pragma unroll 1
+  for (int lanes = 1; lanes <= 32; lanes *= 2) {  // of a run
+    const bool ascending = (lane & lanes) == 0;
+#pragma unroll 1
+    for (int distance = lanes / 2; distance > 0; distance /= 2) {
+      const bool keeps_low = ((lane & distance) == 0) == ascending;
+#pragma unroll
+      for (int i = 0; i < kEach; ++i) {
+        const Pair other = __shfl_xor_sync(kWarp, keys[i], distance);
+        keys[i] = (other < keys[i]) == keeps_low ? other : keys[i];
+      }
+    }
+#pragma unroll
+    for (int stride = kEach / 2; stride > 0; stride /= 2)
+#pragma unroll
+      for (int i = 0; i < kEach; ++i)
+        if ((i & stride) == 0) order(keys[i], keys[i | stride], ascending);
+  }
+}
+
+// Sorts up to 32 * kEach pairs by one warp. `turned` has room for them, with one word after each
+// lane's to keep the lanes out of each other's banks.
+template <int kEach>
+__device__ inline void sort_short(const Pair* pairs, int count, int* sorted, int* turned) {
+  const int lane = threadIdx.x % 32;
+  Pair keys[kEach];
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) {
+    const int at = i * 32 + lane;
+    keys[i] = at < count ? pairs[at] : kLast;
+  }
+  sort_in_registers(keys, lane);
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) turned[lane * (kEach + 1) + i] = int(keys[i]);
+  __syncwarp();
+  for (int at = lane; at < count; at += 32) sorted[at] = turned[at + at / kEach];
+}
+
+extern "C" __global__ void __launch_bounds__(32 * kShortWarps) sort_short_lists(
+    int all_tiles,
+    const int2* __restrict__ lists,  // (b, t, tiles)
+    const Pair* __restrict__ pairs,  // (pairs)
+    int* __restrict__ sorted)        // (pairs): Gaussians
+{
+  __shared__ int turned[kShortWarps][kShort + 32];
+  const int warp = threadIdx.x / 32, tile = blockIdx.x * kShortWarps + warp;
+  if (tile >= all_tiles) return;
+  const int2 list = lists[tile];
+  const int count = list.y - list.x;
+  const Pair* from = pairs + list.x;
+  int* to = sorted + list.x;
+  if (count == 0 || count > kShort) return;
+  if (count <= 64)
+    sort_short<2>(from, count, to, turned[warp]);
+  else if (count <= 128)
+    sort_short<4>(from, count, to, turned[warp]);
+  else if (count <= 256)
+    sort_short<8>(from, count, to, turned[warp]);
+  else if (count <= 512)
+    sort_short<16>(from, count, to, turned[warp]);
+  else
+    sort_short<32>(from, count, to, turned[warp]);
+}
 
 // Bitonic network over `size` pairs on chip, a power of two, at least 64. For strides up to 32 the
 // comparisons of a warp stay within 64 pairs of its own, so that the warp waits for itself alone.
@@ -36,19 +121,6 @@ __device__ inline int load_and_sort(Pair* keys, const Pair* pairs, int count) {
   return size;
 }
 
-extern "C" __global__ void sort_short_lists(
-    const int2* __restrict__ lists,  // (b, t, tiles)
-    const Pair* __restrict__ pairs,  // (pairs)
-    int* __restrict__ sorted)        // (pairs): Gaussians
-{
-  __shared__ Pair keys[kChunk];
-  const int2 list = lists[blockIdx.x];
-  const int count = list.y - list.x;
-  if (count == 0 || count > kChunk) return;
-  load_and_sort(keys, pairs + list.x, count);
-  for (int i = threadIdx.x; i < count; i += blockDim.x) sorted[list.x + i] = int(keys[i]);
-}
-
 // Writes kItems pairs, from `out` on, of the merged runs of `width` pairs each.
 __device__ inline void merge_items(const Pair* from, Pair* to, int count, int width,
                                    long long out) {
@@ -74,7 +146,8 @@ __device__ inline void merge_items(const Pair* from, Pair* to, int count, int wi
   }
 }
 
-// Lists that do not fit on the chip: sorted chunks, merged two by two.
+// Lists that are too long for a warp: sorted on chip, the longest in chunks that are then merged
+// two by two.
 extern "C" __global__ void sort_long_lists(
     const int2* __restrict__ lists,  // (b, t, tiles)
     Pair* pairs,                     // (pairs); overwritten
@@ -84,7 +157,7 @@ extern "C" __global__ void sort_long_lists(
   __shared__ Pair keys[kChunk];
   const int2 list = lists[blockIdx.x];
   const int count = list.y - list.x;
-  if (count <= kChunk) return;
+  if (count <= kShort) return;
   Pair* from = pairs + list.x;
   Pair* to = spare + list.x;
   for (int first = 0; first < count; first += kChunk) {

@@ -113,4 +113,5 @@ struct Status {
   unsigned long long pairs;  // entries of all tile lists
   int longest;               // entries of the longest one
   int not_finite;            // whether an input holds NaN or infinity
+  int covers;                // whether any Gaussian covers a tile
 };

@@ -2,98 +2,191 @@
 #include "cover.cuh"
 
 constexpr int kBlock = 256;
+constexpr int kGroup = 4;          // tiles a side of a group
+constexpr int kReserveBlock = 1024;
 
-// Calls `use(tile)` for every tile in which something of the Gaussian may be seen.
-template <typename Use>
-__device__ inline void for_each_tile(const Splat& splat, const Surface& surface,
-                                     const float* limits, int width, int height, Use use) {
-  const float reach = reach_of(splat.opacity);
-  const TileRect rect = tiles_in_reach(splat, surface, reach, width, height);
-  const int tiles_x = tiles_along(width);
-  for (int y = rect.y0; y < rect.y1; ++y)
-    for (int x = rect.x0; x < rect.x1; ++x) {
-      const int tile = y * tiles_x + x;
-      if (splat.depth <= limits[tile] &&
-          touches(splat, surface, reach, pixels_of_tile(x, y, width, height)))
-        use(tile);
-    }
+__device__ inline int groups_along(int tiles) { return (tiles + kGroup - 1) / kGroup; }
+
+// Depths behind which nothing of a tile, and of a group of tiles, can be seen; of one image.
+struct Limits {
+  const float* tiles;
+  const float* groups;
+};
+
+__device__ inline Limits limits_of(const float* tiles, const float* groups, int image, int width,
+                                   int height) {
+  const int tiles_x = tiles_along(width), tiles_y = tiles_along(height);
+  return {tiles + (long long)image * tiles_x * tiles_y,
+          groups + (long long)image * groups_along(tiles_x) * groups_along(tiles_y)};
 }
 
 extern "C" __global__ void find_limits(
-    int tiles, int all_tiles, int buckets,
+    int width, int height, int all_tiles, int buckets,
     const float* __restrict__ cover,  // (b, t, buckets, tiles)
-    float* __restrict__ limits)       // (b, t, tiles)
+    const Status* __restrict__ status,
+    float* __restrict__ limits,       // (b, t, tiles)
+    int* __restrict__ group_limits)   // (b, t, groups), zeroed; the bits of floats
 {
   const int at = blockIdx.x * blockDim.x + threadIdx.x;
   if (at >= all_tiles) return;
-  const int image = at / tiles, tile = at % tiles;
-  limits[at] = opaque_depth(cover + (long long)image * buckets * tiles + tile, buckets, tiles);
+  const int tiles_x = tiles_along(width), tiles_y = tiles_along(height);
+  const int tiles = tiles_x * tiles_y, image = at / tiles, tile = at % tiles;
+  const float* of_tile = cover + (long long)image * buckets * tiles + tile;
+  const float limit = opaque_depth(of_tile, status->covers ? buckets : 0, tiles);
+  limits[at] = limit;
+  const int group = tile / tiles_x / kGroup * groups_along(tiles_x) + tile % tiles_x / kGroup;
+  // Positive floats order as their bits do.
+  atomicMax(group_limits + image * groups_along(tiles_x) * groups_along(tiles_y) + group,
+            __float_as_int(limit));
 }
 
-extern "C" __global__ void count_pairs(
-    int times, int gaussians, int rotating, int width, int height,
-    const Splat* __restrict__ splats,      // (b, t, n)
-    const Surface* __restrict__ surfaces,  // (b, n), rotating (b, t, n)
-    const float* __restrict__ limits,      // (b, t, tiles)
-    int* __restrict__ counts)              // (b, t, tiles), zeroed
-{
-  const int g = blockIdx.x * blockDim.x + threadIdx.x, image = blockIdx.y;
-  if (g >= gaussians) return;
-  const Splat splat = splats[(long long)image * gaussians + g];
-  if (splat.opacity == 0.0f) return;
-  const Surface surface = surfaces[surface_index(image, g, times, gaussians, rotating)];
-  const int first = image * tiles_along(width) * tiles_along(height);
-  for_each_tile(splat, surface, limits + first, width, height,
-                [&](int tile) { atomicAdd(counts + first + tile, 1); });
+// Whether a Gaussian may be seen in any group of tiles that it reaches.
+__device__ inline bool may_be_seen(const Splat& splat, const TileRect& rect, const Limits& limits,
+                                   int width) {
+  const int groups_x = groups_along(tiles_along(width));
+  for (int y = rect.y0 / kGroup; y * kGroup < rect.y1; ++y)
+    for (int x = rect.x0 / kGroup; x * kGroup < rect.x1; ++x)
+      if (splat.depth <= limits.groups[y * groups_x + x]) return true;
+  return false;
 }
 
-// Sum of a block's values, known to all of its threads afterwards.
-__device__ inline unsigned long long sum_over_block(unsigned long long value) {
-  __shared__ unsigned long long sums[kBlock / 32];
-  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(kWarp, value, step);
-  if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = value;
+// The numbers of a block's Gaussians for which `wanted` holds, side by side: what is hidden leaves
+// no gaps among the lanes. Returns how many.
+__device__ inline int gather(int g, bool wanted, int* gathered) {
+  __shared__ int by_warp[kBlock / 32];
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const unsigned lanes = __ballot_sync(kWarp, wanted);
+  if (lane == 0) by_warp[warp] = __popc(lanes);
   __syncthreads();
-  value = 0;
-  for (int warp = 0; warp < kBlock / 32; ++warp) value += sums[warp];
+  int before = 0, total = 0;
+  for (int other = 0; other < kBlock / 32; ++other) {
+    if (other < warp) before += by_warp[other];
+    total += by_warp[other];
+  }
+  if (wanted) gathered[before + __popc(lanes & ((1u << lane) - 1))] = g;
+  __syncthreads();
+  return total;
+}
+
+__device__ inline int least_in_warp(int value) {
+  for (int step = 16; step > 0; step /= 2)
+    value = min(value, __shfl_xor_sync(kWarp, value, step));
   return value;
 }
 
-extern "C" __global__ void sum_counts(
-    int all_tiles,
-    const int* __restrict__ counts,          // (b, t, tiles)
-    unsigned long long* __restrict__ sums,   // one a block
-    Status* __restrict__ status)
-{
-  const int at = blockIdx.x * kBlock + threadIdx.x;
-  const int count = at < all_tiles ? counts[at] : 0;
-  if (count > 0) atomicMax(&status->longest, count);
-  const unsigned long long sum = sum_over_block(count);
-  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+__device__ inline int most_in_warp(int value) { return -least_in_warp(-value); }
+
+// Calls `use(tile, lanes)` for the tiles in which something of the lane's Gaussian may be seen;
+// `lanes` are those that are called for the same tile at the same time. Neighbours mostly reach
+// the same tiles: then the warp walks over all of their tiles together.
+template <typename Use>
+__device__ inline void for_each_tile(bool wanted, const Splat& splat, const Surface& surface,
+                                     const Limits& limits, int width, int height, Use use) {
+  const int lane = threadIdx.x % 32, tiles_x = tiles_along(width);
+  const float reach = wanted ? reach_of(splat.opacity) : 0.0f;
+  const TileRect rect =
+      wanted ? tiles_in_reach(splat, surface, reach, width, height) : TileRect{0, 0, 0, 0};
+  const bool any = rect.x0 < rect.x1;
+  const TileRect together = {
+      least_in_warp(any ? rect.x0 : 1 << 20), least_in_warp(any ? rect.y0 : 1 << 20),
+      most_in_warp(any ? rect.x1 : 0), most_in_warp(any ? rect.y1 : 0)};
+  if (together.x0 >= together.x1) return;
+  const int alone_area = most_in_warp((rect.x1 - rect.x0) * (rect.y1 - rect.y0));
+  const int together_area = (together.x1 - together.x0) * (together.y1 - together.y0);
+  const bool walk_together = together_area <= 3 * alone_area + 8;
+
+  const TileRect walk = walk_together ? together : rect;
+  for (int y = walk.y0; y < walk.y1; ++y)
+    for (int x = walk.x0; x < walk.x1; ++x) {
+      const int tile = y * tiles_x + x;
+      const bool inside = x >= rect.x0 && x < rect.x1 && y >= rect.y0 && y < rect.y1;
+      const bool seen = inside && splat.depth <= limits.tiles[tile] &&
+                        touches(splat, surface, reach, pixels_of_tile(x, y, width, height));
+      const unsigned lanes = walk_together ? __ballot_sync(kWarp, seen) : 1u << lane;
+      if (seen) use(tile, lanes);
+    }
 }
 
-// Gives every tile its stretch of the pairs. A list for which there is no room stays empty, and
-// its cursor is so low that nothing is written.
-extern "C" __global__ void reserve_lists(
+// Adds one for each of the lanes to the counter; returns what it was before the lane's own.
+__device__ inline int count_up(int* counter, unsigned lanes) {
+  const int lane = threadIdx.x % 32, first = __ffs(lanes) - 1;
+  int before = 0;
+  if (lane == first) before = atomicAdd(counter, __popc(lanes));
+  return __shfl_sync(lanes, before, first) + __popc(lanes & ((1u << lane) - 1));
+}
+
+extern "C" __global__ void __launch_bounds__(kBlock) count_pairs(
+    int times, int gaussians, int rotating, int width, int height,
+    Splat* __restrict__ splats,              // (b, t, n); what is hidden loses its opacity
+    const Surface* __restrict__ surfaces,    // (b, n), rotating (b, t, n)
+    const float* __restrict__ limits,        // (b, t, tiles)
+    const float* __restrict__ group_limits,  // (b, t, groups)
+    int* __restrict__ counts)                // (b, t, tiles), zeroed
+{
+  __shared__ int gathered[kBlock];
+  const int image = blockIdx.y, g = blockIdx.x * kBlock + threadIdx.x;
+  const long long first = (long long)image * gaussians;
+  const Limits here = limits_of(limits, group_limits, image, width, height);
+  bool wanted = false;
+  if (g < gaussians) {
+    const Splat splat = splats[first + g];
+    if (splat.opacity > 0.0f) {
+      const Surface surface = surfaces[surface_index(image, g, times, gaussians, rotating)];
+      const TileRect rect =
+          tiles_in_reach(splat, surface, reach_of(splat.opacity), width, height);
+      wanted = may_be_seen(splat, rect, here, width);
+      if (!wanted) splats[first + g].opacity = 0.0f;
+    }
+  }
+  const int total = gather(g, wanted, gathered);
+  if (threadIdx.x / 32 * 32 >= total) return;
+  wanted = threadIdx.x < total;
+  const int of_lane = gathered[wanted ? threadIdx.x : 0];
+  const Splat splat = splats[first + of_lane];
+  const Surface surface = surfaces[surface_index(image, of_lane, times, gaussians, rotating)];
+  int* of_image = counts + (long long)image * tiles_along(width) * tiles_along(height);
+  for_each_tile(wanted, splat, surface, here, width, height, [&](int tile, unsigned lanes) {
+    if (__ffs(lanes) - 1 == int(threadIdx.x % 32)) atomicAdd(of_image + tile, __popc(lanes));
+  });
+}
+
+// Gives every tile its stretch of the pairs, in the order of tiles. A list for which there is no
+// room stays empty, and its cursor is so low that nothing is written.
+extern "C" __global__ void __launch_bounds__(kReserveBlock) reserve_lists(
     int all_tiles, int room,
-    const unsigned long long* __restrict__ sums,  // from sum_counts
-    int* __restrict__ counts,                     // (b, t, tiles); becomes where the next pair goes
-    int2* __restrict__ lists,                     // (b, t, tiles): begin and end
+    int* __restrict__ ticket,                  // zeroed
+    unsigned long long* __restrict__ so_far,   // one a block, zeroed: pairs up to its end, plus one
+    int* __restrict__ counts,                  // (b, t, tiles); becomes where the next pair goes
+    int2* __restrict__ lists,                  // (b, t, tiles): begin and end
     Status* __restrict__ status)
 {
-  __shared__ int ends[kBlock];
-  unsigned long long before = 0;
-  for (int block = threadIdx.x; block < int(blockIdx.x); block += kBlock) before += sums[block];
-  before = sum_over_block(before);
-
-  const int at = blockIdx.x * kBlock + threadIdx.x;
+  __shared__ int ends[kReserveBlock];
+  __shared__ int block;
+  __shared__ unsigned long long before;
+  // Blocks take numbers as they start: whoever waits below waits for one that runs.
+  if (threadIdx.x == 0) block = atomicAdd(ticket, 1);
+  __syncthreads();
+  const int at = block * kReserveBlock + threadIdx.x;
   const int count = at < all_tiles ? counts[at] : 0;
+  if (count > 0) atomicMax(&status->longest, count);
   ends[threadIdx.x] = count;
-  for (int step = 1; step < kBlock; step *= 2) {
+  for (int step = 1; step < kReserveBlock; step *= 2) {
     __syncthreads();
     const int earlier = int(threadIdx.x) >= step ? ends[threadIdx.x - step] : 0;
     __syncthreads();
     ends[threadIdx.x] += earlier;
   }
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    unsigned long long sum = 0;
+    if (block > 0)
+      while (sum == 0) sum = atomicAdd(so_far + block - 1, 0ull);
+    else
+      sum = 1;
+    before = sum - 1;
+    atomicAdd(so_far + block, sum + ends[kReserveBlock - 1]);
+  }
+  __syncthreads();
   if (at >= all_tiles) return;
   const unsigned long long end = before + ends[threadIdx.x];
   const bool fits = end <= (unsigned long long)room;
@@ -102,25 +195,31 @@ extern "C" __global__ void reserve_lists(
   if (at == all_tiles - 1) status->pairs = end;
 }
 
-extern "C" __global__ void emit_pairs(
+extern "C" __global__ void __launch_bounds__(kBlock) emit_pairs(
     int times, int gaussians, int rotating, int width, int height,
     const Splat* __restrict__ splats,        // (b, t, n)
     const Surface* __restrict__ surfaces,    // (b, n), rotating (b, t, n)
     const float* __restrict__ limits,        // (b, t, tiles)
+    const float* __restrict__ group_limits,  // (b, t, groups)
     int* __restrict__ cursors,               // (b, t, tiles)
     unsigned long long* __restrict__ pairs)  // (pairs): depth, Gaussian
 {
-  const int g = blockIdx.x * blockDim.x + threadIdx.x, image = blockIdx.y;
-  if (g >= gaussians) return;
-  const Splat splat = splats[(long long)image * gaussians + g];
-  if (splat.opacity == 0.0f) return;
-  const Surface surface = surfaces[surface_index(image, g, times, gaussians, rotating)];
-  const int first = image * tiles_along(width) * tiles_along(height);
+  __shared__ int gathered[kBlock];
+  const int image = blockIdx.y, g = blockIdx.x * kBlock + threadIdx.x;
+  const long long first = (long long)image * gaussians;
+  const int total = gather(g, g < gaussians && splats[first + g].opacity > 0.0f, gathered);
+  if (threadIdx.x / 32 * 32 >= total) return;
+  const bool wanted = threadIdx.x < total;
+  const int of_lane = gathered[wanted ? threadIdx.x : 0];
+  const Splat splat = splats[first + of_lane];
+  const Surface surface = surfaces[surface_index(image, of_lane, times, gaussians, rotating)];
   // Positive floats order as their bits do; ties go by index.
   const unsigned long long pair =
-      (unsigned long long)__float_as_uint(splat.depth) << 32 | (unsigned)g;
-  for_each_tile(splat, surface, limits + first, width, height, [&](int tile) {
-    const int slot = atomicAdd(cursors + first + tile, 1);
+      (unsigned long long)__float_as_uint(splat.depth) << 32 | (unsigned)of_lane;
+  int* of_image = cursors + (long long)image * tiles_along(width) * tiles_along(height);
+  const Limits here = limits_of(limits, group_limits, image, width, height);
+  for_each_tile(wanted, splat, surface, here, width, height, [&](int tile, unsigned lanes) {
+    const int slot = count_up(of_image + tile, lanes);
     if (slot >= 0) pairs[slot] = pair;
   });
 }

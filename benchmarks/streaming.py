@@ -1,0 +1,250 @@
+"""How fast a session is: ``python benchmarks/streaming.py [--device cuda --preset full]``.
+
+The time of a new key frame in the steady state: pushed from host memory as uint8, then rendered at
+several times of the interval that it closes. Weights are random, which costs the same as trained
+ones; Gaussians have the size of their pixels, as those of trained networks do. Rows of the table:
+
+* pairs: the baseline, as one works without a session: both frames of each pair are uploaded and
+  encoded, whatever was known before;
+* session: each frame once, the network as it is;
+* session, fast: the same with ``--acceleration``; this is what is aimed at;
+* with depth: the last of them, with Depth Anything V2 (vits) in the stream.
+
+Times are from the call to the end of the device's work, frame by frame; the rows take turns, so
+that a busy machine slows all of them alike. The breakdown is of the fastest session without depth,
+from events on the device (from the clock on the CPU). ``condition`` (DINOv2 and its projection) is
+a part of ``encode``, timed by itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import cycle
+from typing import Literal
+
+import numpy as np
+import torch
+import tyro
+from torch import Tensor
+from tqdm import tqdm
+
+from configs.options_inference import EMBEDDED_MODEL
+from core.checks import UserError, cli_errors
+from core.depth import CONFIGS, DepthAnythingV2
+from core.devices import choose_device
+from core.models import PRESETS, StreamSplat, build_model, load_model
+from core.models.dino import build_dino
+from core.rendering import render
+from core.streaming import FastDepth, FastModel, Intake, Session, Stopwatch
+from core.streaming.acceleration import Acceleration, Precision, Recorded
+
+_PICTURES = 16
+"""Different frames that are pushed in turn."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure the steady state of a session beside working pair by pair."""
+
+    preset: Literal["full", "small", "tiny"] = "tiny"
+    """The network."""
+    device: str = "auto"
+    """cpu, cuda, or auto."""
+    precision: Precision | None = None
+    """By default bfloat16 on CUDA, float32 on the CPU."""
+    acceleration: Acceleration | None = None
+    """By default compile on CUDA, none on the CPU."""
+    keys: int | None = None
+    """Key frames that are timed; by default 300 on CUDA, 12 on the CPU."""
+    times: int = 4
+    """Rendered times per key frame."""
+    depth: bool = True
+    """Measure with depth estimation too."""
+
+    def __post_init__(self) -> None:
+        if (self.keys is not None and self.keys < 2) or self.times < 1:
+            raise UserError("give at least 2 for --keys and at least 1 for --times.")
+
+
+Step = Callable[[np.ndarray], object]
+
+
+def build(preset: str, device: torch.device) -> StreamSplat:
+    """Return a network whose Gaussians have the size of their pixels."""
+    torch.manual_seed(0)
+    if preset == "tiny":
+        return load_model(EMBEDDED_MODEL).to(device)
+    config = PRESETS[preset]
+    model = build_model(replace(config, initial_scale=0.6, initial_opacity=0.9)).eval()
+    if model.dino is not None:
+        model.dino.attach(build_dino(model.dino.image_size))
+    return model.to(device)
+
+
+def make_frames(size: tuple[int, int]) -> list[np.ndarray]:
+    """Draw a texture that drifts."""
+    blocks = np.random.default_rng(0).integers(0, 255, (size[0] // 8, size[1] // 8, 3), np.uint8)
+    base = blocks.repeat(8, 0).repeat(8, 1)
+    return [np.ascontiguousarray(np.roll(base, 3 * i, 1)) for i in range(_PICTURES)]
+
+
+def measure(
+    steps: dict[str, Step], frames: list[np.ndarray], count: int, device: torch.device
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Call each step with one frame after the other, the steps in turn.
+
+    Returns:
+        For each step the seconds until its first interval was there, and the milliseconds of
+        ``count`` frames in the steady state.
+    """
+
+    def timed(step: Step, frame: np.ndarray) -> float:
+        begin = time.perf_counter()
+        step(frame)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - begin
+
+    starts = {name: sum(timed(step, f) for f in frames[:2]) for name, step in steps.items()}
+    stream = cycle(frames)
+    for frame, _ in zip(stream, range(20 if device.type == "cuda" else 1), strict=False):
+        for step in steps.values():
+            timed(step, frame)
+    milliseconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in tqdm(range(count), unit="key frame", leave=False, disable=None):
+        frame = next(stream)
+        for name, step in steps.items():
+            milliseconds[name].append(1000 * timed(step, frame))
+    return starts, milliseconds
+
+
+def pairwise(
+    model: FastModel, size: tuple[int, int], times: list[float]
+) -> Callable[[np.ndarray], object]:
+    """Return a step that forgets everything but the last frame's pixels."""
+    intake = Intake(size, model.device, "stretch", None)
+    at = torch.tensor([times], device=model.device)
+    before: list[np.ndarray] = []
+
+    @torch.inference_mode()
+    def step(frame: np.ndarray) -> Tensor | None:
+        before.append(frame)
+        if len(before) < 2:
+            return None
+        keys = []
+        for one in before:
+            inputs = intake.prepare(one, None)
+            keys.append(model.encode(inputs.image, inputs.inverse_depth))
+        before.pop(0)
+        return render(model.decode(*keys), at, size).rgb
+
+    return step
+
+
+def in_session(session: Session, times: list[float]) -> Callable[[np.ndarray], object]:
+    """Return a step that pushes a frame and looks at the interval that it closes."""
+
+    def step(frame: np.ndarray) -> Tensor | None:
+        interval = session.push(frame)
+        if interval is None:
+            return None
+        return session.render([interval.first_time + t * interval.duration for t in times]).rgb
+
+    return step
+
+
+def time_condition(model: StreamSplat, half: bool, recorded: bool, count: int) -> float:
+    """Return the median time of the conditioning network by itself, milliseconds; NaN if none."""
+    dino, device = model.dino, next(model.parameters()).device
+    if dino is None:
+        return float("nan")
+
+    def condition(image: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            return model.dynamic.condition(dino(image))
+
+    function = Recorded(condition) if recorded else condition
+    stopwatch = Stopwatch(device)
+    image = torch.rand(1, 3, model.config.image_height, model.config.image_width, device=device)
+    with torch.inference_mode():
+        function(image)
+        for _ in range(count):
+            with stopwatch.part("condition"):
+                function(image)
+    return 1000 * float(np.median(stopwatch.seconds()["condition"]))
+
+
+def row(name: str, milliseconds: list[float], baseline: list[float], start_s: float) -> str:
+    """Return a line of the table."""
+    median, late = np.median(milliseconds), np.percentile(milliseconds, 99)
+    return (
+        f"| {name} | {median:.2f} | {late:.2f} | {late / median:.2f} | {1000 / median:.1f} | "
+        f"{np.median(baseline) / median:.2f}x | {start_s:.1f} |"
+    )
+
+
+def describe(device: torch.device) -> str:
+    """Name the hardware."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+
+
+@cli_errors
+def main() -> None:
+    """Run from the command line."""
+    options = tyro.cli(Options)
+    device = choose_device(options.device)
+    on_gpu = device.type == "cuda"
+    precision: Precision = options.precision or ("bfloat16" if on_gpu else "float32")
+    acceleration: Acceleration = options.acceleration or ("compile" if on_gpu else "none")
+    keys = options.keys or (300 if on_gpu else 12)
+    times = [(i + 1) / options.times for i in range(options.times)]
+    network = build(options.preset, device)
+    size = network.config.image_height, network.config.image_width
+    frames = make_frames(size)
+    plain = FastModel(copy.deepcopy(network), precision=precision)
+    fast = FastModel(network, precision=precision, acceleration=acceleration)
+    recorded = acceleration != "none" and on_gpu
+
+    def session(model: FastModel, watch: Stopwatch | None, depth: FastDepth | None = None) -> Step:
+        opened = Session(
+            model, image_size=size, device=device, estimate_depth=depth, stopwatch=watch
+        )
+        return in_session(opened, times)
+
+    watch = Stopwatch(device)
+    steps = {"pairs": pairwise(plain, size, times)}
+    if acceleration == "none":
+        steps["session"] = session(plain, watch)
+    else:
+        steps["session"] = session(plain, None)
+        steps["session, fast"] = session(fast, watch)
+    if options.depth:
+        estimator = DepthAnythingV2(CONFIGS["vits"]).eval().to(device)
+        depth = FastDepth(estimator, half=on_gpu, recorded=recorded)
+        steps["with depth"] = session(fast, None, depth)
+    starts, milliseconds = measure(steps, frames, keys, device)
+
+    print(f"{datetime.date.today()}; {describe(device)}; torch {torch.__version__}")
+    print(f"{options.preset}, {size[0]} x {size[1]}, {precision}, acceleration {acceleration}, ")
+    print(f"{options.times} rendered times per key frame, {keys} key frames; milliseconds\n")
+    print("| | median | p99 | p99 / median | key frames / s | ratio | start-up, s |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for name, values in milliseconds.items():
+        print(row(name, values, milliseconds["pairs"], starts[name]))
+    parts = {name: 1000 * float(np.median(v[-keys:])) for name, v in watch.seconds().items()}
+    parts["condition"] = time_condition(network, precision == "bfloat16", recorded, min(keys, 50))
+    print("\n| part | median |\n|---|---:|")
+    for name, value in parts.items():
+        if np.isfinite(value):
+            print(f"| {name} | {value:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Whether a session's memory stays where it is: ``python benchmarks/streaming_soak.py``.
+
+Pushes thousands of frames, with a cut now and then, and renders each interval. On the CPU the
+resident memory of the process may grow by less than 1 % from frame 500 to the end; on a GPU the
+allocated memory must be the same to the byte whenever it is looked at. Exit status 1 if not.
+
+``--size 64 128`` takes an untrained network of the same kind for smaller frames, which shows the
+same in minutes.
+"""
+
+from __future__ import annotations
+
+import datetime
+import gc
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import tyro
+from tqdm import tqdm
+
+from configs.options_inference import EMBEDDED_MODEL
+from core.checks import UserError, cli_errors
+from core.devices import choose_device
+from core.models import PRESETS, StreamSplat, build_model, load_model
+from core.streaming import Session
+
+_SETTLED = 500
+"""Frame from which on nothing may grow: allocators and thread pools have what they need."""
+_MOST_GROWTH = 0.01
+_SHOT = 240
+"""Frames between two cuts."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Push many frames through a session and watch its memory."""
+
+    frames: int = 10_000
+    """How many."""
+    every: int = 500
+    """Frames between two looks at the memory."""
+    size: tuple[int, int] | None = None
+    """Height and width of an untrained network; by default the embedded one at its own size."""
+    max_persistent: int = 0
+    """Size of the pool of survivors."""
+    device: str = "cpu"
+    """cpu or cuda."""
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.frames < _SETTLED + self.every:
+            raise UserError(
+                f"--frames is {self.frames} and --every {self.every}; expected at least "
+                f"{_SETTLED} frames more than one look."
+            )
+
+
+def build(size: tuple[int, int] | None) -> StreamSplat:
+    """Load the embedded network, or make one of its kind for smaller frames."""
+    if size is None:
+        return load_model(EMBEDDED_MODEL)
+    torch.manual_seed(0)
+    config = replace(PRESETS["tiny"], image_height=size[0], image_width=size[1], window=64)
+    return build_model(config).eval()
+
+
+def picture(index: int, size: tuple[int, int]) -> np.ndarray:
+    """Draw frame ``index``: a texture that drifts, another one after each cut."""
+    rng = np.random.default_rng(index // _SHOT)
+    tint = rng.integers(0, 150, 3)
+    blocks = tint + rng.integers(0, 105, (size[0] // 8, size[1] // 8, 3))
+    base = blocks.astype(np.uint8).repeat(8, 0).repeat(8, 1)
+    return np.ascontiguousarray(np.roll(base, 2 * index, 1))
+
+
+def memory_bytes(device: torch.device) -> int:
+    """Return what is allocated on a GPU, or what the process holds of the computer's memory."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return torch.cuda.memory_allocated(device)
+    command = ["ps", "-o", "rss=", "-p", str(os.getpid())]
+    return 1024 * int(subprocess.run(command, capture_output=True, check=True).stdout)
+
+
+@cli_errors
+def main() -> None:
+    """Run from the command line."""
+    options = tyro.cli(Options)
+    device = choose_device(options.device)
+    model = build(options.size).to(device)
+    size = model.config.image_height, model.config.image_width
+    looks: list[tuple[int, int]] = []
+    begin = time.perf_counter()
+    with Session(model, max_persistent=options.max_persistent) as session:
+        for index in tqdm(range(options.frames), unit="frame", disable=None):
+            interval = session.push(picture(index, size))
+            if interval is not None:
+                session.render([interval.first_time, interval.second_time])
+            # Two frames after a cut the state has its whole size again.
+            if (index + 1) % options.every == 0 and index % _SHOT > 3:
+                gc.collect()
+                looks.append((index + 1, memory_bytes(device)))
+    seconds = time.perf_counter() - begin
+    settled = next(held for frame, held in looks if frame >= _SETTLED)
+    later = [held for frame, held in looks if frame >= _SETTLED]
+    growth = max(later) / settled - 1
+    print(
+        f"{datetime.date.today()}; {options.frames} frames of {size[0]} x {size[1]} on {device}, "
+        f"max_persistent {options.max_persistent}, {1000 * seconds / options.frames:.0f} ms a frame"
+    )
+    print("\n| frame | memory, MiB |\n|---:|---:|")
+    for frame, held in looks:
+        print(f"| {frame} | {held / 2**20:.2f} |")
+    print(f"\nlargest growth after frame {_SETTLED}: {100 * growth:.3f} %")
+    flat = len(set(later)) == 1 if device.type == "cuda" else growth < _MOST_GROWTH
+    if not flat:
+        sys.exit("the memory grows")
+
+
+if __name__ == "__main__":
+    main()
