@@ -37,8 +37,14 @@ class _Header:
     interlaced: bool
 
 
-def read_png_values(path: str | Path) -> np.ndarray:
+def read_png_values(path: str | Path, at_least: tuple[int, int] | None = None) -> np.ndarray:
     """Read the values that a PNG stores: grey, or the *indices* of a palette, not its colours.
+
+    Args:
+        path: The file.
+        at_least: Height and width that the result may shrink to: of a file that is three, five, ...
+            times as large only every third, fifth, ... row and column is read, those in the middle
+            of what they stand for. None for all.
 
     Returns:
         (h, w), uint8, or uint16 where the file has 16 bits; grey of fewer than 8 bits is scaled to
@@ -57,18 +63,26 @@ def read_png_values(path: str | Path) -> np.ndarray:
         header, compressed = _read_chunks(data)
         if header.kind not in (_GREY, _PALETTE):
             return decode_bytes(data, cv2.IMREAD_UNCHANGED, path)
+        step = 1 if at_least is None else _odd_step(header, at_least)
         raw = isal_zlib.decompress(compressed)
-        values = _decode_rows(header, raw)
+        values = _decode_rows(header, raw, step)
     except (_InflateError, struct.error, ValueError) as error:
         raise UserError(
             f"cannot decode the image {path}: it is damaged, or not an image; replace or remove "
             "the file."
         ) from error
-    return _decode_with_opencv(header, raw, path) if values is None else values
+    if values is None:
+        values = _decode_with_opencv(header, raw, path)[step // 2 :: step, step // 2 :: step]
+    return values
 
 
-def _decode_rows(header: _Header, raw: bytes) -> np.ndarray | None:
-    """Decode rows of the usual kind; None for others.
+def _odd_step(header: _Header, at_least: tuple[int, int]) -> int:
+    step = min(header.height // max(at_least[0], 1), header.width // max(at_least[1], 1))
+    return max(step - (step + 1) % 2, 1)
+
+
+def _decode_rows(header: _Header, raw: bytes, step: int) -> np.ndarray | None:
+    """Decode every ``step``-th row and column where rows are of the usual kind; None for others.
 
     Raises:
         ValueError: If there are not as many bytes as the header tells.
@@ -77,10 +91,17 @@ def _decode_rows(header: _Header, raw: bytes) -> np.ndarray | None:
         return None
     stride = header.bits // 8
     rows = np.frombuffer(raw, np.uint8).reshape(header.height, 1 + stride * header.width)
+    if (rows[:, 0] <= _SUB).all():
+        rows, down = rows[step // 2 :: step], 1  # no row needs another
+    else:
+        down = step
     values = _undo_filters(rows, stride)
-    if values is None or stride == 1:
-        return values
-    return values.view(">u2").astype(np.uint16)
+    if values is None:
+        return None
+    values = values.view(">u2") if stride == 2 else values
+    return values[down // 2 :: down, step // 2 :: step].astype(
+        np.uint16 if stride == 2 else np.uint8
+    )
 
 
 def _decode_with_opencv(header: _Header, raw: bytes, source: str | Path) -> np.ndarray:

@@ -56,6 +56,18 @@ def test_every_row_filter(tmp_path, bits, filters, monkeypatch):
     np.testing.assert_array_equal(values, expected)
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("filters", [[1] * 37, [0, 1, 2] * 12 + [2], [3, 1] * 18 + [3]])
+@pytest.mark.parametrize(("at_least", "step"), [((12, 17), 3), ((12, 18), 1), ((7, 10), 5)])
+def test_only_the_rows_and_columns_that_are_needed(tmp_path, bits, filters, at_least, step):
+    (tmp_path / "map.png").write_bytes(_png(filters, bits))
+    values = read_png_values(tmp_path / "map.png", at_least)
+    expected = SMOOTH if bits == 16 else SMOOTH >> 8
+    np.testing.assert_array_equal(values, expected[step // 2 :: step, step // 2 :: step])
+    assert values.shape[0] >= at_least[0]
+    assert values.shape[1] >= at_least[1]
+
+
 @pytest.mark.parametrize("values", [SMOOTH, RNG.integers(0, 65536, (20, 31), np.uint16)])
 def test_files_of_opencv_and_pillow(tmp_path, values):
     for write in (cv2.imwrite, lambda path, image: Image.fromarray(image).save(path)):

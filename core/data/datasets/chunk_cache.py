@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
@@ -13,7 +14,8 @@ V = TypeVar("V")
 class ChunkCache(Generic[K, V]):
     """Keeps what was used last, up to a number of bytes; at least the newest.
 
-    Copies for other processes, as for workers that are not forked, begin empty.
+    Several threads may ask at a time. Copies for other processes, as for workers that are not
+    forked, begin empty.
 
     Args:
         load: Opens what is not there, and tells how many bytes it counts for.
@@ -24,19 +26,21 @@ class ChunkCache(Generic[K, V]):
         self._load = load
         self._budget = budget_bytes
         self._held: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._lock = threading.Lock()
         self.num_bytes = 0
 
     def __getitem__(self, key: K) -> V:
         """Return what belongs to ``key``, opened now if it is not there."""
-        if key not in self._held:
-            value, size = self._load(key)
-            self._held[key] = value, size
-            self.num_bytes += size
-            while self.num_bytes > self._budget and len(self._held) > 1:
-                _, (_, freed) = self._held.popitem(last=False)
-                self.num_bytes -= freed
-        self._held.move_to_end(key)
-        return self._held[key][0]
+        with self._lock:
+            if key not in self._held:
+                value, size = self._load(key)
+                self._held[key] = value, size
+                self.num_bytes += size
+                while self.num_bytes > self._budget and len(self._held) > 1:
+                    _, (_, freed) = self._held.popitem(last=False)
+                    self.num_bytes -= freed
+            self._held.move_to_end(key)
+            return self._held[key][0]
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_held": OrderedDict(), "num_bytes": 0}
+    def __reduce__(self) -> tuple[type[ChunkCache[K, V]], tuple[Any, ...]]:
+        return ChunkCache, (self._load, self._budget)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -84,7 +85,7 @@ def read_inverse_depth(path: Path, image_size: tuple[int, int]) -> UInt16[np.nda
     Raises:
         UserError: If the file cannot be read or is a colour picture.
     """
-    values = read_png_values(path)
+    values = read_png_values(path, at_least=image_size)
     if values.ndim == 3:
         colors = values[..., :3]
         if (colors != colors[..., :1]).any():
@@ -94,6 +95,13 @@ def read_inverse_depth(path: Path, image_size: tuple[int, int]) -> UInt16[np.nda
             )
         values = np.ascontiguousarray(colors[..., 0])
     return as_inverse_depth(values, image_size)
+
+
+def stack_inverse_depths(
+    maps: Sequence[UInt16[np.ndarray, "h w"]],
+) -> UInt16[np.ndarray, "v h w"] | None:
+    """Stack the maps of a clip; None where one of them is zeros, which stand for "no depth"."""
+    return np.stack(maps) if all(depth.any() for depth in maps) else None
 
 
 def as_inverse_depth(

@@ -17,6 +17,7 @@ from core.data.datasets.decoding import (
     read_file,
     read_inverse_depth,
     read_mask,
+    stack_inverse_depths,
 )
 from core.data.datasets.listings import FolderListings
 from core.data.resizing import resize
@@ -139,14 +140,14 @@ class FileSequenceSet:
         files = self._sequences[sequence]
         images = [self._read_image(files.images[frame], at_least) for frame in frames]
         size = images[0].shape[:2]
-        depths = [files.depths[frame] for frame in frames]
-        masks = [files.masks[frame] for frame in frames]
+        depths = self._read_all(read_inverse_depth, files.depths, frames, size)
+        masks = self._read_all(read_mask, files.masks, frames, size)
+        if self._all_moving:
+            masks = [np.ones(size, np.uint8)] * len(frames)
         return RawClip(
             images=np.stack([resize(image, size) for image in images]),
-            inverse_depths=self._read_all(read_inverse_depth, depths, size),
-            masks=np.ones((len(frames), *size), np.uint8)
-            if self._all_moving
-            else self._read_all(read_mask, masks, size),
+            inverse_depths=None if depths is None else stack_inverse_depths(depths),
+            masks=None if masks is None else np.stack(masks),
             times=files.times[list(frames)],
         )
 
@@ -158,13 +159,14 @@ class FileSequenceSet:
         self,
         read: Callable[[Path, tuple[int, int]], np.ndarray],
         names: Sequence[str | None],
+        frames: Sequence[int],
         size: tuple[int, int],
-    ) -> np.ndarray | None:
+    ) -> list[np.ndarray] | None:
         """Read one map for each frame; None unless all frames have one."""
-        present = [name for name in names if name is not None]
-        if len(present) < len(names):
+        present = [name for frame in frames if (name := names[frame]) is not None]
+        if len(present) < len(frames):
             return None
-        return np.stack([read(self.root / name, size) for name in present])
+        return [read(self.root / name, size) for name in present]
 
     def coverage(self) -> Coverage:
         """Tell what the set holds and what it lacks."""

@@ -18,7 +18,11 @@ from tqdm import tqdm
 
 from core.checks import UserError
 from core.data.datasets.chunk_cache import ChunkCache
-from core.data.datasets.decoding import as_inverse_depth, decode_image_covering
+from core.data.datasets.decoding import (
+    as_inverse_depth,
+    decode_image_covering,
+    stack_inverse_depths,
+)
 from core.data.datasets.index_cache import IndexCache
 from core.data.datasets.splits import Split
 from core.data.resizing import resize
@@ -75,7 +79,7 @@ class RealEstate10K:
         cache: IndexCache,
         *,
         allow_pickle_depth: bool = False,
-        chunk_cache_mib: int = 1024,
+        chunk_cache_mib: int = 3072,
     ) -> None:
         self.root = root
         self._folder = root / SPLIT_FOLDERS[split]
@@ -111,7 +115,7 @@ class RealEstate10K:
         depths = None
         if chunk.depths is not None and max(frames) < self._num_maps[sequence]:
             maps = chunk.depths.read(key, list(frames))
-            depths = np.stack([as_inverse_depth(depth, size) for depth in maps])
+            depths = stack_inverse_depths([as_inverse_depth(depth, size) for depth in maps])
         return RawClip(
             images=np.stack([resize(image, size) for image in images]),
             inverse_depths=depths,
@@ -169,12 +173,13 @@ class RealEstate10K:
 
     def _open(self, file: int) -> tuple[_OpenChunk, int]:
         path, depth_file = self._paths[file], self._depth_files[file]
-        size = path.stat().st_size if path.exists() else 0
+        sequences = {sequence.key: sequence for sequence in read_image_chunk(path)}
+        size = path.stat().st_size
         depths = None
         if depth_file is not None and not self._depth_notes[depth_file.name]["error"]:
             depths = self._open_depths(depth_file)
-            size += depth_file.stat().st_size
-        sequences = {sequence.key: sequence for sequence in read_image_chunk(path)}
+            if isinstance(depths, PickledDepthChunk):  # our own files stay closed between reads
+                size += depth_file.stat().st_size
         return _OpenChunk(sequences, depths), size
 
     def _open_depths(self, path: Path) -> DepthChunk | PickledDepthChunk:

@@ -142,6 +142,15 @@ def test_an_empty_sequence_is_counted(miniature, reopen, name):
         assert opened.coverage().missing.count > 0
 
 
+def test_a_map_of_zeros_is_no_depth(miniature, reopen):
+    root = miniature("davis")
+    for path in _files(root, "00002_pred.png"):
+        cv2.imwrite(str(path), np.zeros((48, 80), np.uint16))
+    opened = reopen("davis", root)
+    assert opened.read(0, [1, 2], SIZE).inverse_depths is None
+    assert opened.read(0, [1, 3], SIZE).inverse_depths is not None
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 def test_depth_of_both_kinds(miniature, reopen, bits):
     root = miniature("davis")

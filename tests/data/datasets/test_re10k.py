@@ -10,7 +10,7 @@ from core.checks import UserError
 from core.data.datasets.index_cache import IndexCache
 from core.data.datasets.re10k import RealEstate10K
 from core.io import image_chunks
-from core.io.depth_chunks import DepthChunk, depth_chunk_path
+from core.io.depth_chunks import DepthChunk, depth_chunk_path, write_depth_chunk
 
 SIZE = (24, 40)
 
@@ -119,6 +119,19 @@ def test_missing_depth_of_a_chunk_and_of_frames(miniature, reopen):
     assert opened.coverage().unreadable.count == 1
 
 
+def test_a_map_of_zeros_is_no_depth(miniature, reopen):
+    root = miniature("re10k")
+    path = depth_chunk_path(_chunks(root)[0])
+    stored = DepthChunk(path)
+    maps = {key: stored.read(key, range(6)) for key in stored.keys}
+    opened = reopen("re10k", root)
+    maps[opened.keys[0]][2] = 0
+    write_depth_chunk(path, maps)
+    opened = reopen("re10k", root)
+    assert opened.read(0, [1, 2], SIZE).inverse_depths is None
+    assert opened.read(0, [1, 3], SIZE).inverse_depths is not None
+
+
 def test_published_depth_chunks(miniature, reopen):
     root = miniature("re10k")
     stored = [_publish_depth(chunk) for chunk in _chunks(root)]
@@ -203,10 +216,10 @@ def test_only_so_many_chunks_stay_open(miniature, reopen, tmp_path):
     assert isinstance(opened, RealEstate10K)
     for sequence in (0, 2, 1, 2):
         opened.read(sequence, [0], SIZE)
-    assert opened.num_open_bytes > 0
     small = RealEstate10K(root, "train", IndexCache("re10k", root, tmp_path), chunk_cache_mib=0)
     for sequence in (0, 2, 1, 2):
         small.read(sequence, [0], SIZE)
-    largest = max(c.stat().st_size + depth_chunk_path(c).stat().st_size for c in _chunks(root))
-    assert small.num_open_bytes <= largest < opened.num_open_bytes
+    sizes = [chunk.stat().st_size for chunk in _chunks(root)]
+    assert opened.num_open_bytes == sum(sizes)
+    assert small.num_open_bytes == sizes[1]
     assert pickle.loads(pickle.dumps(opened)).num_open_bytes == 0
