@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,10 +15,13 @@ from core.data.datasets import open_dataset
 from core.data.procedural import ProceduralOptions
 from core.data.scene_clips import SceneClips
 from core.data.sequence_source import SequenceSource
+from core.data.stored_clips import StoredClips
+from core.logging import get_logger
 from core.training.batches import Sources
 from core.training.stage import Stage
 from core.types import ClipBatch
 
+_logger = get_logger(__name__)
 HELD_BACK_SEED = -1
 """Seed of the procedural scenes of validation; seeds of training are never negative."""
 
@@ -150,8 +154,22 @@ def open_validation_sets(
         )
         count = min(num_samples, clips.num_items)
         items = [(2 * i + 1) * clips.num_items // (2 * count) for i in range(count)]
-        sets["clips"] = [clips.consecutive(item).unpack(device) for item in items]
+        sets["clips"] = [clip.unpack(device) for clip in _read_those_that_can_be(clips, items)]
     return sets
+
+
+def _read_those_that_can_be(source: SequenceSource, items: Sequence[int]) -> list[StoredClips]:
+    clips: list[StoredClips] = []
+    problem = ""
+    for item in items:
+        try:
+            clips.append(source.consecutive(item))
+        except UserError as error:
+            problem = str(error)
+            _logger.warning("%s Its sample is left out of validation.", problem)
+    if not clips:
+        raise UserError(f"--eval_clips_path: no sample for validation can be read; {problem}")
+    return clips
 
 
 def _open_scenes(
