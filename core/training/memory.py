@@ -25,10 +25,11 @@ class ActivationBytes:
     """What the trained transformer blocks keep for the backward pass, for one sample.
 
     A block keeps, in units of tokens times channels, with w bytes a matrix-product operand: the
-    inputs of two norms (4 each) and of four layers (w, w, w for qkv, out and up, 4 w for down),
-    queries, keys and values (3 w) and the SiLU's input (4 w): 8 + 14 w. Cross-attention adds a
-    norm, a query and two layers' inputs (4 + 3 w), and the condition's own copy, keys and values
-    (3 w, by its own tokens). Recomputing keeps the input of each block (4).
+    inputs and the normalised values of two norms (8 each), the inputs of four layers (w, w, w for
+    qkv, out and up, 4 w for down), queries, keys and values (3 w) and the SiLU's input (4 w):
+    16 + 14 w. Cross-attention adds a norm, a query and two layers' inputs (8 + 3 w), and the
+    condition's own copy, keys and values (3 w, by its own tokens). Recomputing keeps the input of
+    each block (4). Compiled blocks keep less.
     """
 
     kept: int
@@ -55,7 +56,7 @@ def activation_bytes(stage: Stage, *, half_precision: bool) -> ActivationBytes:
     if stage.trains_dynamic:
         condition = config.num_condition_tokens * config.width
         kept, given = _block(2 * tokens, w)
-        kept += (4 + 3 * w) * 2 * tokens + 3 * w * 2 * condition
+        kept += (8 + 3 * w) * 2 * tokens + 3 * w * 2 * condition
         blocks += config.decoder_layers * [(kept, given)]
         blocks += [_block(2 * grid, w) for grid in grids for _ in range(2)]
     return ActivationBytes(
@@ -65,7 +66,7 @@ def activation_bytes(stage: Stage, *, half_precision: bool) -> ActivationBytes:
 
 
 def _block(size: int, w: int) -> tuple[int, int]:
-    return (8 + 14 * w) * size, 4 * size
+    return (16 + 14 * w) * size, 4 * size
 
 
 def _upsampled(config: StreamSplatConfig) -> list[int]:

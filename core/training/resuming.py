@@ -29,13 +29,18 @@ _logger = get_logger(__name__)
 
 
 def flatten(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn nested options into ``{"run.seed": 0, ...}``, all of it numbers, text and None."""
+    """Turn nested options into ``{"run.seed": 0, ...}``, all of it numbers, text and None.
+
+    Of several options of one kind, each goes by its ``name``: ``data.datasets.davis.reach``.
+    """
     flat: dict[str, Any] = {}
     for name, value in options.items():
         if isinstance(value, Mapping):
             flat.update(flatten(value, f"{prefix}{name}."))
         elif value is None or isinstance(value, (bool, int, float, str)):
             flat[prefix + name] = value
+        elif isinstance(value, (list, tuple)) and any(isinstance(v, Mapping) for v in value):
+            flat.update(flatten({v["name"]: v for v in value}, f"{prefix}{name}."))
         elif isinstance(value, (list, tuple)):
             flat[prefix + name] = ", ".join(map(str, value))
         else:
@@ -46,9 +51,9 @@ def flatten(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def list_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Say which options differ that change what is learned, one phrase each."""
     return [
-        f"{_leaf(name)} was {before.get(name)!r} and is {now.get(name)!r}"
+        f"{name.partition('.')[2] or name} was {before.get(name)!r} and is {now.get(name)!r}"
         for name in sorted({*before, *now})
-        if before.get(name) != now.get(name) and _leaf(name) not in MAY_DIFFER
+        if before.get(name) != now.get(name) and name.rpartition(".")[2] not in MAY_DIFFER
     ]
 
 
@@ -103,7 +108,3 @@ def new_state(
     groups = {name: asdict(group) for name, group in options.items()}  # type: ignore[call-overload]
     flat = flatten({**groups, "num_processes": num_processes})
     return RunState(stage, asdict(config), flat, Progress(), run_id)  # type: ignore[call-overload]
-
-
-def _leaf(name: str) -> str:
-    return name.rpartition(".")[2]

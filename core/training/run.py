@@ -109,10 +109,8 @@ def build_accelerator(run: RunOptions) -> Accelerator:
         mixed_precision=run.mixed_precision,
         log_with=None if run.report.tracker == "none" else run.report.tracker,
         project_dir=run.workspace,
-        kwargs_handlers=[
-            # Buffers hold coordinates, the same everywhere; gradients are averaged where they lie.
-            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-        ],
+        # Gradients are averaged where they lie, without a second copy of them.
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
     if accelerator.device.type == "cuda" and run.mixed_precision == "bf16":
         # Heads stay in float32; their products in TF32 are finer than the features, which are not.

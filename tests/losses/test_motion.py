@@ -56,3 +56,16 @@ def test_samples_without_known_motion_take_no_part() -> None:
     torch.testing.assert_close(loss, motion[1, ..., ::2].abs().mean())
     nobody = torch.tensor([False, False])
     assert motion_loss(pair(motion), GRID, target, nobody).item() == 0
+
+
+def test_gradient_equals_finite_differences() -> None:
+    torch.manual_seed(0)
+    motion = torch.randn(2, 12, 2, 3, dtype=torch.float64, requires_grad=True)
+    target = torch.randn(2, 2, 2, 4, 6, dtype=torch.float64)
+    known = torch.tensor([True, True])
+
+    def loss(values: torch.Tensor) -> torch.Tensor:
+        gaussians = pair(values).map(lambda value: value.double())
+        return motion_loss(gaussians, GRID, target, known)
+
+    assert torch.autograd.gradcheck(loss, motion)

@@ -2,46 +2,43 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
-from core.data.procedural import ProceduralOptions
-from core.models.config import StreamSplatConfig
 from core.training import (
     DataOptions,
     DynamicStage,
     DynamicStageOptions,
     OptimizerOptions,
-    ReportOptions,
     RunOptions,
     StaticStage,
     StaticStageOptions,
 )
 
-MICRO = StreamSplatConfig(
-    image_height=32,
-    image_width=64,
-    patch_size=8,
-    width=32,
-    head_width=16,
-    encoder_layers=1,
-    decoder_layers=1,
-    upsampler_widths=(32, 16),
-    window=64,
-    use_dino=False,
-    pixel_skip=True,
-    initial_scale=0.6,
-    initial_opacity=0.9,
-    log_scale_offset=-4.5,
-)
-SCENES = DataOptions(procedural=ProceduralOptions(min_objects=1, max_objects=2))
-OPTIMIZER = OptimizerOptions(lr=3e-3, warmup_steps=2)
+MICRO_FILE = Path(__file__).with_name("micro.py")
+
+
+def _load_micro() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("training_micro", MICRO_FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_micro = _load_micro()
+MICRO, SCENES, OPTIMIZER = _micro.MICRO, _micro.SCENES, _micro.OPTIMIZER
 
 
 @pytest.fixture(autouse=True)
@@ -87,22 +84,15 @@ def run_options(tmp_path: Path) -> Callable[..., RunOptions]:
     """Options of a run in ``<tmp>/<name>``; keyword arguments change them."""
 
     def build(name: str = "run", **changes: object) -> RunOptions:
-        defaults: dict[str, object] = {
-            "workspace": tmp_path / name,
-            "steps": 4,
-            "steps_per_epoch": 1000,
-            "batch_size": 2,
-            "mixed_precision": "no",
-        }
-        report = {"log_every": 1, "eval_every": 0, "eval_samples": 1, "picture_every": 0}
-        names = {field.name for field in fields(ReportOptions)}
-        report.update({name: changes.pop(name) for name in names & set(changes)})
-        return RunOptions(
-            **{**defaults, **changes},  # type: ignore[arg-type]
-            report=ReportOptions(**report),  # type: ignore[arg-type]
-        )
+        return _micro.run_options(tmp_path / name, **changes)
 
     return build
+
+
+@pytest.fixture
+def micro_file() -> Path:
+    """A program that trains the micro network."""
+    return MICRO_FILE
 
 
 @pytest.fixture

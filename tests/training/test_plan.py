@@ -1,0 +1,29 @@
+import pytest
+
+from core.checks import UserError
+from core.training.plan import Plan, plan_run
+
+
+def _plan(run, samples_per_epoch=100, warmup_steps=0):
+    return plan_run(
+        run, samples_per_epoch=samples_per_epoch, samples_per_step=8, warmup_steps=warmup_steps
+    )
+
+
+def test_an_epoch_is_a_pass_over_the_data_unless_said_otherwise(run_options):
+    assert _plan(run_options(steps=None, steps_per_epoch=None, epochs=3)) == Plan(36, 12)
+    assert _plan(run_options(steps=None, steps_per_epoch=5, epochs=3)) == Plan(15, 5)
+    assert _plan(run_options(steps=7, steps_per_epoch=None, epochs=3)) == Plan(7, 12)
+    assert _plan(run_options(steps=None, steps_per_epoch=None, epochs=3), None) == Plan(3000, 1000)
+    assert _plan(run_options(steps=None, steps_per_epoch=None, epochs=3), 5) == Plan(3, 1)
+
+
+def test_epochs_are_counted_from_0_and_the_last_may_be_short():
+    plan = Plan(steps=25, steps_per_epoch=10)
+    assert plan.epochs == 3
+    assert [plan.epoch(step) for step in (0, 9, 10, 24)] == [0, 0, 1, 2]
+
+
+def test_a_warm_up_until_the_end_names_its_flag(run_options):
+    with pytest.raises(UserError, match="--warmup_steps 4 leaves nothing"):
+        _plan(run_options(steps=4), warmup_steps=4)
