@@ -67,19 +67,22 @@ def collect_files(
         names = [n for n in listings.files(images) if Path(n).suffix.lower() in IMAGE_EXTENSIONS]
     stems = [Path(name).stem for name in names]
 
-    def within(folder: Path, name: str) -> str:
-        return os.path.relpath(folder / name, listings.root)
+    def from_root(folder: Path) -> str:
+        return os.path.relpath(folder, listings.root)
 
     def by_stem(folder: Path | None, suffix: str) -> tuple[str | None, ...]:
         if folder is None or not stems:
             return (None,) * len(stems)
         pngs = (name for name in listings.files(folder) if name.lower().endswith(".png"))
-        found = {Path(name).stem: within(folder, name) for name in pngs}
+        start = from_root(folder)
+        found = {Path(name).stem: f"{start}/{name}" for name in pngs}
         return tuple(found.get(stem + suffix) for stem in stems)
+
+    start = from_root(images)
 
     return SequenceFiles(
         key=key,
-        images=tuple(within(images, name) for name in names),
+        images=tuple(f"{start}/{name}" for name in names),
         depths=by_stem(depths, DEPTH_SUFFIX),
         masks=by_stem(masks, ""),
         times=_times(stems),

@@ -48,6 +48,12 @@ class _OpenChunk:
     sequences: dict[str, ChunkSequence]
     depths: DepthChunk | PickledDepthChunk | None
 
+    def num_maps(self, key: str) -> int:
+        """Return how many of a sequence's frames have a depth map: the first ones."""
+        if self.depths is None or key not in self.depths.keys:
+            return 0
+        return self.depths.shape(key)[0]
+
 
 class RealEstate10K:
     """A :class:`~core.data.sequence_set.SequenceSet` of chunks of about 100 MB each.
@@ -113,7 +119,8 @@ class RealEstate10K:
         images = [self._decode(stored, frame, file, at_least) for frame in frames]
         size = images[0].shape[:2]
         depths = None
-        if chunk.depths is not None and max(frames) < self._num_maps[sequence]:
+        if chunk.num_maps(key) > max(frames):
+            assert chunk.depths is not None
             maps = chunk.depths.read(key, list(frames))
             depths = stack_inverse_depths([as_inverse_depth(depth, size) for depth in maps])
         return RawClip(
