@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from core.data.combination import CombinedSource
 from core.data.datasets import open_dataset
 from core.data.procedural import ProceduralOptions
 from core.data.scene_clips import SceneClips
+from core.data.sequence_set import SequenceSet
 from core.data.sequence_source import SequenceSource
-from core.data.stored_clips import StoredClips
 from core.logging import get_logger
 from core.training.batches import Sources
 from core.training.stage import Stage
@@ -136,39 +135,53 @@ def open_validation_sets(
     """Make the validation sets, each a list of samples on ``device``.
 
     Returns:
-        ``"procedural"``: scenes of a seed that training never uses, at even times. ``"clips"``, if
-        a folder is given: consecutive frames from start frames spread evenly over it.
+        ``"procedural"``: scenes of a seed that training never uses, at even times. Under a
+        dataset's name: its part for validation, where that is there. ``"clips"``, if a folder is
+        given: its clips. Of the latter, consecutive frames from start frames spread evenly.
 
     Raises:
         UserError: If the clips cannot be used.
     """
     scenes = _open_scenes(options.procedural or ProceduralOptions(), stage, HELD_BACK_SEED, device)
     sets = {"procedural": [scenes.even_batch([index]) for index in range(num_samples)]}
+    for dataset in options.datasets:
+        if dataset.name == "frames":  # has no parts
+            continue
+        try:
+            sequences = open_dataset(
+                dataset.name,
+                dataset.path,
+                split="val",
+                allow_pickle_depth=dataset.allow_pickle_depth,
+            )
+            sets[dataset.name] = _read_evenly(sequences, stage, num_samples, device)
+        except UserError as error:
+            _logger.warning("%s is left out of validation: %s", dataset.name, error)
     if eval_clips_path is not None:
-        clips = SequenceSource(
-            open_dataset("frames", eval_clips_path),
-            _image_size(stage),
-            num_frames=stage.num_frames,
-            seed=0,
-            reverse=False,
-        )
-        count = min(num_samples, clips.num_items)
-        items = [(2 * i + 1) * clips.num_items // (2 * count) for i in range(count)]
-        sets["clips"] = [clip.unpack(device) for clip in _read_those_that_can_be(clips, items)]
+        sequences = open_dataset("frames", eval_clips_path)
+        sets["clips"] = _read_evenly(sequences, stage, num_samples, device)
     return sets
 
 
-def _read_those_that_can_be(source: SequenceSource, items: Sequence[int]) -> list[StoredClips]:
-    clips: list[StoredClips] = []
+def _read_evenly(
+    sequences: SequenceSet, stage: Stage, num_samples: int, device: torch.device
+) -> list[ClipBatch]:
+    """Read samples from start frames that are spread evenly; leave out those that are damaged."""
+    source = SequenceSource(
+        sequences, _image_size(stage), num_frames=stage.num_frames, seed=0, reverse=False
+    )
+    count = min(num_samples, source.num_items)
+    clips: list[ClipBatch] = []
     problem = ""
-    for item in items:
+    for i in range(count):
         try:
-            clips.append(source.consecutive(item))
+            sample = source.consecutive((2 * i + 1) * source.num_items // (2 * count))
+            clips.append(sample.unpack(device))
         except UserError as error:
             problem = str(error)
             _logger.warning("%s Its sample is left out of validation.", problem)
     if not clips:
-        raise UserError(f"--eval_clips_path: no sample for validation can be read; {problem}")
+        raise UserError(f"{sequences.root}: no sample for validation can be read; {problem}")
     return clips
 
 

@@ -199,15 +199,15 @@ def _open_validation_sets(
     report = run.report
     if report.eval_every == 0 and not report.picture_every:
         return {}
-    return dict(
-        open_validation_sets(
+    with accelerator.local_main_process_first():
+        sets = open_validation_sets(
             data,
             stage,
             eval_clips_path=report.eval_clips_path,
             num_samples=report.eval_samples,
             device=accelerator.device,
         )
-    )
+    return dict(sets)
 
 
 def _tell_end(outcome: Outcome, plan: Plan, run: RunOptions, signals: StopSignals) -> None:
