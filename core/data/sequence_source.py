@@ -156,8 +156,8 @@ class SequenceSource:
     def _tell(self) -> None:
         coverage = self._sequences.coverage()
         _logger.info(
-            "%s (%s): %d sequences, %d frames (%d in memory), %d samples an epoch; %d sequences "
-            "are shorter than %d frames and left out, %d frames have no depth.",
+            "%s (%s): %d sequences, %d frames (%d in memory), %d samples an epoch; left out: %d "
+            "sequences of fewer than %d frames; without depth: %d frames.",
             self._sequences.root,
             self._sequences.name,
             coverage.sequences - self.num_skipped,

@@ -145,7 +145,7 @@ def test_short_sequences_are_left_out_and_counted(write_clip, caplog):
     source = _source(write_clip("long", 5))
     assert source.num_skipped == 1
     assert "1 sequences, 7 frames" in caplog.text
-    assert "1 sequences are shorter than 3 frames" in caplog.text
+    assert "left out: 1 sequences of fewer than 3 frames" in caplog.text
 
 
 def test_a_sequence_with_some_masks_has_them_only_where_all_frames_do(write_clip):

@@ -1,6 +1,7 @@
 from dataclasses import fields
 
 import numpy as np
+import pytest
 import torch
 
 from core.data.stored_clips import StoredClips
@@ -35,3 +36,14 @@ def test_numbers_become_what_networks_expect():
     assert batch.has_depth.tolist() == [True, False]
     assert not batch.has_motion.any()
     assert all(getattr(batch, f.name).dtype in (torch.float32, torch.bool) for f in fields(batch))
+
+
+@pytest.mark.gpu
+def test_a_device_gives_the_same_from_pinned_memory():
+    clips = StoredClips.collate([_clips(0), _clips(1, depth=False)])
+    pinned = StoredClips(*(getattr(clips, f.name).pin_memory() for f in fields(clips)))
+    batch, expected = pinned.unpack("cuda"), clips.unpack("cpu")
+    for field in fields(batch):
+        torch.testing.assert_close(
+            getattr(batch, field.name).cpu(), getattr(expected, field.name), atol=1e-6, rtol=0
+        )

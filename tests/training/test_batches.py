@@ -37,10 +37,10 @@ def _sources(roots, share, augmentation=None):
     )
 
 
-def _stream(sources, count, *, stride=None, first=0, workers=0):
+def _stream(sources, count, *, stride=None, first=0, workers=0, device="cpu"):
     stride = Stride(4) if stride is None else stride
     stream = stream_batches(
-        sources, stride, first=first, workers=workers, device=torch.device("cpu")
+        sources, stride, first=first, workers=workers, device=torch.device(device)
     )
     batches = list(islice(stream, count))
     stream.close()
@@ -93,6 +93,15 @@ def test_samples_of_all_layouts_do_not_depend_on_workers(tmp_path, workers):
     for batch, other in zip(found, expected, strict=True):
         for field in fields(ClipBatch):
             assert torch.equal(getattr(batch, field.name), getattr(other, field.name)), field.name
+
+
+@pytest.mark.gpu
+def test_batches_reach_the_device_through_pinned_memory(clips_root):
+    sources = _sources(clips_root, 0.0, AugmentationOptions.none())
+    expected = _stream(sources, 3)
+    for batch, other in zip(_stream(sources, 3, workers=2, device="cuda"), expected, strict=True):
+        assert batch.frames.is_cuda
+        _assert_equal(batch.to("cpu"), other)
 
 
 def test_samples_from_disk_are_augmented_and_nothing_else_changes(clips_root):
