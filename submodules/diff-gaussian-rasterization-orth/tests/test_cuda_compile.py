@@ -38,9 +38,24 @@ def test_projection_compiles_for_every_degree(unit: str, degree: int) -> None:
     assert compiler.compile_unit(unit, "sm_90", degree).startswith(ELF)
 
 
-def test_unknown_architecture_is_explained() -> None:
-    with pytest.raises(compiler.KernelCompilationError, match=r"sm_10: .*newer than NVRTC"):
+def test_architecture_that_nvrtc_has_dropped_is_explained() -> None:
+    with pytest.raises(compiler.KernelCompilationError, match=r"sm_10: .*It knows sm_.*older GPU"):
         compiler.compile_unit("blend_forward", "sm_10", degree=0)
+
+
+def test_gpu_newer_than_nvrtc_gets_ptx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "_known_architectures", lambda: (80, 90))
+    assert [compiler.code_type(arch) for arch in ("sm_90", "sm_100")] == ["cubin", "ptx"]
+
+
+def test_damaged_file_is_compiled_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler.load_unit("blend_forward", "sm_90", degree=0)
+    (path,) = cache.iterdir()
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:-100], whole[:1000] + b"?" + whole[1001:]):
+        path.write_bytes(damaged)
+        compiler.load_unit("blend_forward", "sm_90", degree=0)
+        assert path.read_bytes() == whole
 
 
 def test_second_load_does_not_compile(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

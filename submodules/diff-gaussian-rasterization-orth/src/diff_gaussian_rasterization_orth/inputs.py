@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import NoReturn
 
 import torch
 from jaxtyping import Float
@@ -25,6 +25,8 @@ _SHAPES = {
     "times": ("b", "t"),
     "quat_rates": ("b", "n", 4),
 }
+_SHAPES_AT_REST = {name: shape for name, shape in _SHAPES.items() if name != "quat_rates"}
+_DTYPES = (torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,10 @@ class SceneInputs:
         """Number of times ``t`` at which each scene is rendered."""
         return self.times.shape[1]
 
-    def named_tensors(self) -> tuple[tuple[str, Tensor], ...]:
+    def named_tensors(self) -> list[tuple[str, Tensor]]:
         """Return the tensors that are there, each with its name."""
-        named = ((name, getattr(self, name)) for name in _SHAPES)
-        return tuple(pair for pair in named if pair[1] is not None or pair[0] != "quat_rates")
+        names = _SHAPES if self.quat_rates is not None else _SHAPES_AT_REST
+        return [(name, getattr(self, name)) for name in names]
 
     @property
     def num_gaussians(self) -> int:
@@ -95,22 +97,17 @@ def validate(
         ValueError: For a wrong shape, dtype or device; the message names the argument, what came,
             and what was expected.
     """
-    named = inputs.named_tensors()
-    for name, value in (*named, ("backgrounds", backgrounds)):
+    for name, value in (*inputs.named_tensors(), ("backgrounds", backgrounds)):
         if not isinstance(value, Tensor):
             raise ValueError(
                 f"rasterize: {name} is a {type(value).__name__}; expected a torch.Tensor."
             )
     if torch.is_autocast_enabled(inputs.means.device.type):
-        named = tuple((name, _as_float32(value)) for name, value in named)
+        named = {name: _as_float32(value) for name, value in inputs.named_tensors()}
+        inputs = SceneInputs(**{"quat_rates": None, **named})
         backgrounds = _as_float32(backgrounds)
-        inputs = SceneInputs(**{"quat_rates": None, **dict(named)})
-    kinds = tuple(
-        (name, value.shape, value.dtype, value.device)
-        for name, value in (*named, ("backgrounds", backgrounds))
-    )
-    check = _check_kinds.__wrapped__ if torch.compiler.is_compiling() else _check_kinds
-    check(kinds)
+    if not _all_fit(inputs, backgrounds):
+        _raise_for_kind(inputs, backgrounds)
     height, width = _check_image_size(image_size)
     full = _expand_backgrounds(backgrounds, inputs.num_scenes, inputs.num_times)
     return inputs, (height, width), full
@@ -120,26 +117,41 @@ def _as_float32(value: Tensor) -> Tensor:
     return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
 
 
-# Looking takes longer than rendering a small scene, and the next call mostly looks the same.
-@functools.lru_cache(maxsize=256)
-def _check_kinds(kinds: tuple[tuple[str, torch.Size, torch.dtype, torch.device], ...]) -> None:
-    """Check names, shapes, dtypes and devices; ``means`` comes first, ``backgrounds`` last."""
-    _, _, dtype, device = kinds[0]
+def _all_fit(inputs: SceneInputs, backgrounds: Tensor) -> bool:
+    """Tell whether shapes, dtypes and devices are right, in less time than saying what is wrong."""
+    means, motion, times = inputs.means, inputs.motion, inputs.times
+    dtype, device = means.dtype, means.device
+    if dtype not in _DTYPES or (means.dim(), motion.dim(), times.dim()) != (3, 4, 2):
+        return False
+    b, n, _ = means.shape
+    sizes = {"b": b, "n": n, "k": motion.shape[2], "t": times.shape[1]}
+    for name, value in inputs.named_tensors():
+        expected = tuple([sizes.get(axis, axis) for axis in _SHAPES[name]])
+        if value.shape != expected or value.dtype != dtype or value.device != device:
+            return False
+    return backgrounds.dtype == dtype and backgrounds.device == device
+
+
+def _raise_for_kind(inputs: SceneInputs, backgrounds: Tensor) -> NoReturn:
+    """Say what :func:`_all_fit` found wrong."""
+    means = inputs.means
     sizes: dict[str | int, int] = {}
-    for name, shape, of_dtype, of_device in kinds:
-        if of_dtype not in (torch.float32, torch.float64):
+    for name, value in (*inputs.named_tensors(), ("backgrounds", backgrounds)):
+        if value.dtype not in _DTYPES:
             raise ValueError(
-                f"rasterize: {name} has dtype {of_dtype}; expected torch.float32 or torch.float64. "
-                f"Cast it with {name}.float()."
+                f"rasterize: {name} has dtype {value.dtype}; expected torch.float32 or "
+                f"torch.float64. Cast it with {name}.float()."
             )
-        for what, have, want in (("dtype", of_dtype, dtype), ("device", of_device, device)):
+        for what in ("dtype", "device"):
+            have, want = getattr(value, what), getattr(means, what)
             if have != want:
                 raise ValueError(
                     f"rasterize: {name} has {what} {have}, but means has {want}; all arguments "
                     f"must share one {what}."
                 )
         if name != "backgrounds":
-            _check_shape(name, shape, sizes)
+            _check_shape(name, value.shape, sizes)
+    raise AssertionError("nothing is wrong")
 
 
 def _check_shape(name: str, shape: torch.Size, sizes: dict[str | int, int]) -> None:

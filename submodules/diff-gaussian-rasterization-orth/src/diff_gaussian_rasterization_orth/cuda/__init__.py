@@ -11,7 +11,7 @@ from diff_gaussian_rasterization_orth.cuda.rasterizer import pairs_needed, raste
 
 __all__ = ["CHECKS_VALUES", "pairs_needed", "rasterize", "unavailable_reason"]
 
-CHECKS_VALUES = True
+CHECKS_VALUES: bool = True
 """The kernels look for NaN and infinity while they read: no wait of its own."""
 
 

@@ -27,6 +27,43 @@ _STATUS_WORDS = 6
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What a call keeps for its gradients: where each part begins, in words of 4 bytes."""
+
+    splats: int
+    """Four words a Gaussian and image."""
+    surfaces: int
+    """Eight words each."""
+    lists: int
+    """Two words a tile: where its list begins and ends."""
+    transmittances: int
+    """One word a pixel: what the background gets."""
+    blended: int
+    """One word a pixel: how far into the list it went."""
+    limits: int
+    """One word a tile: the depth behind which nothing can be seen; not needed afterwards."""
+    size: int
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What a call counts with, zero at first: where each part begins, in words."""
+
+    status: int
+    """Pairs (two words), entries of the longest list, whether an input is not finite, and more."""
+    so_far: int
+    """Two words a block of reserve_lists."""
+    ticket: int
+    counts: int
+    """One word a tile."""
+    group_limits: int
+    """One word a group of tiles."""
+    cover: int
+    """One word a tile and depth bucket."""
+    size: int
+
+
+@dataclass(frozen=True)
 class Shape:
     """Sizes of one call."""
 
@@ -110,51 +147,16 @@ def shape_of(
     """Return the sizes of a call."""
     scenes, gaussians, degree, _ = motion.shape
     sizes = (scenes, times.shape[1], gaussians, degree, *image_size)
-    make = _shape if all(type(size) is int for size in sizes) else Shape
+    make = _known_shape if all(type(size) is int for size in sizes) else Shape
     return make(*sizes, quat_rates is not None)
 
 
 @functools.lru_cache(maxsize=64)
-def _shape(*sizes: int) -> Shape:
+def _known_shape(
+    scenes: int, times: int, gaussians: int, degree: int, height: int, width: int, rotating: bool
+) -> Shape:
     """Return the shape that was made before, with what it has worked out since."""
-    return Shape(*sizes)
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What a call keeps for its gradients: where each part begins, in words of 4 bytes."""
-
-    splats: int
-    """Four words a Gaussian and image."""
-    surfaces: int
-    """Eight words each."""
-    lists: int
-    """Two words a tile: where its list begins and ends."""
-    transmittances: int
-    """One word a pixel: what the background gets."""
-    blended: int
-    """One word a pixel: how far into the list it went."""
-    limits: int
-    """One word a tile: the depth behind which nothing can be seen; not needed afterwards."""
-    size: int
-
-
-@dataclass(frozen=True)
-class Counters:
-    """What a call counts with, zero at first: where each part begins, in words."""
-
-    status: int
-    """Pairs (two words), entries of the longest list, whether an input is not finite, and more."""
-    so_far: int
-    """Two words a block of reserve_lists."""
-    ticket: int
-    counts: int
-    """One word a tile."""
-    group_limits: int
-    """One word a group of tiles."""
-    cover: int
-    """One word a tile and depth bucket."""
-    size: int
+    return Shape(scenes, times, gaussians, degree, height, width, rotating)
 
 
 def _ends(sizes: tuple[int, ...]) -> list[int]:

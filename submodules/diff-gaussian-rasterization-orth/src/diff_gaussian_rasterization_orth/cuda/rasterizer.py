@@ -30,14 +30,14 @@ def rasterize(
         RuntimeError: If the images are too many, or too full of Gaussians, for one call.
     """
     dtype = inputs.means.dtype
-    tensors = _tensors(inputs)
+    moving = _moving(inputs)
     if backgrounds.dtype != torch.float32 or backgrounds.stride(-1) != 1:
         backgrounds = backgrounds.float().contiguous()
     if torch.compiler.is_compiling():
-        images = render(*tensors, backgrounds, *image_size, max_pairs)
+        images = render(*moving, backgrounds, *image_size, max_pairs)
     else:
         try:
-            images = render(*tensors, backgrounds, *image_size, max_pairs)
+            images = render(*moving, backgrounds, *image_size, max_pairs)
         except NotFiniteError:
             check_finite(inputs, backgrounds)
             raise ValueError(
@@ -51,35 +51,35 @@ def rasterize(
 
 def pairs_needed(inputs: SceneInputs, image_size: tuple[int, int]) -> int:
     """Return how many pairs of a tile and a Gaussian the images hold; waits for the device."""
-    moving = Moving(*_tensors(inputs))
+    moving = _moving(inputs)
     with torch.no_grad(), open_queue(inputs.means.device) as queue:
         return count_pairs(queue, moving, image_size)
 
 
-def _tensors(inputs: SceneInputs) -> tuple[Tensor | None, ...]:
+def _moving(inputs: SceneInputs) -> Moving:
+    """Return what the kernels read: contiguous, float32, on a CUDA device."""
     if inputs.means.device.type != "cuda":
         raise ValueError(
             f"rasterize: the cuda backend got tensors on {inputs.means.device}; move them with "
             '.cuda(), or use backend="cpu".'
         )
-    tensors = (
-        inputs.means,
-        inputs.motion,
-        inputs.scales,
-        inputs.quats,
-        inputs.quat_rates,
-        inputs.colors,
-        inputs.opacities,
-        inputs.opacity_slopes,
-        inputs.opacity_half_lives,
-        inputs.anchor_times,
-        inputs.times,
-    )
-    return tuple(
-        value if value is None or _is_plain(value) else value.float().contiguous()
-        for value in tensors
+    rates = inputs.quat_rates
+    return Moving(
+        means=_plain(inputs.means),
+        motion=_plain(inputs.motion),
+        scales=_plain(inputs.scales),
+        quats=_plain(inputs.quats),
+        quat_rates=None if rates is None else _plain(rates),
+        colors=_plain(inputs.colors),
+        opacities=_plain(inputs.opacities),
+        opacity_slopes=_plain(inputs.opacity_slopes),
+        opacity_half_lives=_plain(inputs.opacity_half_lives),
+        anchor_times=_plain(inputs.anchor_times),
+        times=_plain(inputs.times),
     )
 
 
-def _is_plain(value: Tensor) -> bool:
-    return value.dtype == torch.float32 and value.is_contiguous()
+def _plain(value: Tensor) -> Tensor:
+    if value.dtype == torch.float32 and value.is_contiguous():
+        return value
+    return value.float().contiguous()

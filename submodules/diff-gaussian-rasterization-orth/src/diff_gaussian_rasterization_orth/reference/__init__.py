@@ -4,7 +4,7 @@ from diff_gaussian_rasterization_orth.reference.blending import rasterize
 
 __all__ = ["CHECKS_VALUES", "rasterize", "unavailable_reason"]
 
-CHECKS_VALUES = False
+CHECKS_VALUES: bool = False
 """NaN and infinity are looked for before it is called."""
 
 
