@@ -49,24 +49,24 @@ def test_gpu_newer_than_nvrtc_gets_ptx(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_damaged_file_is_compiled_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiler.load_unit("blend_forward", "sm_90", degree=0)
+    compiler.find_code("blend_forward", "sm_90", degree=0)
     (path,) = cache.iterdir()
     whole = path.read_bytes()
     for damaged in (b"", whole[:-100], whole[:1000] + b"?" + whole[1001:]):
         path.write_bytes(damaged)
-        compiler.load_unit("blend_forward", "sm_90", degree=0)
+        compiler.find_code("blend_forward", "sm_90", degree=0)
         assert path.read_bytes() == whole
 
 
 def test_second_load_does_not_compile(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiler.load_unit("blend_forward", "sm_90", degree=0)
+    compiler.find_code("blend_forward", "sm_90", degree=0)
     assert len(list(cache.iterdir())) == 1
 
     def refuse(*_: object, **__: object) -> bytes:
         raise AssertionError("compiled again")
 
     monkeypatch.setattr(compiler, "compile_unit", refuse)
-    compiler.load_unit("blend_forward", "sm_90", degree=0)
+    compiler.find_code("blend_forward", "sm_90", degree=0)
 
 
 def test_what_a_cubin_depends_on_is_in_its_key(
@@ -92,7 +92,7 @@ def test_folder_that_cannot_be_written_is_said_once(
     monkeypatch.setattr(compiler, "_said", set())
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            compiler.load_unit("blend_forward", "sm_90", degree=0)
+            compiler.find_code("blend_forward", "sm_90", degree=0)
     assert sum("cannot be kept" in message for message in caplog.messages) == 1
     assert sum("compiling" in message for message in caplog.messages) == 1
 

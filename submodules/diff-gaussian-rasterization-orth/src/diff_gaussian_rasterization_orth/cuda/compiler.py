@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import importlib.util
 import logging
 import os
 import sys
@@ -29,11 +30,10 @@ class KernelCompilationError(RuntimeError):
 
 def missing_toolchain() -> str | None:
     """Say why kernels cannot be compiled here, or None."""
-    try:
-        cuda_core()
-    except ImportError as error:
+    # Importing it takes longer than loading kernels that were compiled before.
+    if not _is_installed("cuda.core"):
         return (
-            f"NVIDIA's cuda-core cannot be imported ({error}); "
+            "NVIDIA's cuda-core is not installed; "
             f"install it: pip install 'cuda-core[cu{_torch_cuda_major()}]'."
         )
     try:
@@ -44,6 +44,13 @@ def missing_toolchain() -> str | None:
             f"install it: pip install 'cuda-core[cu{_torch_cuda_major()}]'."
         )
     return None
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:  # of the package around it
+        return False
 
 
 @functools.cache
@@ -135,31 +142,25 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).replace("\0", "").split()).rstrip(".")
 
 
-def load_unit(unit: str, arch: str, degree: int) -> Any:
-    """Return the unit's code object, from the disk cache where it is there.
+def find_code(unit: str, arch: str, degree: int) -> bytes:
+    """Return a unit's machine code, from the disk cache where it is there.
 
     Args:
         unit: File name without its ending.
         arch: Architecture of the GPU that will run it.
         degree: Degree of the motion polynomial.
 
-    Returns:
-        A ``cuda.core.ObjectCode``.
+    Raises:
+        KernelCompilationError: If it cannot be compiled.
     """
     with _LOCK:
-        kind = code_type(arch)
-        path = cache_folder() / f"{unit}-{arch}-{_key(unit, arch, degree)}.{kind}"
+        path = cache_folder() / f"{unit}-{arch}-{_key(unit, arch, degree)}.{code_type(arch)}"
         code = _kept(path)
         if code is None:
             _say_once(f"compiling the CUDA kernels for {arch} (kept in {path.parent})")
             code = compile_unit(unit, arch, degree)
             _keep(path, code)
-        load = (
-            cuda_core().ObjectCode.from_cubin
-            if kind == "cubin"
-            else cuda_core().ObjectCode.from_ptx
-        )
-        return load(code)
+        return code
 
 
 def cache_folder() -> Path:

@@ -1,7 +1,7 @@
-"""Find kernels and start them on torch's current stream.
+"""Find kernels and start them on torch's current stream, through the driver.
 
-Kernels are loaded by cuda-core and started through the driver: a call of the rasteriser starts
-about ten, and cuda-core's own way of starting one takes several times as long.
+cuda-core compiles the kernels, and could load and start them too; but a call of the rasteriser
+starts about ten, and importing it takes longer than loading what was compiled before.
 """
 
 from __future__ import annotations
@@ -17,15 +17,12 @@ from typing import Any
 import torch
 
 from diff_gaussian_rasterization_orth.cuda.compiler import (
-    KernelCompilationError,
-    cuda_core,
     driver,
-    load_unit,
+    find_code,
 )
 
 _MAX_ARGUMENTS = 32
 _thread = threading.local()
-_loaded: list[Any] = []  # what nobody holds is unloaded
 
 
 @dataclass(frozen=True)
@@ -62,11 +59,12 @@ class Queue:
         slots = _argument_slots()
         # An int fills the lower half of its slot: all of CUDA's hosts are little-endian.
         slots.values[: len(arguments)] = arguments
-        status = driver().cuLaunchKernel(
-            function, *blocks, 1, threads, 1, 1, 0, self.stream, slots.pointers_address, 0
-        )[0]
-        if status != 0:
-            raise RuntimeError(f"cuda backend: the driver cannot start {kernel}: {status!s}.")
+        _check(
+            driver().cuLaunchKernel(
+                function, *blocks, 1, threads, 1, 1, 0, self.stream, slots.pointers_address, 0
+            ),
+            f"start {kernel}",
+        )
 
 
 @contextlib.contextmanager
@@ -88,7 +86,9 @@ def _enter_context(device_index: int) -> None:
     """Give a thread that is new to a device, such as autograd's, the driver's context as well."""
     known: set[int] = _thread.__dict__.setdefault("devices", set())
     if device_index not in known:
-        cuda_core().Device(device_index).set_current()
+        device = _check(driver().cuDeviceGet(device_index), "find the device")
+        context = _check(driver().cuDevicePrimaryCtxRetain(device), "find the device's context")
+        _check(driver().cuCtxSetCurrent(context), "enter the device's context")
         known.add(device_index)
 
 
@@ -121,15 +121,22 @@ def _find_kernel(unit: str, kernel: str, device_index: int) -> Any:
     name, _, degree = unit.partition(":")
     major, minor = torch.cuda.get_device_capability(device_index)
     arch = f"sm_{major}{minor}"
-    try:
-        loaded = load_unit(name, arch, int(degree or 0)).get_kernel(kernel)
-    except KernelCompilationError:
-        raise
-    except Exception as error:  # cuda-core's exception types differ between its versions
+    code = find_code(name, arch, int(degree or 0))
+    library = _check(driver().cuLibraryLoadData(code, [], [], 0, [], [], 0), f"load {name}")
+    loaded = _check(driver().cuLibraryGetKernel(library, kernel.encode()), f"find {kernel}")
+    return driver().CUfunction(int(loaded))
+
+
+def _check(result: tuple[Any, ...], what: str) -> Any:
+    """Return what a call of the driver returned, without its status.
+
+    Raises:
+        RuntimeError: If the status is not success.
+    """
+    status, *values = result
+    if status != 0:
         raise RuntimeError(
-            f"cuda backend: the driver cannot load {name} for {arch} ({error}). Is the driver "
-            "older than NVRTC? Update it, or install the cuda-core that matches it: "
-            "pip install 'cuda-core[cu12]'. Is the GPU's memory full? Free some."
-        ) from error
-    _loaded.append(loaded)
-    return driver().CUfunction(int(loaded.handle))
+            f"cuda backend: the driver cannot {what} ({status.name}). Is it older than the CUDA of "
+            f"torch ({torch.version.cuda})? Update it. Is the GPU's memory full? Free some."
+        )
+    return values[0] if values else None
