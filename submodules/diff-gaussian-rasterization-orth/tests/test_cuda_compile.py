@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from diff_gaussian_rasterization_orth import cuda
@@ -95,6 +96,16 @@ def test_folder_that_cannot_be_written_is_said_once(
             compiler.find_code("blend_forward", "sm_90", degree=0)
     assert sum("cannot be kept" in message for message in caplog.messages) == 1
     assert sum("compiling" in message for message in caplog.messages) == 1
+
+
+def test_old_driver_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fake_driver(version: int) -> object:
+        return SimpleNamespace(cuDriverGetVersion=lambda: (0, version))
+
+    monkeypatch.setattr(compiler, "driver", lambda: fake_driver(11080))
+    assert "knows CUDA up to 11.8" in (compiler.old_driver() or "")
+    monkeypatch.setattr(compiler, "driver", lambda: fake_driver(12040))
+    assert compiler.old_driver() is None
 
 
 def test_availability_is_one_sentence() -> None:

@@ -6,7 +6,7 @@ import functools
 
 import torch
 
-from diff_gaussian_rasterization_orth.cuda.compiler import missing_toolchain
+from diff_gaussian_rasterization_orth.cuda.compiler import missing_toolchain, old_driver
 from diff_gaussian_rasterization_orth.cuda.rasterizer import pairs_needed, rasterize
 
 __all__ = ["CHECKS_VALUES", "pairs_needed", "rasterize", "unavailable_reason"]
@@ -21,9 +21,9 @@ def unavailable_reason() -> str | None:
         return f"this torch ({torch.__version__}) is built without CUDA; install a CUDA build."
     if not torch.cuda.is_available():
         return "torch sees no CUDA device; check nvidia-smi and CUDA_VISIBLE_DEVICES."
-    return _missing_toolchain()
+    return _what_is_missing()
 
 
 @functools.cache
-def _missing_toolchain() -> str | None:
-    return missing_toolchain()
+def _what_is_missing() -> str | None:
+    return missing_toolchain() or old_driver()

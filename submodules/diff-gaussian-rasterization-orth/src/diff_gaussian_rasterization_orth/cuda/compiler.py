@@ -20,6 +20,8 @@ _SOURCES = Path(__file__).parent
 _STANDARD = "c++17"
 _DIGEST_SIZE = hashlib.sha256().digest_size
 _LOGGER = logging.getLogger("diff_gaussian_rasterization_orth.cuda")
+_OLDEST_DRIVER = 12000
+"""CUDA 12.0, the first that loads kernels without a context."""
 _LOCK = threading.RLock()
 _said: set[str] = set()
 
@@ -44,6 +46,18 @@ def missing_toolchain() -> str | None:
             f"install it: pip install 'cuda-core[cu{_torch_cuda_major()}]'."
         )
     return None
+
+
+def old_driver() -> str | None:
+    """Say why the driver cannot load kernels, or None."""
+    status, version = driver().cuDriverGetVersion()
+    if status == 0 and version >= _OLDEST_DRIVER:
+        return None
+    major, minor = version // 1000, version % 1000 // 10
+    return (
+        f"the driver of the GPU knows CUDA up to {major}.{minor}, and at least "
+        f"{_OLDEST_DRIVER // 1000}.0 is needed; update the driver."
+    )
 
 
 def _is_installed(module: str) -> bool:
