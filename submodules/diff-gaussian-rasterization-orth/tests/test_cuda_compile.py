@@ -30,6 +30,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_120"])
 @pytest.mark.parametrize("unit", UNITS)
 def test_every_unit_compiles(unit: str, arch: str) -> None:
+    if compiler.code_type(arch) == "ptx":
+        pytest.skip(f"NVRTC {compiler.nvrtc_version()} does not know {arch}")
     assert compiler.compile_unit(unit, arch, degree=1).startswith(ELF)
 
 
