@@ -156,8 +156,9 @@ def _tensor(values: ArrayLike, what: str) -> Tensor:
             f"{what} is a {type(values).__name__}; expected a NumPy array or a torch tensor."
         )
     try:
-        return torch.from_numpy(np.ascontiguousarray(values))
-    except TypeError as error:
+        # torch takes no negative strides, and warns of memory that it must not write.
+        return torch.from_numpy(np.require(values, requirements=["C", "W"]))
+    except (TypeError, ValueError) as error:
         raise UserError(
             f"{what} has type {values.dtype}; expected uint8 or floating point."
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -197,16 +197,12 @@ class Session:
         if not frames:
             return []
         stamps = self._stamps(len(frames), times)
-        with self._timed("upload"):
-            inputs = [
-                frame
-                if isinstance(frame, KeyInputs)
-                else self._intake.prepare(frame, None if depths is None else depths[i])
-                for i, frame in enumerate(frames)
-            ]
-            both = concatenate(inputs)
-        with self._timed("encode"):
-            encoded = model.encode(both.image, both.inverse_depth)
+        fit_before = self._intake.fit
+        try:
+            encoded = self._encode(model, frames, depths)
+        except UserError:
+            self._intake.fit = fit_before
+            raise
         intervals: list[Interval] = []
         shot: list[_Key] = []
         for i, (frame, stamp) in enumerate(zip(frames, stamps, strict=True)):
@@ -264,9 +260,11 @@ class Session:
             background: One grey value or one colour.
 
         Raises:
-            UserError: If a time is outside of the window.
+            UserError: If a time is outside of the window, or there is none.
         """
-        wanted = [times] if isinstance(times, (int, float)) else [float(time) for time in times]
+        wanted = [float(time) for time in (times if isinstance(times, Iterable) else [times])]
+        if not wanted:
+            raise UserError("no time was given to render; expected at least one.")
         groups: dict[int, list[int]] = {}
         for i, time in enumerate(wanted):
             groups.setdefault(self._interval_index(time), []).append(i)
@@ -340,6 +338,23 @@ class Session:
                 )
             before = time
         return [float(time) for time in times]
+
+    def _encode(
+        self,
+        model: PairModel,
+        frames: Sequence[ArrayLike | KeyInputs],
+        depths: Sequence[ArrayLike | None] | None,
+    ) -> Any:
+        with self._timed("upload"):
+            inputs = [
+                frame
+                if isinstance(frame, KeyInputs)
+                else self._intake.prepare(frame, None if depths is None else depths[i])
+                for i, frame in enumerate(frames)
+            ]
+            both = concatenate(inputs)
+        with self._timed("encode"):
+            return model.encode(both.image, both.inverse_depth)
 
     def _begins_shot(self, frame: ArrayLike | KeyInputs) -> bool:
         if self._cuts is None:

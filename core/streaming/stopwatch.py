@@ -13,6 +13,8 @@ import torch
 class Stopwatch:
     """Collects durations by the name of the part, without making the host wait.
 
+    They pile up until :meth:`seconds` takes them away.
+
     On CUDA they are those between events on the device's current stream; on the CPU those of the
     wall clock.
     """

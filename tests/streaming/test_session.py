@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -252,6 +253,28 @@ def test_frames_of_every_kind_are_the_same_frame(network: StreamSplat, frame: Dr
             session.push(kind)
             seen.append(session.render(0.0).rgb)
     assert all(torch.equal(seen[0], other) for other in seen[1:])
+
+
+def test_a_batch_with_a_bad_frame_is_not_taken_at_all(network: StreamSplat, frame: Draw) -> None:
+    with Session(network) as session:
+        with pytest.raises(UserError, match="alike"):
+            session.extend([frame(0), np.zeros((20, 30, 3), np.uint8)])
+        assert session.window is session.fit is None
+        assert session.push(np.zeros((20, 30, 3), np.uint8)) is None
+
+
+def test_arrays_that_torch_dislikes_are_taken(network: StreamSplat, frame: Draw) -> None:
+    frozen = frame(0).copy()
+    frozen.flags.writeable = False
+    with warnings.catch_warnings(), Session(network) as session:
+        warnings.simplefilter("error")
+        session.push(frozen)
+        session.push(frame(1)[::-1])
+        with pytest.raises(UserError, match="no time"):
+            session.render([])
+        assert session.render(np.int64(1)).rgb.shape[1] == 1
+        with pytest.raises(UserError, match="type"):
+            session.push(frame(2).astype(">f4"))
 
 
 def test_a_reset_session_is_as_new(network: StreamSplat, frame: Draw) -> None:
