@@ -160,11 +160,14 @@ class Trainer:
         stopped_by = self._stopped_by if self._progress.step < steps else None
         return Outcome(self._progress, stopped_by, self._metrics)
 
-    def step(self, batch: ClipBatch) -> None:
+    def step(self, batch: ClipBatch) -> Mapping[str, Float[Tensor, ""]]:
         """Take an optimiser step on samples on the device, without waiting for the device.
 
         A loss that is not finite makes all gradients NaN, in all processes once gradients are
         averaged; the optimiser then leaves everything as it is.
+
+        Returns:
+            The losses and metrics of the step, on the device.
 
         Raises:
             UserError: If the steps before were not finite too many times in a row.
@@ -187,6 +190,7 @@ class Trainer:
         self._progress = replace(
             self._progress, step=step + 1, samples=self._progress.samples + taken
         )
+        return losses.terms
 
     def _compute_losses(self, batch: ClipBatch, step: int) -> StepLosses:
         options = self._stage.options
