@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
 
 import splat_inference
-from core.io import VideoWriter, read_video, write_depth_png16, write_png
+from core.io import Frame, VideoWriter, read_video, write_depth_png16, write_png
+from core.io.stream_source import StreamSource
 from core.models import StreamSplatConfig, build_model, save_model
 
 ROOT = Path(__file__).parents[1]
@@ -145,6 +150,77 @@ def test_a_video_goes_in_too(model: Path, tmp_path: Path, monkeypatch: pytest.Mo
     page = (tmp_path / "output" / "index.html").read_text()
     assert "files in depths" in page
     assert "at frame 1.5" in page
+
+
+def test_damage_in_mid_video_is_counted_and_the_rest_goes_on(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = tmp_path / "clip.ts"
+    with av.open(str(video), "w", format="mpegts") as container:
+        stream = container.add_stream("mpeg2video", rate=20)
+        stream.height, stream.width, stream.pix_fmt, stream.gop_size = 60, 40, "yuv420p", 1
+        for index in range(30):
+            noisy = np.random.default_rng(index).integers(0, 9, (60, 40, 3), np.uint8)
+            noisy += picture(index % 5)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noisy, format="rgb24")))
+        container.mux(stream.encode(None))
+    data = bytearray(video.read_bytes())
+    middle = len(data) // 2 // 188 * 188
+    data[middle : middle + 4 * 188] = bytes(4 * 188)
+    video.write_bytes(data)
+    values = arguments(video, model, tmp_path / "output")
+    monkeypatch.setattr(sys, "argv", ["splat_inference.py", *values])
+    splat_inference.main()
+    shown = len(read_video(tmp_path / "output" / "rendered.mp4"))
+    assert 25 <= shown < 30
+    assert "could not be decoded" in (tmp_path / "output" / "index.html").read_text()
+
+
+class FakeCamera(StreamSource):
+    """Gives a frame a millisecond, without an end unless there is a ``count``."""
+
+    def __init__(self, count: int | None = None) -> None:
+        super().__init__("fake camera", live=True)
+        self.count = count
+
+    def _decode(self) -> Iterator[Frame]:
+        for index in itertools.count():
+            if index == self.count:
+                return
+            time.sleep(0.001)
+            yield Frame(index, str(index), picture(index % 5))
+
+
+def test_a_camera_faster_than_the_model_loses_frames_and_says_so(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(splat_inference, "open_frames", lambda *_, **__: FakeCamera())
+    values = arguments(Path("0"), model, tmp_path / "output", "--max_frames", "6")
+    monkeypatch.setattr(sys, "argv", ["splat_inference.py", *values])
+    splat_inference.main()
+    metrics = json.loads((tmp_path / "output" / "metrics.json").read_text())
+    names = [int(frame["name"]) for frame in metrics["frames"]]
+    assert len(names) == 6
+    assert names == sorted(set(names))
+    assert names[-1] > 6, "frames were overtaken"
+    assert "came faster than the model" in (tmp_path / "output" / "index.html").read_text()
+
+
+def test_ctrl_c_is_the_end_of_a_stream(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(FakeCamera):
+        def __iter__(self) -> Iterator[Frame]:
+            for taken, frame in enumerate(super().__iter__()):
+                if taken == 5:
+                    raise KeyboardInterrupt
+                yield frame
+
+    monkeypatch.setattr(splat_inference, "open_frames", lambda *_, **__: Stopped())
+    values = arguments(Path("0"), model, tmp_path / "output")
+    monkeypatch.setattr(sys, "argv", ["splat_inference.py", *values])
+    splat_inference.main()
+    assert len(read_video(tmp_path / "output" / "rendered.mp4")) >= 4
 
 
 @pytest.mark.gpu

@@ -150,21 +150,23 @@ class _Recording:
 
     def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         self._arguments = tuple(clone(argument) for argument in arguments)
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(_WARM_UPS):
-                function(*self._arguments)
-        torch.cuda.current_stream().wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._result = function(*self._arguments)
+        with torch.cuda.device(tensors(self._arguments[0])[0].device):
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(_WARM_UPS):
+                    function(*self._arguments)
+            torch.cuda.current_stream().wait_stream(side)
+            with torch.cuda.graph(self._graph):
+                self._result = function(*self._arguments)
 
     def play(self, arguments: tuple[Any, ...]) -> Any:
         for kept, new in zip(self._arguments, arguments, strict=True):
             for place, value in zip(tensors(kept), tensors(new), strict=True):
                 place.copy_(value)
-        self._graph.replay()
+        with torch.cuda.device(tensors(self._arguments[0])[0].device):
+            self._graph.replay()
         return clone(self._result)
 
 

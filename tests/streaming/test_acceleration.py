@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from core.checks import UserError
-from core.models import PRESETS, StreamSplat, build_model
+from core.models import PRESETS, StreamSplat, StreamSplatConfig, build_model
+from core.models.dino import build_dino
 from core.streaming import FastModel, Session
 from core.streaming.acceleration import Recorded
 
@@ -84,3 +85,31 @@ def test_results_of_a_recording_stay_as_they_are() -> None:
         assert one.tolist() == [2, 2, 2]
         assert other.tolist() == [10, 10, 10]
         assert double(torch.ones(2, device="cuda")).tolist() == [2, 2]
+
+
+def test_half_precision_reaches_dinov2_too() -> None:
+    torch.manual_seed(0)
+    size = (32, 64)
+    config = StreamSplatConfig(
+        image_height=size[0],
+        image_width=size[1],
+        patch_size=16,
+        width=64,
+        head_width=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        upsampler_widths=(32, 32, 32),
+        window=16,
+        dino_normalize=True,
+    )
+    model = build_model(config).eval()
+    assert model.dino is not None
+    model.dino.attach(build_dino(model.dino.image_size, depth=1))
+    images, depths = torch.rand(1, 3, *size), torch.zeros(1, 1, *size)
+    with torch.inference_mode():
+        plain = model.encode(images, depths).condition
+        half = FastModel(model, precision="bfloat16").encode(images, depths).condition
+    assert model.dino.__dict__["vit"].blocks[0].mlp.fc1.weight.dtype == torch.bfloat16
+    assert plain.dtype == half.dtype == torch.float32
+    assert not torch.equal(plain, half)
+    torch.testing.assert_close(plain, half, atol=0.1, rtol=0)  # of tokens of unit size
