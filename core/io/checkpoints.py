@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from core.checks import UserError
+from core.io.plain_tensors import load_plain
 
 _LISTED = 20
 
@@ -47,18 +46,8 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     try:
         if path.suffix.lower() == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        SafetensorError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        IndexError,
-    ) as error:
+        state = load_plain(path, mapped=False)
+    except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
             f"cannot read the weight file {path}: it is cut short, damaged, or holds more than "
             "tensors; download it again."

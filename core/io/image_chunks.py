@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +12,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from core.checks import UserError
+from core.io.plain_tensors import load_plain
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,9 @@ def read_image_chunk(path: str | Path) -> list[ChunkSequence]:
     try:
         return [
             ChunkSequence(str(entry["key"]), _images(entry), _timestamps(entry))
-            for entry in _load(Path(path))
+            for entry in load_plain(path, mapped=True)
         ]
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-    ) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
         raise UserError(
             f"cannot read the image chunk {path}: it is cut short, damaged, or no list of "
             "sequences with key and images; download it again."
@@ -73,10 +63,3 @@ def _timestamps(entry: dict[str, Any]) -> tuple[float, ...]:
     if len(found) == count and all(earlier < later for earlier, later in pairwise(found)):
         return tuple(found)
     return tuple(map(float, range(count)))
-
-
-def _load(path: Path) -> list[dict[str, Any]]:
-    # Files of torch.save's older format, which is no zip archive, cannot be mapped.
-    with path.open("rb") as file:
-        mapped = file.read(2) == b"PK"
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)

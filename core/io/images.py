@@ -21,6 +21,7 @@ _SHOWN_FOLDERS = 3
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 # Every marker that begins a segment or ends the file, not those that occur within compressed data.
 _JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_JPEG_RESERVED = range(0x02, 0xC0)
 _JPEG_END = b"\xff\xd9"
 _PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -110,7 +111,7 @@ def decode_bytes(data: bytes, flags: int, source: str | Path) -> np.ndarray:
         UserError: If it cannot be decoded.
     """
     pixels = None
-    if data and not _is_cut_jpeg(data):
+    if data and not _is_damaged_jpeg(data):
         # Decoding from memory also serves paths that OpenCV's own file access cannot spell.
         with suppress(cv2.error):
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -153,8 +154,11 @@ def is_whole_png(path: str | Path) -> bool:
         return False
 
 
-def _is_cut_jpeg(data: bytes) -> bool:
-    """Whether a JPEG ends before its end marker; some decoders fill the rest with grey."""
+def _is_damaged_jpeg(data: bytes) -> bool:
+    """Whether a JPEG ends before its end marker, or has markers that no JPEG has.
+
+    Decoders fill what is missing with grey, and what is overwritten with noise.
+    """
     if not data.startswith(b"\xff\xd8"):
         return False
     at = 2
@@ -162,6 +166,8 @@ def _is_cut_jpeg(data: bytes) -> bool:
         at = marker.end()
         if marker[0] == _JPEG_END:
             return False
+        if marker[0][1] in _JPEG_RESERVED:
+            return True
         at += int.from_bytes(data[at : at + 2], "big")
     return True
 

@@ -127,10 +127,14 @@ def _set_list_entries(path: Path) -> Iterator[tuple[str, int, str]]:
         subsets = json.loads(path.read_text())
         entries = [entry for subset in subsets.values() for entry in subset]
         parsed = [(str(name), int(number), str(image)) for name, number, image in entries]
+        strange = [image for *_, image in parsed if CO3D_IMAGES.images not in Path(image).parts]
+        if strange:
+            raise ValueError(f"{strange[0]} lies in no folder {CO3D_IMAGES.images}")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"cannot read the set list {path}; expected "
-            '{"<subset>": [["<sequence>", <frame number>, "<image path>"], ...], ...}.'
+            '{"<subset>": [["<sequence>", <frame number>, "<image path>"], ...], ...}, and paths '
+            f"of the kind apple/<sequence>/{CO3D_IMAGES.images}/frame000001.jpg."
         ) from error
     yield from parsed
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from jaxtyping import UInt8
 
 from core.checks import UserError
+from core.io.plain_tensors import DamagedFileError, NotPlainError, load_plain
 
 
 class PickleRefusedError(UserError):
@@ -61,18 +61,15 @@ class PickledDepthChunk:
 
     def _load(self, allow_pickle: bool) -> Any:
         try:
-            # Files of torch.save's older format, which is no zip archive, cannot be mapped.
-            with self.path.open("rb") as file:
-                mapped = file.read(2) == b"PK"
-            return torch.load(self.path, map_location="cpu", weights_only=True, mmap=mapped)
-        except pickle.UnpicklingError as error:
+            return load_plain(self.path, mapped=True)
+        except NotPlainError as error:
             if not allow_pickle:
                 raise PickleRefusedError(
                     f"{self.path} holds pickled objects beside tensors, and unpickling runs code "
                     "that the file brings; if you trust its origin give --allow_pickle_depth, or "
                     "make the maps anew with python -m core.depth.preprocess re10k."
                 ) from error
-        except (RuntimeError, OSError, EOFError, ValueError) as error:
+        except DamagedFileError as error:
             raise self._damaged() from error
         try:
             return torch.load(self.path, map_location="cpu", weights_only=False)

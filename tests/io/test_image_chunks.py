@@ -33,7 +33,7 @@ def test_damaged_and_foreign_chunks_are_explained(tmp_path):
         read_image_chunk(path)
     torch.save(CONTENT, path)
     data = path.read_bytes()
-    for damaged in (data[: len(data) // 2], data[:-1], b"", b"PK", b"\x80"):
+    for damaged in (data[: len(data) // 2], data[:-1], b"", b"PK", b"\x80", b"hello", b"<html>"):
         path.write_bytes(damaged)
         with pytest.raises(UserError, match="cut short, damaged"):
             read_image_chunk(path)

@@ -123,6 +123,16 @@ def test_a_jpeg_that_is_cut_is_not_filled_with_grey(tmp_path, share, progressive
         read_image(path)
 
 
+def test_a_jpeg_that_is_overwritten_in_the_middle_is_not_shown(tmp_path):
+    generator = np.random.default_rng(0)
+    whole = cv2.imencode(".jpg", generator.integers(0, 255, (128, 128, 3), np.uint8))[1].tobytes()
+    half = len(whole) // 2
+    path = tmp_path / "a.jpg"
+    path.write_bytes(whole[:half] + generator.bytes(3000) + whole[half + 3000 :])
+    with pytest.raises(UserError, match="damaged"):
+        read_image(path)
+
+
 def test_a_png_that_is_cut_or_absent_is_not_whole(tmp_path):
     path = tmp_path / "image.png"
     assert not is_whole_png(path)

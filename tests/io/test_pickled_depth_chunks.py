@@ -38,7 +38,9 @@ def test_arrays_are_read_with_permission_only(tmp_path):
 
 
 @pytest.mark.parametrize("allow", [True, False])
-@pytest.mark.parametrize("damage", ["cut", "other keys", "floats", "fewer maps", "missing"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "other keys", "floats", "fewer maps", "missing", "empty", "text", "web page"]
+)
 def test_what_is_no_such_file_is_named(tmp_path, damage, allow):
     path = tmp_path / "depth_000000.pt"
     tensors = {key: torch.from_numpy(values) for key, values in MAPS.items()}
@@ -51,5 +53,8 @@ def test_what_is_no_such_file_is_named(tmp_path, damage, allow):
         _write(path, {key: values.float() for key, values in tensors.items()})
     elif damage == "fewer maps":
         _write(path, tensors, key=["a"])
+    elif damage != "missing":
+        contents = {"empty": b"", "text": b"hello, what is this?", "web page": b"<!DOCTYPE html>"}
+        path.write_bytes(contents[damage])
     with pytest.raises(UserError, match=r"cannot read the depth maps in .*depth_000000\.pt"):
         PickledDepthChunk(path, allow_pickle=allow)

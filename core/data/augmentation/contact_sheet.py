@@ -54,6 +54,8 @@ class ContactSheetOptions:
     """Width of the frames in pixels."""
     seed: int = 0
     """Seed of the stream of samples and of what happens to them."""
+    allow_pickle_depth: bool = False
+    """Unpickle published depth chunks of RealEstate10K, which runs whatever code they bring."""
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
     """What happens to them."""
 
@@ -103,14 +105,19 @@ def _read_samples(options: ContactSheetOptions, positions: range) -> ClipBatch:
         )
         return scenes.batch(positions)
     source = SequenceSource(
-        open_dataset(options.dataset, options.path, split=options.split),
+        open_dataset(
+            options.dataset,
+            options.path,
+            split=options.split,
+            allow_pickle_depth=options.allow_pickle_depth,
+        ),
         size,
         num_frames=options.num_frames,
         seed=options.seed,
         reverse=False,
     )
     samples = [source.sample(position) for position in positions]
-    for reason in (reason for sample in samples for reason in sample.unreadable):
+    for reason in dict.fromkeys(reason for sample in samples for reason in sample.unreadable):
         _logger.warning("another sample is shown in place of one: %s", reason)
     return ClipBatch.collate([sample.clips.unpack("cpu") for sample in samples])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tqdm import tqdm
 
+from core.checks import UserError
 from core.data.datasets.file_sequences import FileSequenceSet, SequenceFiles, collect_files
 from core.data.datasets.listings import FolderListings
 from core.data.datasets.splits import Split
@@ -19,9 +20,14 @@ def open_co3d(listings: FolderListings, split: Split) -> FileSequenceSet:
     those of all of them, by frame number. Listed images that are not on disk are left out.
 
     Raises:
-        UserError: If there are no set lists, or one cannot be read.
+        UserError: If there are no set lists, one cannot be read, or none names an image.
     """
     found = find_co3d_images(listings.root, "train" if split == "train" else "test")
+    if not found:
+        raise UserError(
+            f"no set list of CO3D in {listings.root} names images for this part; expected "
+            f"<category>/set_lists/*manyview_{'dev' if split == 'train' else 'test'}*.json."
+        )
     sequences: list[SequenceFiles] = []
     missing: list[str] = []
     for (category, name), images in tqdm(

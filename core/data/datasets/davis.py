@@ -47,7 +47,7 @@ def open_davis(listings: FolderListings, split: Split) -> FileSequenceSet:
 
 def _read_list(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"cannot read {path}, the list of DAVIS 2017's sequences; give the folder that holds "

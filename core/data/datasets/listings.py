@@ -75,9 +75,10 @@ class FolderListings:
             raise UserError(
                 f"cannot read the folder {folder}: {error.strerror or error}."
             ) from error
-        self._changed = True
         settled = time.time_ns() - stamp > _SETTLED_NS
-        return {"stamp": stamp, "settled": settled, "files": files, "folders": folders}
+        found = {"stamp": stamp, "settled": settled, "files": files, "folders": folders}
+        self._changed |= found != known
+        return found
 
 
 def _names(folder: Path) -> tuple[list[str], list[str]]:

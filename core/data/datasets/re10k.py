@@ -234,13 +234,15 @@ def _count_images(path: Path) -> dict[str, int]:
 def _note_files(
     paths: Sequence[Path], known: Notes, count: Callable[[Path], dict[str, int]]
 ) -> Notes:
-    """Note how many frames of which sequences each file holds; known ones are not opened."""
+    """Note how many frames of which sequences each file holds; what is known is not opened."""
 
     def note(path: Path) -> dict[str, Any]:
         status = path.stat()
         stamp = [status.st_size, status.st_mtime_ns]
-        if known.get(path.name, {}).get("stamp") == stamp:
-            return known[path.name]
+        before = known.get(path.name, {"stamp": None})
+        # What failed is tried again: rights and disks are mended without a trace in the stamp.
+        if before["stamp"] == stamp and not before["error"]:
+            return before
         try:
             return {"stamp": stamp, "frames": count(path), "error": None}
         except PickleRefusedError:

@@ -301,3 +301,27 @@ def test_a_damaged_set_list_is_named(miniature, reopen):
     (root / "apple/set_lists/set_lists_manyview_dev_0.json").write_text('{"train": [[1')
     with pytest.raises(UserError, match=r"set_lists_manyview_dev_0\.json"):
         reopen("co3d", root)
+
+
+def test_a_set_list_with_strange_paths_is_named(miniature, reopen):
+    root = miniature("co3d")
+    path = root / "apple/set_lists/set_lists_manyview_dev_0.json"
+    path.write_text('{"train": [["s", 1, "apple/s/frame000001.jpg"]]}')
+    with pytest.raises(UserError, match=r"manyview_dev_0\.json; expected .*/images/"):
+        reopen("co3d", root)
+
+
+def test_a_part_without_set_lists_is_said(miniature, reopen):
+    root = miniature("co3d")
+    for path in root.glob("*/set_lists/*manyview_test*"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"expected .*manyview_test"):
+        reopen("co3d", root, split="val")
+
+
+def test_lists_may_come_from_windows(miniature, reopen):
+    root = miniature("davis")
+    path = root / "ImageSets/2017/train.txt"
+    names = path.read_text().splitlines()
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(names).encode() + b"\r\n\r\n")
+    assert list(reopen("davis", root).keys) == names

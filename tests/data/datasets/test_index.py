@@ -1,4 +1,5 @@
 import os
+import shutil
 import time
 
 import pytest
@@ -102,3 +103,14 @@ def test_the_cache_of_chunks_keeps_the_latest_within_its_budget():
     assert cache["b"] == "B"
     assert loaded == ["a", "b", "c", "b"]
     assert ChunkCache(load, 0)["d"] == "D"
+
+
+def test_an_index_that_stays_the_same_is_not_written_again(miniature, reopen, tmp_path):
+    root = miniature("frames")
+    shutil.rmtree(root / "clip-00/depthImages")
+    _age(root)
+    reopen("frames", root)
+    (file,) = (tmp_path / "cache").iterdir()
+    before = file.stat()
+    reopen("frames", root)
+    assert file.stat().st_ino == before.st_ino

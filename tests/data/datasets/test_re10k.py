@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -223,3 +224,25 @@ def test_only_so_many_chunks_stay_open(miniature, reopen, tmp_path):
     assert opened.num_open_bytes == sum(sizes)
     assert small.num_open_bytes == sizes[1]
     assert pickle.loads(pickle.dumps(opened)).num_open_bytes == 0
+
+
+def test_a_chunk_that_failed_is_tried_again(miniature, reopen):
+    root = miniature("re10k")
+    chunk = _chunks(root)[0]
+    whole, status = chunk.read_bytes(), chunk.stat()
+    for content, sequences in ((bytes(len(whole)), 1), (whole, 3)):
+        chunk.write_bytes(content)
+        os.utime(chunk, ns=(status.st_atime_ns, status.st_mtime_ns))  # as rsync and cp -p do
+        opened = reopen("re10k", root)
+        assert len(opened.keys) == sequences
+    assert opened.coverage().unreadable.count == 0
+
+
+def test_a_depth_file_that_is_no_such_file_is_named(miniature, reopen):
+    root = miniature("re10k")
+    path = depth_chunk_path(_chunks(root)[0])
+    path.unlink()
+    path.with_suffix(".pt").write_bytes(b"hello, what is this?")
+    opened = reopen("re10k", root)
+    assert len(opened.keys) == 3
+    assert path.stem in opened.coverage().unreadable.examples[0]
