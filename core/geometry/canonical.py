@@ -45,3 +45,28 @@ def pixel_centers(
     x = (2.0 * torch.arange(width, device=device, dtype=torch.float32) + 1.0) / width - 1.0
     z = 1.0 - (2.0 * torch.arange(height, device=device, dtype=torch.float32) + 1.0) / height
     return x.expand(height, width), z[:, None].expand(height, width)
+
+
+def pixels_from_canonical(
+    positions: Float[Tensor, "*batch 3"], image_size: tuple[int, int]
+) -> Float[Tensor, "*batch 2"]:
+    """Return the pixel coordinates (u, v) at which positions (x, inverse depth, z) are seen.
+
+    Args:
+        positions: Canonical; the inverse depth does not matter.
+        image_size: Height and width in pixels; (0, 0) is the centre of the first pixel.
+    """
+    height, width = image_size
+    x, _, z = positions.unbind(-1)
+    return torch.stack([((x + 1) * width - 1) / 2, ((1 - z) * height - 1) / 2], dim=-1)
+
+
+def canonical_from_pixels(
+    points: Float[Tensor, "*batch 2"],
+    inverse_depths: Float[Tensor, "*batch"],
+    image_size: tuple[int, int],
+) -> Float[Tensor, "*batch 3"]:
+    """Return the positions (x, inverse depth, z) that are seen at pixel coordinates (u, v)."""
+    height, width = image_size
+    u, v = points.unbind(-1)
+    return torch.stack([(2 * u + 1) / width - 1, inverse_depths, 1 - (2 * v + 1) / height], dim=-1)

@@ -41,6 +41,17 @@ def _centered(size: tuple[int, int], inside: tuple[int, int]) -> Window:
     return Window((inside[0] - height) // 2, (inside[1] - width) // 2, height, width)
 
 
+def _between_windows(
+    points: Float[Tensor, "*batch 2"], from_window: Window, to_window: Window
+) -> Float[Tensor, "*batch 2"]:
+    """Map pixel coordinates (u, v) so that one window comes to lie on the other."""
+    source, target = (
+        points.new_tensor([[w.left, w.top], [w.width, w.height]]) for w in (from_window, to_window)
+    )
+    share = (points + 0.5 - source[0]) / source[1]
+    return share * target[1] + target[0] - 0.5
+
+
 @dataclass(frozen=True)
 class FrameFit:
     """The map between frames of a clip and the model's picture, one for a whole clip."""
@@ -117,6 +128,17 @@ class FrameFit:
         right = self.model_size[1] - content.left - content.width
         bottom = self.model_size[0] - content.top - content.height
         return F.pad(inside, (content.left, right, content.top, bottom), mode="replicate")
+
+    def points_to_model(self, points: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
+        """Return where places of an input frame lie in the model's picture.
+
+        Both are pixel coordinates (u, v), (0, 0) being the centre of the first pixel.
+        """
+        return _between_windows(points, self.source, self.content)
+
+    def points_to_input(self, points: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
+        """Return where places of the model's picture lie in an input frame, see above."""
+        return _between_windows(points, self.content, self.source)
 
     def to_display(
         self, images: Float[Tensor, "b c height width"]

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from core.geometry.canonical import (
+    canonical_from_pixels,
     depth_from_inverse_depth,
     inverse_depth_from_depth,
     normalize_inverse_depth,
     pixel_centers,
+    pixels_from_canonical,
 )
 
 
@@ -47,3 +49,12 @@ def test_pixel_centers_land_on_pixels(height: int, width: int) -> None:
     torch.testing.assert_close(u[0], torch.arange(width).float(), atol=1e-4, rtol=0)
     torch.testing.assert_close(v[:, 0], torch.arange(height).float(), atol=1e-4, rtol=0)
     assert z[0, 0] > z[-1, 0], "z is up: the first row is the top"
+
+
+def test_pixels_and_canonical_positions_are_inverse() -> None:
+    x, z = pixel_centers(3, 5)
+    positions = torch.stack([x, torch.full_like(x, 0.3), z], dim=-1)
+    points = pixels_from_canonical(positions, (3, 5))
+    v, u = torch.meshgrid(torch.arange(3.0), torch.arange(5.0), indexing="ij")
+    torch.testing.assert_close(points, torch.stack([u, v], dim=-1))
+    torch.testing.assert_close(canonical_from_pixels(points, positions[..., 1], (3, 5)), positions)

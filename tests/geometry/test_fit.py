@@ -68,3 +68,16 @@ def test_stretch_keeps_the_natural_aspect_for_the_lens() -> None:
 def test_a_frame_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="the fit is for"):
         FrameFit((10, 20), MODEL).to_model(torch.zeros(1, 3, 10, 21))
+
+
+@pytest.mark.parametrize("size", [(480, 854), (854, 480), (333, 251)])
+@pytest.mark.parametrize("mode", MODES)
+def test_points_lie_where_the_picture_shows_them(size: tuple[int, int], mode: FitMode) -> None:
+    """A ramp that holds each pixel's own coordinates is still right after the fit."""
+    fit = FrameFit(size, MODEL, mode)
+    v, u = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
+    ramp = fit.to_model(torch.stack([u, v])[None].float())[0]
+    points = torch.tensor([[250.0, 140.0], [230.0, 100.0]])
+    shown = torch.stack([ramp[:, int(v), int(u)] for u, v in points])
+    torch.testing.assert_close(fit.points_to_input(points), shown, atol=0.1, rtol=0)
+    torch.testing.assert_close(fit.points_to_model(fit.points_to_input(points)), points)

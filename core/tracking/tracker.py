@@ -1,0 +1,188 @@
+"""Points that are followed through a stream, interval by interval, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from core.checks import UserError
+from core.geometry.canonical import canonical_from_pixels, pixels_from_canonical
+from core.geometry.fit import FrameFit
+from core.streaming import Interval
+from core.tracking.ride import Ride, board
+from core.tracking.tracks import Tracks
+
+
+class Tracker:
+    """Follows points through the intervals of a session; what is kept does not grow.
+
+    Within an interval a point moves as the Gaussians that it is bound to do on the average, see
+    :mod:`core.tracking.bonds`. At a key frame it is bound anew, where it has arrived. It is visible
+    where its surface is at least half of what is seen in its place. A cut ends the tracks of its
+    shot: there points stay where they were, invisible.
+
+    Args:
+        points: Pixel coordinates (u, v) in the input's frames, (0, 0) the centre of the first
+            pixel.
+        times: The stream time at which each point is chosen, or one for all. Points whose time lies
+            before the first interval are never found.
+        fit: How the input's frames enter the model, as :attr:`core.streaming.Session.fit`.
+
+    Raises:
+        UserError: If a point lies outside of what the model sees of the frame, or a number is not
+            finite.
+    """
+
+    def __init__(
+        self, points: Float[Tensor, "n 2"], times: Float[Tensor, " n"] | float, fit: FrameFit
+    ) -> None:
+        if points.ndim != 2 or points.shape[1] != 2:
+            raise ValueError(f"Tracker: points has shape {tuple(points.shape)}; expected (n, 2).")
+        self._fit = fit
+        self._times = torch.as_tensor(times, dtype=torch.float64).cpu().expand(len(points))
+        _check_queries(points, self._times, fit)
+        in_model = fit.points_to_model(points.float())
+        unknown = in_model.new_full((len(points),), torch.nan)
+        self._places = canonical_from_pixels(in_model, unknown, fit.model_size)
+        self._follows = torch.zeros(len(points), dtype=torch.bool)
+        self._lost = torch.zeros(len(points), dtype=torch.bool)
+        self._newest: int | None = None
+
+    @torch.inference_mode()
+    def advance(self, interval: Interval, times: Sequence[float] | None = None) -> Tracks:
+        """Take the next interval of the stream.
+
+        Args:
+            interval: What :meth:`core.streaming.Session.push` returned.
+            times: Stream times within the interval at which the points are asked for; by default
+                that of its second key frame.
+
+        Raises:
+            UserError: If a time lies outside of the interval.
+            ValueError: If an interval was left out.
+        """
+        asked = [interval.second_time] if times is None else list(times)
+        self._check_step(interval, asked)
+        if interval.opens:
+            self._lost = self._lost | self._follows
+            self._follows = torch.zeros_like(self._lost)
+        starts = self._pick_up(interval)
+        device = interval.gaussians.means.device
+        self._places = self._places.to(device)
+        carried = self._follows.to(device)
+        ride = board(
+            interval.gaussians,
+            starts[self._follows].float().to(device),
+            self._places[carried],
+            self._fit.model_size,
+        )
+        parts = [self._look(ride, carried, time, interval.pair_time(time)) for time in asked]
+        self._places[carried] = ride.places_at(1.0)
+        self._newest = interval.second
+        return Tracks.cat(parts)
+
+    def _pick_up(self, interval: Interval) -> Float[Tensor, " n"]:
+        """Begin with the points chosen in an interval; return the pair times to bind all at."""
+        inside = (self._times >= interval.first_time) & (self._times <= interval.second_time)
+        begins = inside & ~self._follows & ~self._lost
+        starts = [interval.pair_time(time) for time in self._times[begins].tolist()]
+        self._follows = self._follows | begins
+        return torch.zeros_like(self._times).masked_scatter(
+            begins, torch.tensor(starts, dtype=torch.float64)
+        )
+
+    def _look(self, ride: Ride, carried: Bool[Tensor, " n"], time: float, at: float) -> Tracks:
+        chosen = ((self._times <= time) & (self._follows | self._lost)).to(carried.device)
+        places, visible = self._places.clone(), torch.zeros_like(carried)
+        places[carried] = ride.places_at(at)
+        visible[carried] = ride.seen(places[carried], at)
+        visible &= self._fit.shows(places[:, 0], places[:, 2])
+        places[~chosen] = torch.nan
+        points = self._fit.points_to_input(pixels_from_canonical(places, self._fit.model_size))
+        return Tracks(
+            times=torch.tensor([time], dtype=torch.float64, device=carried.device),
+            points=points[None],
+            inverse_depths=places[None, :, 1],
+            visible=(visible & chosen)[None],
+        )
+
+    def _check_step(self, interval: Interval, times: Sequence[float]) -> None:
+        if not interval.opens and self._newest not in (None, interval.first):
+            raise ValueError(
+                f"Tracker: the interval begins at key frame {interval.first}, the one before it "
+                f"ended at {self._newest}; give every interval, in order."
+            )
+        for time in times:
+            if not interval.first_time <= time <= interval.second_time:
+                raise UserError(
+                    f"points are asked for at time {time:g}; the interval lasts from "
+                    f"{interval.first_time:g} to {interval.second_time:g}."
+                )
+
+
+def track(
+    intervals: Iterable[Interval],
+    points: Float[Tensor, "n 2"],
+    point_times: Float[Tensor, " n"] | float,
+    times: Sequence[float],
+    fit: FrameFit,
+) -> Tracks:
+    """Follow points through a stream; see :class:`Tracker`.
+
+    Args:
+        intervals: All intervals of a stream in order, for example a generator that pushes frames
+            into a session; it is walked through once, and none is kept.
+        points: Pixel coordinates (u, v) in the input's frames.
+        point_times: The stream time at which each point is chosen, or one for all.
+        times: Rising stream times at which the points are asked for.
+        fit: How the input's frames enter the model.
+
+    Raises:
+        UserError: If a time lies in no interval.
+    """
+    tracker = Tracker(points, point_times, fit)
+    parts: list[Tracks] = []
+    done = 0
+    for interval in intervals:
+        end = done
+        while end < len(times) and times[end] <= interval.second_time:
+            end += 1
+        parts.append(tracker.advance(interval, times[done:end]))
+        done = end
+    if done < len(times) or not parts:
+        raise UserError(f"points are asked for at time {times[done]:g}, after the stream's end.")
+    return Tracks.cat(parts)
+
+
+def grid_points(frame_size: tuple[int, int], columns: int) -> Float[Tensor, "n 2"]:
+    """Return evenly spread pixel coordinates (u, v), about as many to the pixel along both axes.
+
+    Args:
+        frame_size: Height and width of the frames.
+        columns: Points side by side.
+    """
+    if columns < 1:
+        raise UserError(f"a grid of {columns} columns was asked for; expected at least 1.")
+    height, width = frame_size
+    rows = max(1, round(columns * height / width))
+    u = (torch.arange(columns) + 0.5) * (width / columns) - 0.5
+    v = (torch.arange(rows) + 0.5) * (height / rows) - 0.5
+    return torch.cartesian_prod(v, u).flip(1)
+
+
+def _check_queries(points: Float[Tensor, "n 2"], times: Float[Tensor, " n"], fit: FrameFit) -> None:
+    source = fit.source
+    low = points.new_tensor([source.left, source.top]) - 0.5
+    high = low + points.new_tensor([source.width, source.height])
+    outside = (~((points >= low) & (points <= high)).all(1)).nonzero()[:, 0].tolist()
+    if outside:
+        u, v = points[outside[0]].tolist()
+        raise UserError(
+            f"point {outside[0]} is ({u:g}, {v:g}); expected pixel coordinates in what the model "
+            f"sees of the frame, ({low[0]:g}, {low[1]:g}) to ({high[0]:g}, {high[1]:g})."
+        )
+    if not times.isfinite().all():
+        raise UserError("the time of a point is not finite; expected stream times.")

@@ -1,0 +1,32 @@
+"""Where points are, and whether they can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """``n`` points at ``t`` times."""
+
+    times: Float[Tensor, " t"]
+    """Stream times, float64."""
+    points: Float[Tensor, "t n 2"]
+    """Pixel coordinates (u, v) in the input's frames, (0, 0) the centre of the first pixel; also of
+    points that are hidden or outside of the frame. NaN before a point was asked for."""
+    inverse_depths: Float[Tensor, "t n"]
+    """Normalised inverse depth of the scene there, 1 is near; NaN before a point was asked for."""
+    visible: Bool[Tensor, "t n"]
+    """Whether the point is inside the frame and nothing else is seen in its place."""
+
+    @staticmethod
+    def cat(parts: Sequence[Tracks]) -> Tracks:
+        """Put tracks of the same points one after the other."""
+        return Tracks(
+            *(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Tracks))
+        )
