@@ -54,6 +54,7 @@ from core.training.batches import Stride, stream_batches
 from core.training.data import DatasetOptions, open_sources
 from core.training.flops import model_flops
 from core.training.loop import Trainer
+from core.training.perceptual import open_perceptual
 from core.training.plan import Plan
 from core.training.prefetch import Prefetcher
 from core.training.resuming import new_state
@@ -165,14 +166,16 @@ def make_trainer(
     state = new_state(
         stage.name, stage.config, {}, num_processes=accelerator.num_processes, run_id="benchmark"
     )
+    plan = Plan(steps=10_000, steps_per_epoch=1000)
     return build_trainer(
         accelerator,
         stage,
-        Plan(steps=10_000, steps_per_epoch=1000),
+        plan,
         run,
         _OPTIMIZER,
         state=state,
         checkpoint=None,
+        perceptual=open_perceptual(stage.options, plan),
         signals=signals,
         started=time.monotonic(),
     )

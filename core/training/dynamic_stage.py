@@ -62,7 +62,7 @@ class DynamicStageOptions(StageOptions):
         if (self.encoder_path is None) == (self.init_from is None):
             raise UserError(
                 "give either --encoder_path (weights of stage 1, to start stage 2) or --init_from "
-                "(a folder of stage 2), and not both."
+                "(weights of stage 2), and not both."
             )
 
 
@@ -141,7 +141,7 @@ class DynamicStage:
                 perceptual, rendered.rgb.flatten(0, 1), batch.frames.flatten(0, 1)
             )
             total = total + self.options.lambda_lpips * terms["lpips"]
-        terms.update(measure_quality(rendered.rgb, batch.frames), loss=total)
+        terms = {"loss": total, **terms, **measure_quality(rendered.rgb, batch.frames)}
         return StepLosses(total, {name: value.detach() for name, value in terms.items()})
 
     def reconstruct(self, model: nn.Module, batch: ClipBatch) -> Reconstruction:

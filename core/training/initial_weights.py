@@ -5,22 +5,39 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.checks import UserError
-from core.io.checkpoints import read_tensors
+from core.io.checkpoints import read_keys, read_tensors
 from core.models.hub import HubModel
+from core.models.published import is_published_naming, load_published_checkpoint
+from core.models.streamsplat import StreamSplat
 from core.models.weights import assign_weights
 
 WEIGHTS_FILE = "model.safetensors"
 
 
-def load_initial_weights(model: HubModel, folder: Path | None) -> None:
-    """Load the weights of an earlier run of the same stage; ``None`` leaves the model as it is.
+def load_initial_weights(model: HubModel, path: Path | None) -> None:
+    """Load the weights of an earlier run of the same stage, or the published ones.
+
+    Args:
+        model: Receives the weights.
+        path: A ``.safetensors`` file, or a folder with ``model.safetensors``; ``None`` leaves the
+            model as it is.
 
     Raises:
-        UserError: If the folder holds no weights, or those of another stage or configuration.
+        UserError: If there are no weights, or those of another stage or configuration.
     """
-    if folder is None:
+    if path is None:
         return
-    path = folder / WEIGHTS_FILE
-    if not path.is_file():
-        raise UserError(f"--init_from {folder}: there is no {WEIGHTS_FILE} in it.")
-    assign_weights(model, read_tensors(path), str(path))
+    file = path / WEIGHTS_FILE if path.is_dir() else path
+    if not file.is_file() or file.suffix != ".safetensors":
+        raise UserError(
+            f"--init_from {path}: expected a .safetensors file, or a folder with {WEIGHTS_FILE}."
+        )
+    if not is_published_naming(read_keys(file)):
+        assign_weights(model, read_tensors(file), str(file))
+    elif isinstance(model, StreamSplat):
+        load_published_checkpoint(model, file)
+    else:
+        raise UserError(
+            f"--init_from {path} is a published checkpoint, which holds a whole network; it is for "
+            "stage 2 (train_decoder.py)."
+        )

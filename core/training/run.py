@@ -16,6 +16,7 @@ from torch import nn
 
 from core.io.atomic import write_bytes
 from core.logging import configure_logging, get_logger
+from core.metrics import Lpips
 from core.models.blocks import set_gradient_checkpointing
 from core.training.batches import Stride, stream_batches
 from core.training.checkpoints import LATEST, RunState, find_checkpoint, read_state, restore
@@ -67,6 +68,7 @@ def train(
             samples_per_step=run.batch_size * accelerator.num_processes,
             warmup_steps=optimizer_options.warmup_steps,
         )
+        perceptual = open_perceptual(stage.options, plan)
         options = {"data": data, "model": stage.options, "optimizer": optimizer_options, "run": run}
         state = new_state(
             stage.name,
@@ -84,6 +86,7 @@ def train(
             optimizer_options,
             state=state,
             checkpoint=checkpoint,
+            perceptual=perceptual,
             signals=signals,
             started=started,
         )
@@ -129,6 +132,7 @@ def build_trainer(
     *,
     state: RunState,
     checkpoint: Path | None,
+    perceptual: Lpips | None,
     signals: StopSignals,
     started: float,
 ) -> Trainer:
@@ -137,7 +141,6 @@ def build_trainer(
     Raises:
         UserError: If weights that are needed are missing or do not fit.
     """
-    perceptual = open_perceptual(stage.options, plan)
     torch.manual_seed(run.seed)
     model = stage.build_model(initial_weights=checkpoint is None)
     model = model.to(accelerator.device)

@@ -21,7 +21,7 @@ from core.training.stage import Stage
 from core.training.validation import evaluating
 from core.types import ClipBatch, DynamicGaussians
 
-_ROWS_A_SET = 3
+_ROWS = 6
 _REACH_QUANTILE = 0.98
 
 
@@ -31,7 +31,7 @@ def draw_samples(
     model: nn.Module,
     sets: Mapping[str, Sequence[ClipBatch]],
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Reconstruct the first samples of each set and lay out, one row a sample, what is to be seen.
+    """Reconstruct a few samples of each set and lay out, one row a sample, what is to be seen.
 
     Input, rendering and depth of the first key frame; for samples of several frames the motion
     between the key frames, and truth and rendering of a frame in the middle.
@@ -45,7 +45,7 @@ def draw_samples(
     rows = []
     with evaluating(model):
         for name, batches in sets.items():
-            for index, batch in enumerate(batches[:_ROWS_A_SET]):
+            for index, batch in enumerate(batches[: max(_ROWS // len(sets), 1)]):
                 sample = batch.to(accelerator.device)
                 rows.append(_panels(f"{name} {index}", stage, model, sample))
     return draw_sheet(rows)

@@ -28,8 +28,8 @@ class StageOptions:
     preset: Literal["full", "small", "tiny"] = "full"
     """Size of the network: full is the published one, tiny trains in minutes."""
     init_from: Path | None = None
-    """Folder with config.json and model.safetensors of the same stage and preset, from whose
-    weights training starts."""
+    """Weights from which training starts: model.safetensors of the same stage and preset, or its
+    folder; in stage 2 the published streamsplat.safetensors as well."""
     gradient_checkpointing: Literal["auto", "on", "off"] = "auto"
     """Compute activations twice rather than keep them: less memory, about a third more time. auto
     does where they would not fit the device."""

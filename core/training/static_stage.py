@@ -91,7 +91,7 @@ class StaticStage:
                 perceptual, rendered.rgb.flatten(0, 1), batch.frames.flatten(0, 1)
             )
             total = total + self.options.lambda_lpips * terms["lpips"]
-        terms.update(measure_quality(rendered.rgb, batch.frames), loss=total)
+        terms = {"loss": total, **terms, **measure_quality(rendered.rgb, batch.frames)}
         return StepLosses(total, {name: value.detach() for name, value in terms.items()})
 
     def reconstruct(self, model: nn.Module, batch: ClipBatch) -> Reconstruction:

@@ -13,7 +13,7 @@ import pytest
 
 from core.training.checkpoints import LATEST, find_checkpoint
 
-STEPS = 24
+STEPS = 18
 TIMING = {"samples_per_second", "data_wait", "gpu_memory_gib"}
 
 
@@ -71,7 +71,7 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(start, stage, signal
     whole, expected = start("whole", stage)
     interrupted, workspace = start("interrupted", stage)
     dice = random.Random(stage)
-    for goal, number in zip((3, 10, 17), signals, strict=True):
+    for goal, number in zip((3, 8, 13), signals, strict=True):
         _wait_for_lines(workspace, goal)
         time.sleep(dice.uniform(0.0, 0.15))
         os.kill(interrupted.pid, number)

@@ -4,24 +4,24 @@ import subprocess
 import sys
 import textwrap
 
+from core.training import signals
 from core.training.signals import StopSignals
 
 
 def test_signals_are_remembered_and_handlers_put_back():
     before = signal.getsignal(signal.SIGTERM)
-    with StopSignals() as signals:
-        assert signals.received is None
+    with StopSignals() as stop:
+        assert stop.received is None
         os.kill(os.getpid(), signal.SIGUSR1)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert signals.received == "SIGUSR1"
+        assert stop.received == "SIGUSR1"
     assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_helpers_outlive_everybody_but_their_parent():
     program = textwrap.dedent("""
-        import multiprocessing, os, signal, subprocess, sys, time
-        sys.path.insert(0, os.getcwd())
-        from core.training.signals import outlive_stop_signals
+        import multiprocessing, runpy, subprocess, sys, time
+        outlive_stop_signals = runpy.run_path(sys.argv[1])["outlive_stop_signals"]
 
         def help(ready):
             outlive_stop_signals()
@@ -42,6 +42,10 @@ def test_helpers_outlive_everybody_but_their_parent():
         print(helper.exitcode)
     """)
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program, signals.__file__],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert done.stdout.split() == ["True", "0"]

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from core.checks import UserError
 from core.losses import depth_loss
 from core.models.config import PRESETS
 from core.rendering import render
-from core.training import DynamicStage, DynamicStageOptions
+from core.training import DynamicStage, DynamicStageOptions, initial_weights
 from core.training.randomness import StepNoise
 from core.training.stage import NonFiniteSceneError
 from core.types import ClipBatch
@@ -149,6 +150,24 @@ def test_training_starts_from_given_weights(make_static_stage, make_dynamic_stag
         make_dynamic_stage(init_from=tmp_path / "weights", encoder_path=None).build_model()
     with pytest.raises(UserError, match="--init_from"):
         make_static_stage(init_from=tmp_path / "nowhere").build_model()
+
+
+def test_published_weights_are_for_stage_two(
+    make_static_stage, make_dynamic_stage, tmp_path, monkeypatch
+):
+    path = tmp_path / "streamsplat.safetensors"
+    save_file({"model.encoder_proj.weight": torch.zeros(2, 2)}, path)
+    with pytest.raises(UserError, match=r"--init_from .*whole network"):
+        make_static_stage(init_from=path).build_model()
+    with pytest.raises(UserError, match="does not fit the network"):
+        make_dynamic_stage(init_from=path, encoder_path=None).build_model()
+    loaded = []
+    monkeypatch.setattr(
+        initial_weights, "load_published_checkpoint", lambda *arguments: loaded.append(arguments)
+    )
+    model = make_dynamic_stage(init_from=path, encoder_path=None).build_model()
+    assert loaded == [(model, path)]
+    assert not any(p.requires_grad for p in model.static.parameters())
 
 
 def test_impossible_options_name_their_flag(make_static_stage, make_dynamic_stage):

@@ -106,13 +106,13 @@ def test_the_network_trains_again_afterwards(make_dynamic_stage):
 def test_the_sheet_shows_motion_and_the_middle_of_pairs(make_static_stage, make_dynamic_stage):
     accelerator = Accelerator(cpu=True)
     static, dynamic = make_static_stage(), make_dynamic_stage()
-    widths = []
+    heights = []
     for stage, panels in ((static, 3), (dynamic, 6)):
-        sets = {"a": _samples(4, stage.num_frames)}
+        sets = {name: _samples(4, stage.num_frames) for name in "ab"}
         sheet = draw_samples(accelerator, stage, stage.build_model(), sets)
         assert sheet.shape[1] == 6 + panels * (320 + 6)
-        widths.append(sheet.shape[0])
-    assert widths[0] == widths[1], "three rows, however many samples there are"
+        heights.append(sheet.shape[0])
+    assert set(heights) == {6 + 6 * (24 + 160 + 6)}, "three rows of each"
 
 
 def test_directions_have_the_colours_of_the_wheel_and_rest_is_white():
