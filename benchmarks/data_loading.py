@@ -158,6 +158,7 @@ def measure_memory(options: Options, folder: Path) -> None:
             target=_watch_memory, args=(root, budget, 20 * len(chunks), sender)
         )
         process.start()
+        sender.close()  # so that waiting ends if the process does
         most, last, private = receiver.recv()
         process.join()
         way = "all chunks loaded" if budget is None else "ours"
