@@ -1,13 +1,20 @@
-"""What happened in a step, known to all processes alike and without waiting for the device."""
+"""What happened, known to all processes alike."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from jaxtyping import Bool
 from torch import Tensor
+
+from core.checks import UserError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,33 @@ class StepFlags:
     """A signal asked to stop."""
     save_due: bool = False
     """The last checkpoint is old."""
+
+
+def on_main_process(accelerator: Accelerator, work: Callable[[], T]) -> T:
+    """Do in the main process what the user may have to mend, and fail in all of them alike.
+
+    The others would wait for a process that has ended otherwise. All processes call this.
+
+    Args:
+        accelerator: Knows which process this is.
+        work: Is done once; returns something small.
+
+    Returns:
+        What it returned, in every process.
+
+    Raises:
+        UserError: If it raised one, in every process.
+    """
+    result: list[Any] = [None]
+    if accelerator.is_main_process:
+        try:
+            result = [work()]
+        except UserError as error:
+            result = [error]
+    broadcast_object_list(result)
+    if isinstance(result[0], UserError):
+        raise result[0]
+    return result[0]
 
 
 class Agreement:

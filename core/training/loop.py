@@ -17,7 +17,7 @@ from core.checks import UserError
 from core.logging import get_logger
 from core.metrics import Lpips
 from core.models.hub import HubModel, save_model
-from core.training.agreement import Agreement, StepFlags
+from core.training.agreement import Agreement, StepFlags, on_main_process
 from core.training.checkpoints import LATEST, Progress, RunState, write_checkpoint
 from core.training.journal import Journal
 from core.training.memory import out_of_memory
@@ -299,12 +299,14 @@ class Trainer:
             progress=self._progress,
             meters=self._meters.state(self._accelerator),
         )
-        if self._accelerator.is_main_process:
-            model = self._accelerator.unwrap_model(self._model)
-            assert isinstance(model, HubModel)
+        model = self._accelerator.unwrap_model(self._model)
+        assert isinstance(model, HubModel)
+
+        def write() -> None:
             write_checkpoint(self._run.workspace, model, self._optimizer, state)
             save_model(model, self._run.workspace)
-        self._accelerator.wait_for_everyone()
+
+        on_main_process(self._accelerator, write)
         self._saved_at, self._saved_step = time.monotonic(), self._progress.step
         self._save_due = False
         self._watch.restart()

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 
 from core.io.atomic import write_bytes
 from core.logging import configure_logging, get_logger
 from core.metrics import Lpips
 from core.models.blocks import set_gradient_checkpointing
+from core.training.agreement import on_main_process
 from core.training.batches import Stride, stream_batches
 from core.training.checkpoints import LATEST, RunState, find_checkpoint, read_state, restore
 from core.training.compilation import compile_blocks
@@ -180,19 +181,15 @@ def _take_up(
     accelerator: Accelerator, run: RunOptions, state: RunState
 ) -> tuple[RunState, Path | None]:
     """Return the state with which the run begins, and the checkpoint to load, if there is one."""
-    found: list[Path | None] = [None]
-    if accelerator.is_main_process:
-        found = [find_checkpoint(run.workspace)]
-    broadcast_object_list(found)
-    checkpoint = found[0]
+    checkpoint = on_main_process(accelerator, lambda: find_checkpoint(run.workspace))
     if checkpoint is not None:
         before = read_state(checkpoint)
         check_options(before, state, allow_changes=run.resume_with_changes, where=str(checkpoint))
         state = replace(state, progress=before.progress, run_id=before.run_id, meters=before.meters)
         _logger.info("going on from step %d of %s", state.progress.step, checkpoint)
-    if accelerator.is_main_process:
-        record = {"stage": state.stage, "config": state.config, "options": state.options}
-        write_bytes(run.workspace / OPTIONS_FILE, json.dumps(record, indent=2).encode())
+    record = {"stage": state.stage, "config": state.config, "options": state.options}
+    data = json.dumps(record, indent=2).encode()
+    on_main_process(accelerator, lambda: write_bytes(run.workspace / OPTIONS_FILE, data))
     return state, checkpoint
 
 
