@@ -25,24 +25,22 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import count, pairwise
+from itertools import pairwise
 
 import torch
 import tyro
-from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
+from pixel_oracle import PixelOracle, canonical_displacement
 from torch import Tensor
 from tqdm import tqdm
 
 from core.checks import UserError, cli_errors
 from core.data.procedural import ProceduralOptions, ProceduralScenes, ProceduralSource
-from core.geometry.canonical import pixel_centers
 from core.models import load_model
 from core.rendering import render
 from core.streaming import KeyInputs, PairModel, Session
 from core.streaming.fusion import stand_still
 from core.streaming.survivors import MARGIN, surface_of
-from core.types import DynamicGaussians
 
 INSIDE = (0.25, 0.5, 0.75)
 RECOVERED_ERROR = 0.1
@@ -91,9 +89,9 @@ class Truth:
     inputs: list[KeyInputs]
     inside: list[list[Moment]]
     """Between the key frame before and this one; none for the first."""
-    forward: list[Float[Tensor, "1 n 2"]]
-    """Displacement of each pixel until the next key frame, pixels; none for the last."""
-    backward: list[Float[Tensor, "1 n 2"]]
+    forward: list[Float[Tensor, "1 n 3"]]
+    """Canonical displacement of each pixel until the next key frame; zeros for the last."""
+    backward: list[Float[Tensor, "1 n 3"]]
     """Displacement until the key frame before; zeros for the first."""
     backgrounds: list[Float[Tensor, "3 h w"]]
     """The scene without what moves on its own."""
@@ -113,7 +111,7 @@ def make_truth(index: int, options: ProceduralOptions, keys: int) -> Truth:
 
     def flow(start: float, end: float) -> tuple[Tensor, Tensor]:
         moved, visible = scene.flow(torch.tensor([start]), torch.tensor([end]))
-        return rearrange(moved, "1 h w uv -> 1 (h w) uv"), visible[0]
+        return canonical_displacement(moved, torch.zeros_like(moved[..., 0])), visible[0]
 
     inside: list[list[Moment]] = [[]]
     for first, second in pairwise(times):
@@ -167,56 +165,9 @@ def known_behind(
     return covered & (tracks.visible[0] & free).any(0).view_as(covered)
 
 
-@dataclass(frozen=True)
-class Pixels:
-    """A key frame of the oracle: what is seen, and which it is."""
-
-    images: Float[Tensor, "b 3 h w"]
-    inverse_depths: Float[Tensor, "b 1 h w"]
-    number: Int[Tensor, " b"]
-
-
-class Oracle:
-    """Lifts the pixels of one scene's key frames, in order, and moves them exactly."""
-
-    def __init__(self, truth: Truth, slope: float) -> None:
-        self._truth = truth
-        self._numbers = count()
-        self._slope = slope
-
-    def encode(self, images: Tensor, inverse_depths: Tensor) -> Pixels:
-        """Note which frame it is."""
-        return Pixels(images, inverse_depths, torch.tensor([next(self._numbers)]))
-
-    def decode(self, first: Pixels, second: Pixels) -> DynamicGaussians:
-        """Unite both frames' pixels with their true motion to each other."""
-        forward = self._truth.forward[int(first.number)]
-        backward = -self._truth.backward[int(second.number)]  # per unit of time, which runs back
-        return DynamicGaussians.cat(
-            [self._lift(first, 0.0, forward), self._lift(second, 1.0, backward)]
-        )
-
-    def static_gaussians(self, keyframe: Pixels) -> DynamicGaussians:
-        """Return the pixels at rest."""
-        return self._lift(keyframe, 0.0, torch.zeros_like(self._truth.forward[0]))
-
-    def _lift(self, pixels: Pixels, anchor: float, flow: Tensor) -> DynamicGaussians:
-        height, width = pixels.images.shape[-2:]
-        x, z = (value.reshape(1, -1) for value in pixel_centers(height, width))
-        zero = torch.zeros_like(x)
-        moved = torch.stack([2 * flow[..., 0] / width, zero, -2 * flow[..., 1] / height], dim=-1)
-        size = torch.tensor([1 / width, 1 / width, 1 / height])
-        return DynamicGaussians(
-            means=torch.stack([x, pixels.inverse_depths.reshape(1, -1), z], dim=-1),
-            motion=moved[:, :, None],
-            scales=(1.1 * size).expand(1, x.shape[1], 3),
-            quats=torch.tensor([1.0, 0, 0, 0]).expand(1, x.shape[1], 4),
-            colors=rearrange(pixels.images, "b c h w -> b (h w) c"),
-            opacities=zero + 0.95,
-            opacity_slopes=zero + self._slope,
-            opacity_half_lives=zero + 0.5,
-            anchor_times=zero + anchor,
-        )
+def oracle(truth: Truth, slope: float) -> PixelOracle:
+    """Return a model that knows the scene."""
+    return PixelOracle(truth.forward, truth.backward, slope)
 
 
 @dataclass
@@ -327,10 +278,10 @@ def main() -> None:
             shadow_opacity=0.0,
         )
         truths = build(options, scene_options)
-        run(Oracle(truths[0], 0.0), truths[0], 0)  # compiles the rasteriser
+        run(oracle(truths[0], 0.0), truths[0], 0)  # compiles the rasteriser
         for window, slope in _WINDOWS.items():
             for pool in options.pools:
-                tallies = [run(Oracle(truth, slope), truth, pool) for truth in truths]
+                tallies = [run(oracle(truth, slope), truth, pool) for truth in truths]
                 print(row(f"oracle, {window}, {pool}", tallies), flush=True)
         if network is not None:
             height, width = network.config.image_height, network.config.image_width

@@ -24,6 +24,10 @@ class Tracks:
     visible: Bool[Tensor, "t n"]
     """Whether the point is inside the frame and nothing else is seen in its place."""
 
+    def at(self, index: int) -> Tracks:
+        """Return the tracks at one of the times."""
+        return Tracks(*(getattr(self, f.name)[index : index + 1] for f in fields(Tracks)))
+
     @staticmethod
     def cat(parts: Sequence[Tracks]) -> Tracks:
         """Put tracks of the same points one after the other."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -120,6 +120,7 @@ def test_a_tracker_is_what_track_uses_and_keeps_nothing_of_the_past() -> None:
     step_by_step = Tracks.cat(parts)
     assert torch.equal(step_by_step.points, at_once.points)
     assert torch.equal(step_by_step.visible, at_once.visible)
+    assert torch.equal(at_once.at(1).points, parts[1].points)
 
 
 def test_a_cut_ends_the_tracks_of_its_shot() -> None:
@@ -156,7 +157,7 @@ def test_errors_name_what_is_wrong() -> None:
     with pytest.raises(ValueError, match=r"shape \(4,\)"):
         Tracker(POINTS[:, 0], 0.0, FIT)
     tracker = Tracker(POINTS, 0.0, FIT)
-    with pytest.raises(UserError, match="at time 1.5; the interval lasts from 0 to 1"):
+    with pytest.raises(UserError, match=r"at time 1\.5; the interval lasts from 0 to 1"):
         tracker.advance(interval(0), [1.5])
     tracker.advance(interval(0))
     with pytest.raises(ValueError, match="begins at key frame 2"):

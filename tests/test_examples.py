@@ -1,0 +1,126 @@
+"""The examples, each as a user would run it, with a small network on a short clip."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.io import read_video, write_depth_png16, write_png
+from core.models import StreamSplatConfig, build_model, save_model
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    config = StreamSplatConfig(
+        image_height=32,
+        image_width=64,
+        patch_size=16,
+        width=64,
+        head_width=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        upsampler_widths=(32, 32, 32),
+        window=16,
+        use_dino=False,
+        pixel_skip=True,
+        initial_scale=0.6,
+        initial_opacity=0.9,
+    )
+    folder = tmp_path_factory.mktemp("model")
+    save_model(build_model(config), folder)
+    return folder
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Write a folder of frames with depth maps beside it."""
+    frames = tmp_path / "clip" / "frames"
+    maps = tmp_path / "clip" / "depth"
+    frames.mkdir(parents=True)
+    maps.mkdir()
+    for index in range(8):
+        image = np.full((40, 60, 3), 90, np.uint8)
+        image[10:30, 4 * index : 4 * index + 15] = (220, 120, 30)
+        write_png(frames / f"{index:05d}.png", image)
+        write_depth_png16(maps / f"{index:05d}.png", image[..., 0] / np.float32(255))
+    return frames
+
+
+@pytest.fixture
+def run(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run an example in this process and return what it prints."""
+
+    def start(name: str, *arguments: object) -> str:
+        path = EXAMPLES / name
+        values = [*arguments, "--resume", model, "--device", "cpu"]
+        monkeypatch.setattr(sys, "argv", [str(path), *map(str, values)])
+        runpy.run_path(str(path), run_name="__main__")
+        return capsys.readouterr().out
+
+    return start
+
+
+def test_offline_clip(run: Run, clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    said = run("01_offline_clip.py", "--frames", clip, "--output-dir", out, "--slow", 2)
+    assert "12 frames of 3 key frames" in said
+    assert len(read_video(out / "slow_motion.mp4")) == 12
+    assert sorted(file.name for file in out.glob("*.png")) == ["time_1.5.png", "time_4.5.png"]
+
+
+def test_live_session(run: Run, clip: Path, tmp_path: Path) -> None:
+    video = tmp_path / "live.mp4"
+    said = run("02_live_session.py", "--source", clip, "--output", video, "--play-fps", 25)
+    assert "frames dropped" in said
+    dropped = int(said.split(" frames dropped")[0].split()[-1])
+    assert len(read_video(video)) == 2 * (7 - dropped)
+
+
+def test_custom_render_path(run: Run, clip: Path, tmp_path: Path) -> None:
+    video = tmp_path / "path.mp4"
+    said = run(
+        "03_custom_render_path.py",
+        "--frames",
+        clip,
+        "--output",
+        video,
+        "--frame-gap",
+        3,
+        "--slow",
+        1,
+    )
+    assert "6 frames" in said
+    frames = np.asarray(read_video(video))
+    assert len(frames) == 6
+    assert frames.std() > 5
+
+
+def test_tracking(run: Run, clip: Path, tmp_path: Path) -> None:
+    video = tmp_path / "tracks.mp4"
+    said = run("04_tracking.py", "--frames", clip, "--output", video, "--points", 7, 20, 40, 8)
+    assert "8 frames, 2 points" in said
+    assert len(read_video(video)) == 8
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("0*.py")))
+def test_what_is_not_there_is_one_line(
+    run: Run, name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    flag = "--source" if "live" in name else "--frames"
+    with pytest.raises(SystemExit) as end:
+        run(name, flag, tmp_path / "nothing")
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "nothing does not exist" in error
+    assert len(error.splitlines()) == 1
