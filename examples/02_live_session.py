@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -39,8 +40,8 @@ class Options:
     output: Path = Path("outputs/02_live_session/live.mp4")
     """The video of input (left) and reconstruction (right)."""
     key_frames: int = 40
-    """Key frames after which to stop; Ctrl-C stops as well, but keeps no video."""
-    play_fps: float = 6.0
+    """Key frames after which to stop; Ctrl-C stops as well."""
+    play_fps: float = 3.0
     """Frames a second at which files are played."""
     renders: int = 2
     """Pictures for each key frame: the newest moment, and moments since the key frame before."""
@@ -88,6 +89,7 @@ def main() -> None:
         with (
             VideoWriter(options.output, (height, 2 * width), 12) as video,
             tqdm(total=options.key_frames, initial=1, unit="key", disable=None) as bar,
+            suppress(KeyboardInterrupt),
         ):
             for frame in islice(frames, options.key_frames - 1):
                 interval = session.push(frame.image, frame.index)

@@ -46,7 +46,7 @@ class Options:
     """Frames over which trails reach back."""
     frame_gap: int = 3
     """Distance between key frames."""
-    max_frames: int = 48
+    max_frames: int = 37
     """Frames that are taken at most."""
     resume: str = str(EMBEDDED_MODEL)
     """The model: a .safetensors file, a folder with config.json, or a hub id."""
