@@ -92,6 +92,19 @@ def test_points_move_with_what_they_are_on_and_hide_behind_what_passes() -> None
     assert torch.equal(tracks.visible[:, 3], expected[:, 3, 0] <= 63.5)
 
 
+@pytest.mark.gpu
+def test_tracks_on_the_gpu_are_those_on_the_cpu() -> None:
+    def there(number: int) -> Interval:
+        scene = interval(number)
+        return replace(scene, gaussians=scene.gaussians.to("cuda"))
+
+    expected = track((interval(i) for i in range(5)), POINTS, 0.0, TIMES, FIT)
+    tracks = track((there(i) for i in range(5)), POINTS, 0.0, TIMES, FIT)
+    assert tracks.points.device.type == "cuda"
+    torch.testing.assert_close(tracks.points.cpu(), expected.points, atol=1e-3, rtol=0)
+    assert (tracks.visible.cpu() == expected.visible).float().mean() > 0.97
+
+
 def test_points_may_be_chosen_at_any_time() -> None:
     starts = torch.tensor([0.0, 1.5, 2.0, 2.75])
     points = torch.tensor([[30.0, 5.0], [20.0, 15.0], [21.0, 17.0], [50.0, 25.0]])
