@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import core.early_interrupt  # noqa: F401 (before the imports that take seconds)
+
 import sys
 from dataclasses import dataclass
 from pathlib import Path

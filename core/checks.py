@@ -1,10 +1,14 @@
-"""What a program says when its user brings something that it cannot use."""
+"""What a program says when its user brings something that it cannot use, or wants it to stop."""
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
+from types import FrameType
 
 
 class UserError(Exception):
@@ -15,25 +19,56 @@ class UserError(Exception):
     """
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: whatever started the program wants it to stop, as a person does by Ctrl-C."""
+
+
 def cli_errors(main: Callable[[], None]) -> Callable[[], None]:
-    """Turn a :class:`UserError` or Ctrl-C that leaves ``main`` into one line and an exit status.
+    """Turn a :class:`UserError`, Ctrl-C or SIGTERM that leaves ``main`` into one line and a status.
 
     Args:
         main: The body of a command-line program.
 
     Returns:
-        The same function, which exits with status 2 after a ``UserError`` and 130 after Ctrl-C.
+        The same function, which exits with status 2 after a ``UserError``, 130 after Ctrl-C and 143
+        after SIGTERM, which ``main`` meets as :class:`Terminated`.
     """
 
     @wraps(main)
     def guarded() -> None:
         try:
-            main()
+            with _stop_signals_raised():
+                main()
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             print("interrupted; what was finished so far is kept.", file=sys.stderr)
-            sys.exit(130)
+            number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+            sys.exit(128 + number)
 
     return guarded
+
+
+@contextmanager
+def _stop_signals_raised() -> Iterator[None]:
+    """Let SIGINT and SIGTERM raise, unless they are ignored or somebody else handles them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {}
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGTERM, _raise_terminated),
+    ):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            before[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> None:
+    raise Terminated
