@@ -122,6 +122,11 @@ class Trainer:
         self._metrics: dict[str, float] = {}
         self._model.train()
 
+    @property
+    def model(self) -> nn.Module:
+        """The network, as the accelerator prepared it."""
+        return self._model
+
     def train(
         self, feed: Prefetcher, validation_sets: Mapping[str, Sequence[ClipBatch]]
     ) -> Outcome:
