@@ -77,6 +77,28 @@ def _upsampled(config: StreamSplatConfig) -> list[int]:
     ]
 
 
+def planned_bytes(
+    stage: Stage,
+    *,
+    batch_size: int,
+    half_precision: bool,
+    trained_parameters: int,
+    recomputing: bool,
+) -> int:
+    """Return what a step takes by arithmetic: activations, and what belongs to trained parameters.
+
+    Args:
+        stage: Says what is trained.
+        batch_size: Samples a step and process.
+        half_precision: Whether matrix products take bfloat16.
+        trained_parameters: How many parameters are trained.
+        recomputing: Whether activations are computed twice.
+    """
+    sizes = activation_bytes(stage, half_precision=half_precision)
+    activations = sizes.recomputed if recomputing else sizes.kept
+    return activations * batch_size + _PARAMETER_BYTES * trained_parameters
+
+
 def decide_recomputation(
     choice: Literal["auto", "on", "off"],
     stage: Stage,
@@ -101,8 +123,13 @@ def decide_recomputation(
     if device.type != "cuda":
         return False
     room = _ROOM * torch.cuda.get_device_properties(device).total_memory
-    needed = activation_bytes(stage, half_precision=half_precision).kept * batch_size
-    needed += _PARAMETER_BYTES * trained_parameters
+    needed = planned_bytes(
+        stage,
+        batch_size=batch_size,
+        half_precision=half_precision,
+        trained_parameters=trained_parameters,
+        recomputing=False,
+    )
     if needed > room:
         _logger.info(
             "activations would take about %.0f GiB: they are computed twice instead of kept.",
