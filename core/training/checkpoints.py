@@ -38,7 +38,7 @@ LATEST = "checkpoint_latest"
 PREVIOUS = "checkpoint_previous"
 DAMAGED = "checkpoint_damaged"
 SUMS = "SHA256SUMS"
-_PARTIAL = ".checkpoint_partial"
+PARTIAL = ".checkpoint_partial"
 _MODEL, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 _FILES = (_MODEL, _OPTIMIZER, _STATE)
 _FORMAT = 1
@@ -93,7 +93,7 @@ def write_checkpoint(
         UserError: If it cannot be written, for example because the disk is full; the checkpoints
             that were there are left as they were.
     """
-    partial = workspace / _PARTIAL
+    partial = workspace / PARTIAL
     latest, previous = workspace / LATEST, workspace / PREVIOUS
     try:
         shutil.rmtree(partial, ignore_errors=True)
