@@ -1,4 +1,4 @@
-"""Back-pressure for what cannot wait: the newest item wins."""
+"""From a thread that captures to the one that works, where the first may wait forever."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """One slot between a producer that never waits and a consumer that always gets the newest."""
+    """One slot between a producer and a consumer.
 
-    def __init__(self, on_drop: Callable[[], None]) -> None:
+    Args:
+        on_drop: With it the producer never waits, and the consumer gets the newest item; it is
+            called for each one that was overtaken. Without it the producer waits until the slot is
+            free.
+    """
+
+    def __init__(self, on_drop: Callable[[], None] | None) -> None:
         self._on_drop = on_drop
         self._changed = threading.Condition()
         self._slot: list[T] = []
@@ -25,29 +31,32 @@ class Mailbox(Generic[T]):
         return self._ended
 
     def put(self, item: T) -> None:
-        """Leave ``item``; what was there and not fetched is dropped."""
+        """Leave ``item``, unless the consumer has closed."""
         with self._changed:
-            if self._slot:
+            if self._on_drop is None:
+                self._changed.wait_for(lambda: not self._slot or self._ended)
+            elif self._slot:
                 self._slot.clear()
                 self._on_drop()
-            self._slot.append(item)
-            self._changed.notify()
+            if not self._ended:
+                self._slot.append(item)
+                self._changed.notify_all()
 
     def close(self, error: BaseException | None = None) -> None:
         """Say that nothing follows; ``error`` is raised where the next item would have been."""
         with self._changed:
             self._ended, self._error = True, error
-            self._changed.notify()
+            self._changed.notify_all()
 
     def __iter__(self) -> Iterator[T]:
-        """Wait for items, the newest one each time, until the end."""
+        """Wait for items until the end."""
         while True:
             with self._changed:
-                while not self._slot and not self._ended:
-                    self._changed.wait()
+                self._changed.wait_for(lambda: self._slot or self._ended)
                 if not self._slot:
                     break
                 item = self._slot.pop()
+                self._changed.notify_all()
             yield item
         if self._error is not None:
             raise self._error
@@ -60,8 +69,21 @@ def newest(items: Generator[T, None, None], on_drop: Callable[[], None]) -> Iter
         items: What to run. It is closed at its end, or before its next item once the caller stops.
         on_drop: Called in the thread for each item that came too early to be fetched.
     """
-    mailbox = Mailbox[T](on_drop)
+    return _capture(items, Mailbox[T](on_drop))
 
+
+def every(items: Generator[T, None, None]) -> Iterator[T]:
+    """Run a generator in a background thread, two items ahead at most; yield all of them.
+
+    Unlike :func:`core.io.prefetch.prefetch` the caller may stop while the next item does not come.
+
+    Args:
+        items: What to run; see :func:`newest`.
+    """
+    return _capture(items, Mailbox[T](None))
+
+
+def _capture(items: Generator[T, None, None], mailbox: Mailbox[T]) -> Iterator[T]:
     def produce() -> None:
         error: BaseException | None = None
         try:

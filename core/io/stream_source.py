@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from core.checks import UserError
 from core.io.frame_source import Frame, FrameSource, OnError
-from core.io.mailbox import newest
+from core.io.mailbox import every, newest
 
 
 class StreamSource(FrameSource):
@@ -64,7 +64,8 @@ class StreamSource(FrameSource):
         yield from self._walk
 
     def _ahead(self) -> Iterator[Frame]:
-        return newest(self._decode(), self._count_drop) if self.live else super()._ahead()
+        # Ctrl-C ends a walk also while nothing comes.
+        return newest(self._decode(), self._count_drop) if self.live else every(self._decode())
 
     def _count_drop(self) -> None:
         self._dropped += 1

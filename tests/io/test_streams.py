@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -68,6 +70,22 @@ def test_a_stream_that_is_not_live_waits() -> None:
         seen.append(frame.index)
     assert seen == list(range(12))
     assert camera.dropped == 0
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_ctrl_c_is_heard_while_nothing_comes(live: bool) -> None:
+    class Stalled(FakeCamera):
+        def _decode(self) -> Generator[Frame, None, None]:
+            yield from super()._decode()
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+            threading.Event().wait(8)
+
+    start = time.perf_counter()
+    seen = []
+    with pytest.raises(KeyboardInterrupt):
+        seen.extend(frame.index for frame in Stalled(2, 0.02, live=live))
+    assert seen == [0, 1]
+    assert time.perf_counter() - start < 4
 
 
 @pytest.mark.parametrize("live", [True, False])
