@@ -111,7 +111,7 @@ def decode_bytes(data: bytes, flags: int, source: str | Path) -> np.ndarray:
         UserError: If it cannot be decoded.
     """
     pixels = None
-    if data and not _is_damaged_jpeg(data):
+    if data and not is_damaged_jpeg(data):
         # Decoding from memory also serves paths that OpenCV's own file access cannot spell.
         with suppress(cv2.error):
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -154,7 +154,7 @@ def is_whole_png(path: str | Path) -> bool:
         return False
 
 
-def _is_damaged_jpeg(data: bytes) -> bool:
+def is_damaged_jpeg(data: bytes) -> bool:
     """Whether a JPEG ends before its end marker, or has markers that no JPEG has.
 
     Decoders fill what is missing with grey, and what is overwritten with noise.

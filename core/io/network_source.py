@@ -19,6 +19,7 @@ STANDARD_INPUT = "-"
 TIMEOUT_S = 10
 """How long a connection, or the next packet, is waited for."""
 _LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "tcp", "mms")
+_PLAYLISTS = ("hls", "dash")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://.+")
 
 
@@ -30,10 +31,10 @@ def is_url(text: str) -> bool:
 class NetworkSource(StreamSource):
     """A video stream that FFmpeg reads from a URL or from standard input (``-``).
 
-    Streams of the protocols of cameras, and those over HTTP that announce no duration, are live
-    unless ``live`` says otherwise; standard input is not: its sender waits. Where an HTTP
-    connection is lost FFmpeg asks for it again for a few seconds; after any other loss the walk
-    ends, and :attr:`broken_off` says so.
+    Streams of the protocols of cameras, and those over HTTP that announce neither duration nor
+    size, are live unless ``live`` says otherwise; standard input is not: its sender waits. Where a
+    live HTTP connection is lost FFmpeg asks for it again for a few seconds; after any other loss,
+    or before the end that the header announces, the walk ends, and :attr:`broken_off` says so.
 
     Args:
         address: A URL, or ``-``.
@@ -49,11 +50,18 @@ class NetworkSource(StreamSource):
     ) -> None:
         is_pipe = address == STANDARD_INPUT
         name = "standard input" if is_pipe else _without_password(address)
-        self._container = _open("pipe:0" if is_pipe else address, name)
+        scheme = _scheme(address)
+        is_http = scheme.startswith("http")
+        address = "pipe:0" if is_pipe else address
+        container = _open(address, name, again=is_http and live is True)
         if live is None:
-            scheme = _scheme(address)
-            endless = scheme.startswith("http") and self._container.duration is None
+            endless = is_http and _is_endless(container)
             live = scheme in _LIVE_SCHEMES or endless
+            if endless:
+                # Asked again, a recording would begin anew: only now is it known to be none.
+                container.close()
+                container = _open(address, name, again=True)
+        self._container = container
         super().__init__(name, live=live, on_error=on_error)
 
     def _decode(self) -> Generator[Frame, None, None]:
@@ -64,14 +72,17 @@ class NetworkSource(StreamSource):
                 index = delivered + self.skipped
                 yield Frame(index, f"{index:05d}", image)
                 delivered += 1
-        if walk.failure is not None:
-            self._broken_off = f"{self.path} was lost after {delivered} frames: {walk.failure}"
+            if walk.failure is not None:
+                self._broken_off = f"{self.path} was lost after {delivered} frames: {walk.failure}"
+            elif walk.shortfall is not None:
+                self._broken_off = f"{self.path} {walk.shortfall[1]}"
 
     def _skip_packet(self, reason: str) -> None:
         self._skip(f"{self.path}: a packet cannot be decoded: {reason}", quiet=self.skipped > 0)
 
 
-def _open(address: str, name: str) -> InputContainer:
+def _open(address: str, name: str, *, again: bool) -> InputContainer:
+    """Open an address; ``again`` is whether a lost HTTP connection is asked for anew."""
     scheme = _scheme(address)
     options = {}
     if scheme in _LIVE_SCHEMES:
@@ -79,7 +90,8 @@ def _open(address: str, name: str) -> InputContainer:
     if scheme.startswith("rtsp"):
         options["rtsp_transport"] = "tcp"
     elif scheme.startswith("http"):
-        options = {"reconnect": "1", "reconnect_streamed": "1", "reconnect_delay_max": "4"}
+        streamed = "1" if again else "0"
+        options = {"reconnect": "1", "reconnect_streamed": streamed, "reconnect_delay_max": "4"}
     try:
         container = av.open(address, options=options, timeout=TIMEOUT_S, metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -96,6 +108,12 @@ def _open(address: str, name: str) -> InputContainer:
         container.close()
         raise UserError(f"{name} holds no video stream.")
     return container
+
+
+def _is_endless(container: InputContainer) -> bool:
+    # The size of a playlist is not that of what it leads to.
+    sized = container.size > 0 and container.format.name not in _PLAYLISTS
+    return container.duration is None and not sized
 
 
 def _scheme(address: str) -> str:

@@ -12,7 +12,12 @@ import numpy as np
 from av.container import InputContainer
 from jaxtyping import UInt8
 
+from core.io.images import is_damaged_jpeg
+
 _BT709, _BT601 = 1, 5
+# Headers round, and the last frame of a stream of variable rate may have no duration.
+_SLACK_FRAMES = 3
+_SLACK_SHARE = Fraction(1, 50)
 
 
 class VideoWalk:
@@ -38,6 +43,26 @@ class VideoWalk:
         """How many packets with a time there were."""
         self.failure: str | None = None
         """Why reading stopped before the end; None where it did not."""
+        self._announced_end = _announced_end(container)
+        # FFmpeg patches files that are cut short, as cameras on a bad line send them.
+        self._holds_jpegs = container.format.name == "mpjpeg"
+
+    @property
+    def shortfall(self) -> tuple[int, str] | None:
+        """About how many frames the header announces beyond the end of the walk, in words too."""
+        stream = self._stream
+        fps = stream.average_rate or stream.guessed_rate
+        missing = self._announced_end - self.end
+        if not fps or missing <= max(_SLACK_FRAMES / fps, _SLACK_SHARE * self._announced_end):
+            return None
+        # Packets come in decoding order, so the gap in time says less than their number.
+        start = (stream.start_time or 0) * (stream.time_base or Fraction(0))
+        total = stream.frames or round((self._announced_end - start) * fps)
+        count = max(1, total - self.packets)
+        return count, (
+            f"breaks off after {float(self.end):.1f} of {float(self._announced_end):.1f} seconds; "
+            f"about {count} frames are missing"
+        )
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         for frame in self._decoded():
@@ -57,6 +82,8 @@ class VideoWalk:
             try:
                 if packet.is_corrupt:
                     self._skip(f"the one at {float(self.end):.2f} s is cut short")
+                elif self._holds_jpegs and packet.size and is_damaged_jpeg(bytes(packet)):
+                    self._skip("a JPEG is cut short")
                 else:
                     yield from packet.decode()
             except av.error.FFmpegError as error:
@@ -72,8 +99,20 @@ class VideoWalk:
             self.failure = reason_of(error)
 
 
+def _announced_end(container: InputContainer) -> Fraction:
+    """Return when the video ends by its header, in seconds; 0 when it does not say."""
+    stream = container.streams.video[0]
+    if stream.duration:
+        return (stream.duration + (stream.start_time or 0)) * (stream.time_base or Fraction(0))
+    if container.duration and len(container.streams) == 1:
+        return Fraction(container.duration, av.time_base)
+    return Fraction(0)
+
+
 def reason_of(error: Exception) -> str:
     """Return what FFmpeg or the system says of an error, without its number."""
+    if isinstance(error, av.error.ExitError):
+        return "nothing came in time"
     return getattr(error, "strerror", None) or str(error)
 
 

@@ -220,14 +220,54 @@ def test_a_recording_behind_a_url_is_given_in_full(serve: Callable, transport_st
         request.end_headers()
         request.wfile.write(data)
 
-    source = open_frames(serve(answer), live=False)
+    source = open_frames(serve(answer))
     rising = brightness(iter(source))
     assert len(rising) == 40
     assert rising == sorted(rising)
     assert source.broken_off is None
 
 
-def motion_jpeg(request: BaseHTTPRequestHandler, count: int, pause: float) -> None:
+def test_a_recording_that_breaks_off_is_not_begun_anew(
+    serve: Callable, transport_stream: Path
+) -> None:
+    data = transport_stream.read_bytes()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(data)))
+        request.end_headers()
+        request.wfile.write(data[: len(data) // 2])
+
+    source = open_frames(serve(answer))
+    rising = brightness(iter(source))
+    assert 15 <= len(rising) < 22
+    assert rising == sorted(rising)
+    assert source.broken_off is not None
+    assert f"was lost after {len(rising)} frames" in source.broken_off
+
+
+def test_a_piped_file_that_ends_too_early_says_so(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "clip.mkv"), "w") as container:
+        stream = container.add_stream("mpeg2video", rate=20)
+        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
+        for index in range(40):
+            noise = np.random.default_rng(index).integers(0, 256, (*SIZE, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+        container.mux(stream.encode(None))
+    data = (tmp_path / "clip.mkv").read_bytes()
+    program = (
+        "from core.io import open_frames; source = open_frames('-'); "
+        "print(len(list(source))); print(source.broken_off)"
+    )
+    (count, reason), errors = standard_input(data[: len(data) // 2], program)
+    assert 10 <= int(count) < 22, errors
+    assert reason.startswith("standard input breaks off after ")
+    assert "of 2.0 seconds" in reason
+
+
+def motion_jpeg(
+    request: BaseHTTPRequestHandler, count: int, pause: float, *, damaged: tuple[int, ...] = ()
+) -> None:
     """Answer as network cameras do: one JPEG after the other, without an end in sight."""
     request.send_response(200)
     request.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
@@ -235,6 +275,7 @@ def motion_jpeg(request: BaseHTTPRequestHandler, count: int, pause: float) -> No
     texture = np.random.default_rng(0).integers(0, 40, (*SIZE, 3))
     for index in range(count):
         jpeg = cv2.imencode(".jpg", (texture + index).astype(np.uint8))[1].tobytes()
+        jpeg = jpeg[: len(jpeg) // 2] if index in damaged else jpeg
         head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
         request.wfile.write(head.encode() + jpeg + b"\r\n")
         time.sleep(pause)
@@ -252,6 +293,13 @@ def test_a_network_camera_is_live(serve: Callable) -> None:
             break
     assert source.dropped > 5
     assert seen == sorted(set(seen))
+
+
+def test_damaged_pictures_of_a_network_camera_are_skipped(serve: Callable) -> None:
+    answer = serve(lambda request: motion_jpeg(request, 30, 0, damaged=(7, 11, 12)))
+    source = open_frames(answer, live=False)
+    assert [frame.index for frame in source] == [i for i in range(30) if i not in (7, 11, 12)]
+    assert source.skipped == 3
 
 
 def test_addresses_that_give_nothing_are_one_line(serve: Callable) -> None:
