@@ -27,8 +27,9 @@ class Tracker:
     Args:
         points: Pixel coordinates (u, v) in the input's frames, (0, 0) the centre of the first
             pixel.
-        times: The stream time at which each point is chosen, or one for all. Points whose time lies
-            before the first interval are never found.
+        times: The stream time at which each point is chosen, or one for all; a tensor of float32
+            counts to its own precision. Points whose time lies before the first interval are never
+            found.
         fit: How the input's frames enter the model, as :attr:`core.streaming.Session.fit`.
 
     Raises:
@@ -42,7 +43,7 @@ class Tracker:
         if points.ndim != 2 or points.shape[1] != 2:
             raise ValueError(f"Tracker: points has shape {tuple(points.shape)}; expected (n, 2).")
         self._fit = fit
-        self._times = torch.as_tensor(times, dtype=torch.float64).cpu().expand(len(points))
+        self._times = _query_times(times, len(points))
         _check_queries(points, self._times, fit)
         in_model = fit.points_to_model(points.float())
         unknown = in_model.new_full((len(points),), torch.nan)
@@ -79,7 +80,8 @@ class Tracker:
             self._places[carried],
             self._fit.model_size,
         )
-        parts = [self._look(ride, carried, time, interval.pair_time(time)) for time in asked]
+        parts = [Tracks.none(len(carried), device)]
+        parts += [self._look(ride, carried, time, interval.pair_time(time)) for time in asked]
         self._places[carried] = ride.places_at(1.0)
         self._newest = interval.second
         return Tracks.cat(parts)
@@ -88,10 +90,10 @@ class Tracker:
         """Begin with the points chosen in an interval; return the pair times to bind all at."""
         inside = (self._times >= interval.first_time) & (self._times <= interval.second_time)
         begins = inside & ~self._follows & ~self._lost
-        starts = [interval.pair_time(time) for time in self._times[begins].tolist()]
+        starts = [min(interval.pair_time(time), 1.0) for time in self._times[begins].tolist()]
         self._follows = self._follows | begins
         return torch.zeros_like(self._times).masked_scatter(
-            begins, torch.tensor(starts, dtype=torch.float64)
+            begins, torch.tensor(starts, dtype=self._times.dtype)
         )
 
     def _look(self, ride: Ride, carried: Bool[Tensor, " n"], time: float, at: float) -> Tracks:
@@ -110,10 +112,13 @@ class Tracker:
         )
 
     def _check_step(self, interval: Interval, times: Sequence[float]) -> None:
-        if not interval.opens and self._newest not in (None, interval.first):
+        newest = self._newest
+        if newest is not None and not (
+            interval.first > newest if interval.opens else interval.first == newest
+        ):
             raise ValueError(
                 f"Tracker: the interval begins at key frame {interval.first}, the one before it "
-                f"ended at {self._newest}; give every interval, in order."
+                f"ended at {newest}; give every interval once, in order."
             )
         for time in times:
             if not interval.first_time <= time <= interval.second_time:
@@ -152,9 +157,9 @@ def track(
             end += 1
         parts.append(tracker.advance(interval, times[done:end]))
         done = end
-    if done < len(times) or not parts:
+    if done < len(times):
         raise UserError(f"points are asked for at time {times[done]:g}, after the stream's end.")
-    return Tracks.cat(parts)
+    return Tracks.cat(parts) if parts else Tracks.none(len(points), points.device)
 
 
 def grid_points(frame_size: tuple[int, int], columns: int) -> Float[Tensor, "n 2"]:
@@ -171,6 +176,18 @@ def grid_points(frame_size: tuple[int, int], columns: int) -> Float[Tensor, "n 2
     u = (torch.arange(columns) + 0.5) * (width / columns) - 0.5
     v = (torch.arange(rows) + 0.5) * (height / rows) - 0.5
     return torch.cartesian_prod(v, u).flip(1)
+
+
+def _query_times(times: Float[Tensor, " n"] | float, count: int) -> Float[Tensor, " n"]:
+    # Numbers are compared with a tensor of float32 as if they were float32 too.
+    values = times if isinstance(times, Tensor) else torch.tensor(times, dtype=torch.float64)
+    values = values.cpu() if values.is_floating_point() else values.cpu().double()
+    if values.shape not in ((), (count,)):
+        raise ValueError(
+            f"Tracker: times has shape {tuple(values.shape)}; expected one for each of the {count} "
+            "points, or one for all."
+        )
+    return values.expand(count)
 
 
 def _check_queries(points: Float[Tensor, "n 2"], times: Float[Tensor, " n"], fit: FrameFit) -> None:

@@ -29,6 +29,13 @@ class Tracks:
         return Tracks(*(getattr(self, f.name)[index : index + 1] for f in fields(Tracks)))
 
     @staticmethod
+    def none(points: int, device: torch.device) -> Tracks:
+        """Return the tracks of so many points at no time at all."""
+        numbers = torch.empty(0, points, device=device)
+        times = torch.empty(0, dtype=torch.float64, device=device)
+        return Tracks(times, numbers[..., None].expand(0, points, 2), numbers, numbers.bool())
+
+    @staticmethod
     def cat(parts: Sequence[Tracks]) -> Tracks:
         """Put tracks of the same points one after the other."""
         return Tracks(

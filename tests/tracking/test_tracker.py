@@ -119,6 +119,24 @@ def test_points_may_be_chosen_at_any_time() -> None:
         torch.testing.assert_close(tracks.points[asked, n], torch.stack(expected), atol=0.1, rtol=0)
 
 
+def test_times_may_leave_intervals_out() -> None:
+    dense = track((interval(i) for i in range(4)), POINTS, 0.0, TIMES[:17], FIT)
+    sparse = track((interval(i) for i in range(4)), POINTS, 0.0, [0.5, 3.5], FIT)
+    assert torch.equal(sparse.points, dense.points[[2, 14]])
+    assert torch.equal(sparse.visible, dense.visible[[2, 14]])
+    for intervals in ([], [interval(0)]):
+        none = track(intervals, POINTS, 0.0, [], FIT)
+        assert none.points.shape == (0, 4, 2)
+        assert none.visible.shape == none.inverse_depths.shape == (0, 4)
+        assert none.visible.dtype == torch.bool
+
+
+def test_a_time_of_single_precision_is_the_time_that_is_asked_for() -> None:
+    tracks = track([interval(0)], POINTS[:1], torch.tensor([0.1]), [0.1], FIT)
+    torch.testing.assert_close(tracks.points[0], POINTS[:1], atol=1e-4, rtol=0)
+    assert tracks.visible.all()
+
+
 def test_a_tracker_is_what_track_uses_and_keeps_nothing_of_the_past() -> None:
     at_once = track((interval(i) for i in range(3)), POINTS, 0.0, [1.0, 2.0, 3.0], FIT)
     tracker = Tracker(POINTS, 0.0, FIT)
@@ -175,6 +193,10 @@ def test_errors_name_what_is_wrong() -> None:
     tracker.advance(interval(0))
     with pytest.raises(ValueError, match="begins at key frame 2"):
         tracker.advance(interval(2))
+    with pytest.raises(ValueError, match="begins at key frame 0"):
+        tracker.advance(interval(0))
+    with pytest.raises(ValueError, match=r"shape \(3,\).*4 points"):
+        Tracker(POINTS, torch.zeros(3), FIT)
     with pytest.raises(UserError, match="time 7, after the stream's end"):
         track([interval(0)], POINTS, 0.0, [0.5, 7.0], FIT)
 
