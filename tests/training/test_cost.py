@@ -14,7 +14,12 @@ from core.models.config import PRESETS
 from core.models.dino import build_dino
 from core.models.factory import build_model, build_static_model
 from core.training.flops import dino_flops, dynamic_flops, model_flops, static_flops
-from core.training.memory import activation_bytes, decide_recomputation, out_of_memory
+from core.training.memory import (
+    activation_bytes,
+    decide_recomputation,
+    out_of_memory,
+    planned_bytes,
+)
 
 
 def _count(function, *arguments):
@@ -115,6 +120,16 @@ def test_recomputing_keeps_less_and_half_precision_too(make_dynamic_stage):
     assert half.recomputed < half.kept < single.kept
     more = activation_bytes(make_dynamic_stage(train_static=True), half_precision=True)
     assert more.kept > half.kept
+
+
+def test_a_step_takes_activations_by_the_sample_and_state_by_the_parameter(make_static_stage):
+    stage = make_static_stage()
+    sizes = activation_bytes(stage, half_precision=True)
+    for recomputing, each in ((False, sizes.kept), (True, sizes.recomputed)):
+        planned = planned_bytes(
+            stage, batch_size=3, half_precision=True, trained_parameters=5, recomputing=recomputing
+        )
+        assert planned == 3 * each + 5 * 16
 
 
 def test_recomputation_is_the_users_choice(make_static_stage):

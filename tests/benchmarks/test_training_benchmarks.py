@@ -1,0 +1,94 @@
+"""Benchmarks of training, on a network for small frames."""
+
+import sys
+
+import pytest
+import torch
+
+from core.models import config
+from core.models.dino import load_dino
+from core.training.flops import model_flops
+
+
+@pytest.fixture
+def small_preset(monkeypatch):
+    from reduced import reduced
+
+    monkeypatch.setitem(config.PRESETS, "tiny", reduced(config.PRESETS["tiny"], (32, 64)))
+
+
+def _start(module, monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(
+        sys, "argv", ["benchmark", "--device", "cpu", "--preset", "tiny", *arguments]
+    )
+    module.main()
+    return capsys.readouterr().out
+
+
+def _rows(said, stage):
+    rows = [line.split("|")[1:-1] for line in said.splitlines() if line.startswith(f"| {stage} ")]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def test_memory_goes_on_where_a_batch_does_not_fit(small_preset, monkeypatch, capsys):
+    import training_memory
+
+    take = training_memory.time_steps
+
+    def time_steps(trainer, batch, *rest):
+        if len(batch.frames) == 2:
+            raise torch.OutOfMemoryError("no more")
+        return take(trainer, batch, *rest)
+
+    monkeypatch.setattr(training_memory, "time_steps", time_steps)
+    sizes = ("--static_batch_sizes", "1", "2", "3", "--dynamic_batch_sizes", "1")
+    short = ("--num_frames", "2", "--warmup", "1", "--steps", "1", "--mixed_precision", "no")
+    said = _start(training_memory, monkeypatch, capsys, *sizes, *short)
+    static, dynamic = _rows(said, "static"), _rows(said, "dynamic")
+    assert [row[1:3] for row in static] == [[str(n), c] for c in ("off", "on") for n in (1, 2, 3)]
+    assert [row[2] for row in dynamic] == ["off", "on"]
+    for row in static + dynamic:
+        if row[1] == "2":
+            assert row[3] == "out of memory"
+            assert row[6] == ""
+        else:
+            assert float(row[6]) > 0
+        assert row[5] != ""
+
+
+def test_steps_are_timed_beside_plain_ones(small_preset, monkeypatch, capsys):
+    import training
+
+    short = ("--warmup", "1", "--steps", "1", "--baseline_steps", "1", "--loader_steps", "0")
+    sizes = ("--static_batch_size", "2", "--stages", "static", "--mixed_precision", "no")
+    (row,) = _rows(_start(training, monkeypatch, capsys, *short, *sizes), "static")
+    assert row[1] == "1 x 2"
+    assert float(row[2]) > 0
+    assert row[-1].endswith("x")
+
+
+def test_communication_is_what_averaging_adds():
+    import training
+    from training_steps import NOWHERE, build_stage
+
+    options = training.Options(device="cpu", preset="tiny", static_batch_size=4)
+    stage = build_stage("static", options, NOWHERE, "off")
+
+    class TwoProcesses:
+        num_processes = 2
+        device = torch.device("cpu")
+
+    result = training.StageTimings(stage, 0.5, None, not_averaging=0.4, plain=None, fed={})
+    header, _, row = training.describe_steps([result], TwoProcesses(), options)
+    cells = dict(zip(header.split(" | "), row.split(" | "), strict=True))
+    assert cells["samples/s"] == "16.00"
+    assert cells["not averaging, ms"] == "400"
+    assert cells["communication |"] == "20.0% |"
+    assert float(cells["TFLOP/s a device"]) == pytest.approx(8e-12 * model_flops(stage), abs=0.05)
+
+
+def test_random_weights_load_as_published_ones(tmp_path):
+    from random_weights import write_dinov2
+
+    write_dinov2(tmp_path / "dinov2.pth")
+    assert load_dino(tmp_path / "dinov2.pth", (28, 56)).pos_embed.shape == (1, 2 * 4, 768)
