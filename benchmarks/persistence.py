@@ -39,7 +39,7 @@ from core.data.procedural import ProceduralOptions, ProceduralScenes, Procedural
 from core.models import load_model
 from core.rendering import render
 from core.streaming import KeyInputs, PairModel, Session
-from core.streaming.fusion import stand_still
+from core.streaming.interval import stand_still
 from core.streaming.survivors import MARGIN, surface_of
 
 INSIDE = (0.25, 0.5, 0.75)

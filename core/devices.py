@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import torch
+from torch import Tensor
 
 from core.checks import UserError
 
@@ -35,3 +36,10 @@ def choose_device(name: str) -> torch.device:
             f"--device {name} cannot be used here ({reason}); choose auto or cpu."
         ) from error
     return device
+
+
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """Return a few values of the host's on a device, without waiting for what it is doing."""
+    if device.type != "cuda" or values.device.type != "cpu":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)

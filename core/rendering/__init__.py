@@ -2,5 +2,6 @@
 
 from core.rendering.contributions import Contributions, contributors
 from core.rendering.orthographic import render
+from core.rendering.steady import SteadyRenderer
 
-__all__ = ["Contributions", "contributors", "render"]
+__all__ = ["Contributions", "SteadyRenderer", "contributors", "render"]

@@ -19,6 +19,7 @@ def render(
     background: Float[Tensor, "*background 3"] | float = 0.5,
     *,
     backend: str = "auto",
+    max_pairs: int | None = None,
 ) -> RenderOutput:
     """Render each scene at its own times, in one call; differentiable in every tensor.
 
@@ -31,6 +32,8 @@ def render(
         image_size: Height and width in pixels.
         background: One grey value, one colour (3,), one a scene (b, 3), or one an image (b, t, 3).
         backend: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"reference"``.
+        max_pairs: Room for pairs of a tile and a Gaussian on CUDA, so that the host does not wait;
+            where it is too small the images are NaN. None measures what is needed.
 
     Raises:
         ValueError: If shapes, dtypes or devices do not match, or a value is not finite; the message
@@ -49,5 +52,6 @@ def render(
             image_size=image_size,
             backgrounds=background.to(dtype),
             backend=backend,
+            max_pairs=max_pairs,
         )
     return RenderOutput(rgb=images.rgb, depth=images.depth, alpha=images.alpha)

@@ -33,7 +33,7 @@ frames of different clips at least 0.19."""
 _RATIO = 1.9
 """How far above the mean of the recent scores a cut is."""
 _RECENT = 8
-_PRIOR, _PRIOR_WEIGHT = 0.13, 2
+_PRIOR, _PRIOR_WEIGHT = 0.105, 3
 """What stands for recent scores at the beginning of a shot, and for how many of them."""
 
 Thumbnail = Float[np.ndarray, "18 32 3"]
@@ -77,9 +77,13 @@ def thumbnail(pixels: Tensor) -> Thumbnail:
     height, width = pixels.shape[:2]
     rows = np.linspace(0, height - 1, _ROWS * _OVERSAMPLING).round().astype(int)
     columns = np.linspace(0, width - 1, _COLUMNS * _OVERSAMPLING).round().astype(int)
-    samples = pixels[rows][:, columns].cpu().numpy().astype(np.float32)
-    if not pixels.is_floating_point():
-        samples /= 255
+    if pixels.is_floating_point():
+        samples = pixels[rows][:, columns].float().cpu().numpy()
+    elif pixels.device.type == "cpu":
+        # By NumPy: for so few samples, torch's threads take longer to wake than to work.
+        samples = pixels.numpy()[rows][:, columns] / np.float32(255)
+    else:
+        samples = pixels[rows][:, columns].cpu().numpy() / np.float32(255)
     size = _OVERSAMPLING
     return reduce(samples, "(h p) (w q) c -> h w c", "mean", p=size, q=size)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.geometry.motion import displace_means, freeze_at, opacities_at
+from core.devices import send
+from core.geometry.motion import displace_means, opacities_at
 from core.rendering import render
 from core.streaming.interval import Interval
 from core.types import DynamicGaussians, RenderOutput
@@ -18,12 +19,6 @@ VISIBLE_OPACITY = 1 / 255
 """Below it a Gaussian changes no pixel: the rasteriser leaves such contributions out."""
 CROSSFADE = 0.05
 """Default share of an interval within which what a new key frame replaces fades out."""
-
-
-def stand_still(gaussians: DynamicGaussians, pair_time: float) -> DynamicGaussians:
-    """Return the scenes as they are at ``pair_time``, with room for as much motion as before."""
-    still = freeze_at(gaussians, pair_time)
-    return replace(still, motion=torch.zeros_like(gaussians.motion))
 
 
 def scene_at(interval: Interval, pair_time: float, crossfade: float) -> DynamicGaussians:
@@ -51,8 +46,19 @@ def render_interval(
     crossfade: float = CROSSFADE,
     background: Float[Tensor, "3"] | float = 0.5,
     backend: str = "auto",
+    renderer: Callable[..., RenderOutput] = render,
 ) -> RenderOutput:
     """Render an interval at pair times, all those beyond the crossfade in one call.
+
+    Args:
+        interval: What to look at.
+        pair_times: When, in [0, 1].
+        image_size: Height and width in pixels.
+        crossfade: As of :func:`scene_at`.
+        background: One grey value or one colour.
+        backend: The rasteriser's backend.
+        renderer: What makes the images; a :class:`core.rendering.SteadyRenderer` of a stream's own
+            keeps a GPU from waiting.
 
     Returns:
         Images of one scene (b = 1), in the order of ``pair_times``.
@@ -60,8 +66,8 @@ def render_interval(
     device = interval.gaussians.means.device
 
     def draw(scene: DynamicGaussians, times: list[float]) -> RenderOutput:
-        at = torch.tensor([times], device=device)
-        return render(scene, at, image_size, background, backend=backend)
+        at = send(torch.tensor([times]), device)
+        return renderer(scene, at, image_size, background, backend=backend)
 
     early = interval.fading is not None
     plain = [i for i, time in enumerate(pair_times) if not early or time >= crossfade]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
+import torch
+
+from core.geometry.motion import freeze_at
 from core.types import DynamicGaussians
 
 
@@ -33,9 +37,9 @@ class Interval:
     num_survivors: int = 0
     """How many of the Gaussians, the last ones, are kept from earlier key frames; they stand
     still. Places of the pool that are not taken have opacity 0."""
-    fading: DynamicGaussians | None = None
-    """What :attr:`gaussians` no longer holds of the scene just before the first key frame, standing
-    still; it fades out within the first moments. None where a shot begins."""
+    ended: DynamicGaussians | None = None
+    """What :attr:`gaussians` no longer holds of the interval before, as it was there. None where a
+    shot begins."""
 
     @property
     def is_still(self) -> bool:
@@ -48,6 +52,14 @@ class Interval:
         own = self.gaussians.num_gaussians - self.num_survivors
         return own if self.is_still else own // 2
 
+    @cached_property
+    def fading(self) -> DynamicGaussians | None:
+        """What ended at the first key frame, standing still as it was then.
+
+        It fades out within the first moments. None where a shot begins.
+        """
+        return None if self.ended is None else stand_still(self.ended, 1.0)
+
     def pair_time(self, time: float) -> float:
         """Return the pair time at a stream time."""
         return 0.0 if self.is_still else (time - self.first_time) / self.duration
@@ -56,3 +68,9 @@ class Interval:
     def duration(self) -> float:
         """Stream time from the first key frame to the second."""
         return self.second_time - self.first_time
+
+
+def stand_still(gaussians: DynamicGaussians, pair_time: float) -> DynamicGaussians:
+    """Return the scenes as they are at ``pair_time``, with room for as much motion as before."""
+    still = freeze_at(gaussians, pair_time)
+    return replace(still, motion=torch.zeros_like(gaussians.motion))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from core.checks import UserError
 from core.geometry.fit import FitMode, FrameFit
+from core.rendering import SteadyRenderer
 from core.streaming.batching import concatenate, take
 from core.streaming.cuts import CutDetector
 from core.streaming.fusion import (
@@ -25,10 +26,9 @@ from core.streaming.fusion import (
     prune,
     render_interval,
     scene_at,
-    stand_still,
 )
 from core.streaming.intake import ArrayLike, EstimateDepth, Intake
-from core.streaming.interval import Interval
+from core.streaming.interval import Interval, stand_still
 from core.streaming.pair_model import KeyInputs, PairModel
 from core.streaming.stopwatch import Stopwatch
 from core.streaming.survivors import Survivors, empty_pool, succeed
@@ -103,6 +103,7 @@ class Session:
         self._crossfade = crossfade
         self._backend = backend
         self._stopwatch = stopwatch
+        self._renderer = SteadyRenderer()
         self.reset()
 
     def __enter__(self) -> Session:
@@ -278,6 +279,7 @@ class Session:
                     crossfade=self._crossfade,
                     background=background,
                     backend=self._backend,
+                    renderer=self._renderer,
                 )
                 for index, places in groups.items()
             ]
@@ -401,12 +403,13 @@ class Session:
         if opens:
             return interval
         last = self._live[-1]
-        ending = stand_still(last.gaussians.map(lambda value: value[:, : last.num_first]), 1.0)
+        ending = last.gaussians.map(lambda value: value[:, : last.num_first])
         if not self._max_persistent:
-            return replace(interval, fading=ending)
+            return replace(interval, ended=ending)
+        still = stand_still(ending, 1.0)
         succession = succeed(
-            ending,
-            self._pool or empty_pool(self._max_persistent, ending),
+            still,
+            self._pool or empty_pool(self._max_persistent, still),
             model.static_gaussians(first.encoded),
             self._image_size,
             backend=self._backend,
@@ -416,7 +419,7 @@ class Session:
             interval,
             gaussians=DynamicGaussians.cat([pair, self._pool.gaussians]),
             num_survivors=self._max_persistent,
-            fading=succession.leaving,
+            ended=succession.leaving,
         )
 
     def _timed(self, part: str) -> AbstractContextManager[None]:

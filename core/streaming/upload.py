@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +26,11 @@ class Uploader:
             self._spare = [self._buffer(values), self._buffer(values)]
         pinned, copied = self._spare.pop(0)
         copied.synchronize()
-        pinned.copy_(values)
+        # By NumPy where it can: torch shares the copy among threads, which may be slow to wake.
+        if values.dtype == torch.bfloat16:
+            pinned.copy_(values)
+        else:
+            np.copyto(pinned.numpy(), values.numpy())
         on_device = pinned.to(self._device, non_blocking=True)
         copied.record(torch.cuda.current_stream(self._device))
         self._spare.append((pinned, copied))

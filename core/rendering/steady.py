@@ -1,0 +1,72 @@
+"""Rendering of a stream, whose images are all about as full as those before."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+
+import torch
+from diff_gaussian_rasterization_orth import pairs_needed
+from jaxtyping import Float
+from torch import Tensor
+
+from core.rendering.orthographic import render
+from core.types import DynamicGaussians, RenderOutput
+
+_HEADROOM = 1.5
+"""Room for pairs, over what the fullest images so far have needed."""
+
+
+class SteadyRenderer:
+    """Renders like :func:`core.rendering.render`, on CUDA without a pause in the middle.
+
+    How many pairs of a tile and a Gaussian there are is known to the device alone, once it has
+    projected them. ``render`` waits to hear it, and the device then waits for what comes next.
+    Here it is given room for half as many again as were needed before, and the host looks at the
+    end whether that was enough; where it was not, the images are made anew. No gradients.
+    """
+
+    def __init__(self) -> None:
+        self._pairs_an_image: dict[tuple[int, int], int] = {}
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        gaussians: DynamicGaussians,
+        times: Float[Tensor, "b t"],
+        image_size: tuple[int, int],
+        background: Float[Tensor, "*background 3"] | float = 0.5,
+        *,
+        backend: str = "auto",
+    ) -> RenderOutput:
+        """Render each scene at its own times; see :func:`core.rendering.render`.
+
+        Raises:
+            ValueError: As ``render``.
+            RuntimeError: As ``render``.
+        """
+        if gaussians.means.device.type != "cuda" or backend not in ("auto", "cuda"):
+            return render(gaussians, times, image_size, background, backend=backend)
+        known = self._pairs_an_image.get(image_size)
+        if known is not None and times.numel():
+            room = math.ceil(_HEADROOM * known * times.numel())
+            images = render(
+                gaussians, times, image_size, background, backend=backend, max_pairs=room
+            )
+            # All pixels are NaN where the room was too small.
+            if not math.isnan(images.rgb.flatten()[0].item()):
+                return images
+        images = render(gaussians, times, image_size, background, backend=backend)
+        self._note(gaussians, times, image_size)
+        return images
+
+    def _note(
+        self, gaussians: DynamicGaussians, times: Float[Tensor, "b t"], image_size: tuple[int, int]
+    ) -> None:
+        if not times.numel():
+            return
+        names = [f.name for f in fields(gaussians) if f.name != "colors"]
+        moving = {name: getattr(gaussians, name).float() for name in names}
+        pairs = pairs_needed(**moving, times=times.float(), image_size=image_size)
+        known = self._pairs_an_image.get(image_size, 1)
+        self._pairs_an_image[image_size] = max(known, math.ceil(pairs / times.numel()))
