@@ -41,7 +41,8 @@ from core.models import PRESETS, StreamSplat, build_model, load_model
 from core.models.dino import build_dino
 from core.rendering import render
 from core.streaming import FastDepth, FastModel, Intake, Session, Stopwatch
-from core.streaming.acceleration import Acceleration, Precision, Recorded
+from core.streaming.acceleration import Acceleration, Precision
+from core.streaming.recording import Recorded
 
 _PICTURES = 16
 """Different frames that are pushed in turn."""
@@ -166,7 +167,7 @@ def time_condition(model: StreamSplat, half: bool, recorded: bool, count: int) -
 
     def condition(image: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            return model.dynamic.condition(dino(image))
+            return model.observe(image)
 
     function = Recorded(condition) if recorded else condition
     stopwatch = Stopwatch(device)
@@ -227,7 +228,7 @@ def main() -> None:
         steps["session, fast"] = session(fast, watch)
     if options.depth:
         estimator = DepthAnythingV2(CONFIGS["vits"]).eval().to(device)
-        depth = FastDepth(estimator, half=on_gpu, recorded=recorded)
+        depth = FastDepth(estimator, half=on_gpu, acceleration=acceleration)
         steps["with depth"] = session(fast, None, depth)
     starts, milliseconds = measure(steps, frames, keys, device)
 

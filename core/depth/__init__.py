@@ -1,7 +1,7 @@
 """Relative inverse depth of single images: Depth Anything V2."""
 
 from core.depth.config import CONFIGS, DepthAnythingConfig, Encoder
-from core.depth.depth_anything import DepthAnythingV2, prepare_images
+from core.depth.depth_anything import DepthAnythingV2
 from core.depth.weights import find_depth_weights, how_to_get_weights, load_depth_anything
 
 __all__ = [
@@ -12,5 +12,4 @@ __all__ = [
     "find_depth_weights",
     "how_to_get_weights",
     "load_depth_anything",
-    "prepare_images",
 ]

@@ -23,9 +23,17 @@ class DepthAnythingV2(nn.Module):
         config: Its size.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, config: DepthAnythingConfig) -> None:
         super().__init__()
         self.config = config
+        # On the device beforehand: fetching them from the host would make it wait, frame by frame.
+        # With values even where weights, which are still to be read, have none.
+        for name, values in (("mean", _IMAGENET_MEAN), ("std", _IMAGENET_STD)):
+            constant = torch.tensor(values, device="cpu")[:, None, None]
+            self.register_buffer(name, constant, persistent=False)
         self.backbone = TappedTransformer(config)
         self.head = DepthHead(config)
 
@@ -33,13 +41,26 @@ class DepthAnythingV2(nn.Module):
         """Return relative inverse depth, at least 0, large is near; float32.
 
         Args:
-            pixels: What :func:`prepare_images` returns.
+            pixels: What :meth:`prepare` returns.
         """
         tapped = self.backbone(pixels)
         # Half precision would leave visible steps in smooth depth.
         with torch.autocast(pixels.device.type, enabled=False):
             tokens = [tap.float() for tap in tapped]
             return self.head(tokens, (pixels.shape[-2], pixels.shape[-1]))
+
+    def prepare(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h2 w2"]:
+        """Resample images cubically to :func:`network_size` and standardise them as ImageNet's.
+
+        The cubic kernel is OpenCV's (a = -0.75, no antialiasing), with which the weights were
+        trained.
+
+        Args:
+            images: RGB in [0, 1].
+        """
+        size = network_size(images.shape[-2], images.shape[-1])
+        pixels = F.interpolate(images.float(), size, mode="bicubic", align_corners=False)
+        return (pixels - self.mean) / self.std
 
     @torch.inference_mode()
     def infer(
@@ -66,7 +87,13 @@ class DepthAnythingV2(nn.Module):
             )
         if autocast and images.device.type != "cuda":
             raise ValueError(f"infer: autocast needs a CUDA device, not {images.device}.")
-        pixels = prepare_images(images)
+        return self.estimate(images, autocast=autocast)
+
+    def estimate(
+        self, images: Float[Tensor, "b 3 h w"], *, autocast: bool
+    ) -> Float[Tensor, "b 1 h w"]:
+        """Do what :meth:`infer` does, without its checks and with gradients."""
+        pixels = self.prepare(images)
         with torch.autocast(images.device.type, torch.float16, enabled=autocast):
             depth = self(pixels)
         size = (images.shape[-2], images.shape[-1])
@@ -84,17 +111,3 @@ def network_size(height: int, width: int) -> tuple[int, int]:
         return max(round(length * scale / PATCH_SIZE) * PATCH_SIZE, _SHORTER_SIDE)
 
     return side(height), side(width)
-
-
-def prepare_images(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h2 w2"]:
-    """Resample images cubically to :func:`network_size` and standardise them as ImageNet's.
-
-    The cubic kernel is OpenCV's (a = -0.75, no antialiasing), with which the weights were trained.
-
-    Args:
-        images: RGB in [0, 1].
-    """
-    size = network_size(images.shape[-2], images.shape[-1])
-    pixels = F.interpolate(images.float(), size, mode="bicubic", align_corners=False)
-    mean, std = (pixels.new_tensor(v)[:, None, None] for v in (_IMAGENET_MEAN, _IMAGENET_STD))
-    return (pixels - mean) / std

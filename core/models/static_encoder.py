@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -27,7 +29,10 @@ class StaticEncoder(RecomputingStack):
 
     def forward(self, rgbd: Float[Tensor, "b 4 h w"]) -> Float[Tensor, "b l d"]:
         """Return one token for each patch, row-major, float32."""
-        tokens = self.patch_embedding(rgbd).flatten(2).mT  # (b, l, d)
+        # The convolution as the matrix product that it is: patches do not overlap.
+        weight, size = self.patch_embedding.weight, self.patch_embedding.stride
+        patches = rearrange(rgbd, "b c (h p) (w q) -> b (h w) (c p q)", p=size[0], q=size[1])
+        tokens = F.linear(patches, weight.flatten(1))  # (b, l, d)
         tokens = self.norm_in(self.positional_encoding(tokens))
         for block in self.blocks:
             tokens = self.run(block, tokens)

@@ -58,13 +58,37 @@ class StreamSplat(HubModel):
         Raises:
             UserError: If the size is wrong, or DINOv2 is needed and not loaded.
         """
+        if self.dino is None:
+            return self.encode_unobserved(images, inverse_depths)
         # First, because it is what may be missing.
-        observed = None if self.dino is None else self.dino(images)
+        condition = self.observe(images)
+        return replace(self.encode_unobserved(images, inverse_depths), condition=condition)
+
+    def observe(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b m d"]:
+        """Return the condition tokens of networks that are conditioned on DINOv2.
+
+        Args:
+            images: RGB in [0, 1], of the configured size.
+
+        Raises:
+            UserError: If DINOv2 is not loaded.
+        """
+        assert self.dino is not None, "without DINOv2 the encoder's tokens are the condition"
+        return self.dynamic.condition(self.dino(images))
+
+    def encode_unobserved(
+        self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"]
+    ) -> KeyFrame:
+        """Do what :meth:`encode` does but for :meth:`observe`; its condition is still empty then.
+
+        The two are independent of each other, so that they can run side by side.
+        """
         encoded = self.static.encode(images, inverse_depths)
+        tokens = encoded.tokens
         return KeyFrame(
-            tokens=encoded.tokens,
+            tokens=tokens,
             features=encoded.features,
-            condition=self.dynamic.condition(encoded.tokens if observed is None else observed),
+            condition=self.dynamic.condition(tokens) if self.dino is None else tokens[:, :0],
             gaussians=self.static.gaussians(encoded),
         )
 

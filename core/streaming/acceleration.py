@@ -1,46 +1,45 @@
-"""Networks made fast for a stream: half precision, compiled blocks, CUDA graphs.
+"""Networks made fast for a stream: half precision, compilation, CUDA graphs.
 
 ``graphs`` records what a network does on the GPU for one shape of inputs and plays it back, so that
-the host has next to nothing to do; ``compile`` lets torch.compile fuse the transformer blocks
-first. Results are those of the plain network up to rounding.
+the host has next to nothing to do; ``compile`` lets torch.compile fuse what lies between the matrix
+products first. Results are those of the plain network up to rounding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields, is_dataclass
-from typing import Any, Generic, Literal, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Literal, TypeVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.checks import UserError
-from core.depth import DepthAnythingV2, prepare_images
+from core.depth import DepthAnythingV2
 from core.models import StreamSplat
-from core.models.blocks import ConditionedBlock, TransformerBlock
-from core.streaming.batching import combine
+from core.models.dynamic_heads import DynamicHeads
+from core.models.keyframe import KeyFrame
+from core.models.static_heads import StaticHeads
+from core.streaming.recording import Recorded
 from core.types import DynamicGaussians
 
 Precision = Literal["float32", "bfloat16"]
 Acceleration = Literal["none", "graphs", "compile"]
 T = TypeVar("T")
-_WARM_UPS = 3
-_GRAPHS = 4
-"""Shapes of inputs for which a recording is kept."""
 
 
 class FastModel:
     """A network as a :class:`PairModel` that runs in a given precision, recorded or not.
 
-    It takes the network over: the weights of its blocks are rounded in ``bfloat16``, which changes
-    nothing in that precision, and its blocks are compiled in place.
+    It takes the network over: in ``bfloat16`` the weights of its layers are rounded, which changes
+    nothing in that precision.
 
     Args:
         model: In evaluation mode, on its device.
         precision: ``bfloat16`` runs matrix products in half precision; positions, norms and heads
-            stay in float32.
+            stay in float32, on CUDA with TF32 products, as in training.
         acceleration: ``graphs`` and ``compile`` are explained above; the first pass takes a few
             seconds with graphs, about a minute compiled. ``none`` starts at once.
 
@@ -61,39 +60,67 @@ class FastModel:
         self._half = precision == "bfloat16"
         if self._half:
             _round_weights(model)
-        if acceleration == "compile":
-            _compile_blocks(model)
-        self._encode: Callable[..., Any] = self._autocast(model.encode)
-        self._decode: Callable[..., DynamicGaussians] = self._autocast(model.decode)
-        if acceleration == "graphs" or (acceleration == "compile" and self.device.type == "cuda"):
-            if self.device.type != "cuda":
-                raise UserError(
-                    f"acceleration graphs needs a CUDA device, and this is {self.device}; choose "
-                    "none or compile."
-                )
-            self._encode = Recorded(self._encode)
+        on_cuda = self.device.type == "cuda"
+        if acceleration == "graphs" and not on_cuda:
+            raise UserError(
+                f"acceleration graphs needs a CUDA device, and this is {self.device}; choose "
+                "none or compile."
+            )
+        self._static: Callable[..., KeyFrame] = _accelerated(model.encode_unobserved, acceleration)
+        self._observe: Callable[..., Tensor] = _accelerated(model.observe, acceleration)
+        self._pair: Callable[..., DynamicGaussians] = _accelerated(model.decode, acceleration)
+        self._encode: Callable[..., KeyFrame] = self._in_precision(self._encode_one_after_another)
+        self._decode: Callable[..., DynamicGaussians] = self._in_precision(self._pair)
+        if on_cuda and acceleration != "none":
+            self._side = torch.cuda.Stream(self.device)
+            self._encode = Recorded(self._in_precision(self._encode_side_by_side))
             self._decode = Recorded(self._decode)
 
     def encode(
         self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"], /
-    ) -> Any:
+    ) -> KeyFrame:
         """Run everything that concerns a frame by itself."""
         return self._encode(images, inverse_depths)
 
-    def decode(self, first: Any, second: Any, /) -> DynamicGaussians:
+    def decode(self, first: KeyFrame, second: KeyFrame, /) -> DynamicGaussians:
         """Return the Gaussians of the pairs."""
         return self._decode(first, second)
 
-    def static_gaussians(self, keyframe: Any, /) -> DynamicGaussians:
+    def static_gaussians(self, keyframe: KeyFrame, /) -> DynamicGaussians:
         """Return the Gaussians of frames by themselves."""
         return self._model.static_gaussians(keyframe)
 
-    def _autocast(self, function: Callable[..., T]) -> Callable[..., T]:
+    def _encode_one_after_another(self, images: Tensor, inverse_depths: Tensor) -> KeyFrame:
+        # The observer first, because its weights may be missing.
+        observed = self._observe(images) if self._model.dino is not None else None
+        return self._complete(self._static(images, inverse_depths), observed)
+
+    def _encode_side_by_side(self, images: Tensor, inverse_depths: Tensor) -> KeyFrame:
+        """Let the observer fill what the encoder leaves idle of the GPU; to be recorded."""
+        if self._model.dino is None:
+            return self._encode_one_after_another(images, inverse_depths)
+        here = torch.cuda.current_stream(self.device)
+        self._side.wait_stream(here)
+        with torch.cuda.stream(self._side):
+            observed = self._observe(images)
+        keyframe = self._static(images, inverse_depths)
+        here.wait_stream(self._side)
+        return self._complete(keyframe, observed)
+
+    def _complete(self, keyframe: KeyFrame, observed: Tensor | None) -> KeyFrame:
+        if observed is not None:
+            keyframe = replace(keyframe, condition=observed)
+        if self._half:
+            # What takes them would round them; there are many of them to carry until then.
+            keyframe = replace(keyframe, features=keyframe.features.bfloat16())
+        return keyframe
+
+    def _in_precision(self, function: Callable[..., T]) -> Callable[..., T]:
         if not self._half:
             return function
 
         def in_half(*arguments: Any) -> T:
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with torch.autocast(self.device.type, torch.bfloat16), _tensor_cores(self.device):
                 return function(*arguments)
 
         return in_half
@@ -105,103 +132,52 @@ class FastDepth:
     Args:
         network: In evaluation mode, on its device.
         half: Run its transformer in float16; on CUDA only.
-        recorded: Play it back as a CUDA graph.
+        acceleration: As of :class:`FastModel`.
     """
 
-    def __init__(self, network: DepthAnythingV2, *, half: bool, recorded: bool) -> None:
-        device = next(network.parameters()).device.type
+    def __init__(
+        self, network: DepthAnythingV2, *, half: bool, acceleration: Acceleration = "none"
+    ) -> None:
+        on_cuda = next(network.parameters()).device.type == "cuda"
+        estimate = _accelerated(network.estimate, acceleration)
 
-        def infer(pixels: Tensor) -> Tensor:
-            with torch.autocast(device, torch.float16, enabled=half):
-                return network(pixels)
+        def in_precision(image: Tensor) -> Tensor:
+            return estimate(image, autocast=half)
 
-        self._infer: Callable[[Tensor], Tensor] = Recorded(infer) if recorded else infer
+        self._infer: Callable[[Tensor], Tensor] = in_precision
+        if on_cuda and acceleration != "none":
+            self._infer = Recorded(in_precision)
 
     @torch.inference_mode()
     def __call__(self, image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 1 h w"]:
         """Estimate relative inverse depth of RGB in [0, 1], at its size."""
-        depth = self._infer(prepare_images(image))
-        return F.interpolate(depth, image.shape[-2:], mode="bilinear", align_corners=True)
+        return self._infer(image)
 
 
-class Recorded(Generic[T]):
-    """A function of tensors, or dataclasses of them, that is recorded as a CUDA graph.
-
-    There is one recording for each set of shapes, at most ``_GRAPHS`` of them; the oldest goes.
-    Results are copies, and stay as they are.
-    """
-
-    def __init__(self, function: Callable[..., T]) -> None:
-        self._function = function
-        self._recordings: dict[tuple[object, ...], _Recording] = {}
-
-    def __call__(self, *arguments: Any) -> T:
-        """Play the recording for arguments of these shapes, made now if there is none."""
-        key = tuple((tuple(t.shape), t.dtype) for argument in arguments for t in tensors(argument))
-        if key not in self._recordings:
-            if len(self._recordings) == _GRAPHS:
-                del self._recordings[next(iter(self._recordings))]
-            self._recordings[key] = _Recording(self._function, arguments)
-        return self._recordings[key].play(arguments)
+def _accelerated(function: Callable[..., T], acceleration: Acceleration) -> Callable[..., T]:
+    # Shapes are fixed: kernels for sizes that vary would be slower.
+    return torch.compile(function, dynamic=False) if acceleration == "compile" else function
 
 
-class _Recording:
-    """One CUDA graph with the memory of its inputs and outputs."""
-
-    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        self._arguments = tuple(clone(argument) for argument in arguments)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(tensors(self._arguments[0])[0].device):
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(_WARM_UPS):
-                    function(*self._arguments)
-            torch.cuda.current_stream().wait_stream(side)
-            with torch.cuda.graph(self._graph):
-                self._result = function(*self._arguments)
-
-    def play(self, arguments: tuple[Any, ...]) -> Any:
-        for kept, new in zip(self._arguments, arguments, strict=True):
-            for place, value in zip(tensors(kept), tensors(new), strict=True):
-                place.copy_(value)
-        with torch.cuda.device(tensors(self._arguments[0])[0].device):
-            self._graph.replay()
-        return clone(self._result)
-
-
-def tensors(value: object) -> list[Tensor]:
-    """Return the tensors of a tensor or of a dataclass, in the order of its fields."""
-    if isinstance(value, Tensor):
-        return [value]
-    if is_dataclass(value):
-        return [t for field in fields(value) for t in tensors(getattr(value, field.name))]
-    return []
-
-
-def clone(value: T) -> T:
-    """Copy a tensor, or every tensor of a dataclass."""
-    return combine([value], lambda only: only[0].clone())
+@contextmanager
+def _tensor_cores(device: torch.device) -> Iterator[None]:
+    """Let float32 products on a GPU be TF32."""
+    before = torch.get_float32_matmul_precision()
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _round_weights(model: StreamSplat) -> None:
     """Keep the weights that autocast would cast at each pass as bfloat16 from now on."""
-    for block in _blocks(model):
-        for module in block.modules():
-            if isinstance(module, nn.Linear):
-                module.to(torch.bfloat16)
-
-
-def _compile_blocks(model: StreamSplat) -> None:
-    """Compile each kind of block once for all its layers."""
-    for block in _blocks(model):
-        # Shapes are fixed: kernels for sizes that vary would be slower.
-        block.forward = torch.compile(block.forward, dynamic=False)
-
-
-def _blocks(model: StreamSplat) -> list[nn.Module]:
-    kinds = (TransformerBlock, ConditionedBlock)
-    blocks: list[nn.Module] = [block for block in model.modules() if isinstance(block, kinds)]
+    heads = [m for m in model.modules() if isinstance(m, (StaticHeads, DynamicHeads))]
+    in_float32 = {module for head in heads for module in head.modules()}
+    modules = list(model.modules())
     if model.dino is not None and model.dino.attached:
-        blocks += model.dino.__dict__["vit"].blocks
-    return blocks
+        modules += model.dino.__dict__["vit"].modules()
+    for module in modules:
+        if isinstance(module, (nn.Linear, nn.Conv2d)) and module not in in_float32:
+            module.to(torch.bfloat16)

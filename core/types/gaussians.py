@@ -79,8 +79,5 @@ class DynamicGaussians:
     def cat(parts: Sequence[DynamicGaussians]) -> DynamicGaussians:
         """Unite the Gaussians of several batches, scene by scene, in the order given."""
         return DynamicGaussians(
-            *(
-                torch.cat([getattr(part, f.name) for part in parts], dim=1)
-                for f in fields(DynamicGaussians)
-            )
+            *(torch.cat([getattr(part, f.name) for part in parts], dim=1) for f in fields(parts[0]))
         )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.depth import DepthAnythingConfig, prepare_images
+from core.depth import DepthAnythingConfig, DepthAnythingV2
 from core.depth.depth_anything import network_size
 from core.depth.weights import load_weights
 
@@ -72,15 +72,15 @@ def test_images_of_a_batch_do_not_see_each_other(tiny, tiny_tensors):
 
 
 @pytest.mark.parametrize("size", [(100, 150), (600, 900), (518, 518), (37, 700)])
-def test_the_cubic_resampling_is_opencvs(twin, size):
+def test_the_cubic_resampling_is_opencvs(tiny, twin, size):
     image = _images(1, size)
     h, w = network_size(*size)
     resized = cv2.resize(image[0].permute(1, 2, 0).numpy(), (w, h), interpolation=cv2.INTER_CUBIC)
     expected = twin.standardize(torch.from_numpy(resized).permute(2, 0, 1)[None])
     # Steep noise enlarged up to 14 times; OpenCV rounds the kernel's positions to float32.
-    np.testing.assert_allclose(prepare_images(image).numpy(), expected.numpy(), atol=2e-3)
-    error = (prepare_images(image) - expected).abs().mean()
-    assert error < 1e-4
+    prepared = DepthAnythingV2(tiny).prepare(image)
+    np.testing.assert_allclose(prepared.numpy(), expected.numpy(), atol=2e-3)
+    assert (prepared - expected).abs().mean() < 1e-4
 
 
 @pytest.mark.parametrize(

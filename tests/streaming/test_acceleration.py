@@ -12,7 +12,7 @@ from core.checks import UserError
 from core.models import PRESETS, StreamSplat, StreamSplatConfig, build_model
 from core.models.dino import build_dino
 from core.streaming import FastModel, Session
-from core.streaming.acceleration import Recorded
+from core.streaming.recording import Recorded
 
 
 def pictures(model: Any, frame: Callable, device: str = "cpu") -> torch.Tensor:
@@ -43,22 +43,34 @@ def test_float32_changes_nothing(network: StreamSplat, frame: Callable) -> None:
     assert torch.equal(pictures(network, frame), pictures(FastModel(network), frame))
 
 
-def test_every_block_is_compiled(
+def test_networks_are_compiled_as_a_whole(
     network: StreamSplat, frame: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
 
     def compile_nothing(function: Callable, *, dynamic: bool) -> Callable:
         assert not dynamic
-        return lambda *arguments: calls.append(function.__self__) or function(*arguments)
+        return lambda *arguments: calls.append(function.__name__) or function(*arguments)
 
     monkeypatch.setattr(torch, "compile", compile_nothing)
     plain = pictures(network, frame)
-    assert torch.equal(
-        plain, pictures(FastModel(copy.deepcopy(network), acceleration="compile"), frame)
-    )
-    blocks = [m for m in network.modules() if type(m).__name__.endswith("Block")]
-    assert len(set(map(id, calls))) == len(blocks) == 14
+    fast = pictures(FastModel(copy.deepcopy(network), acceleration="compile"), frame)
+    assert torch.equal(plain, fast)
+    assert calls == ["encode_unobserved"] + 2 * ["encode_unobserved", "decode"]
+
+
+def test_nothing_in_the_networks_breaks_a_compiled_graph() -> None:
+    model = observed_network()
+    image, depth = torch.rand(1, 3, 32, 64), torch.rand(1, 1, 32, 64)
+    with torch.inference_mode():
+        key = model.encode(image, depth)
+        for function, arguments in (
+            (model.observe, (image,)),
+            (model.encode_unobserved, (image, depth)),
+            (model.decode, (key, key)),
+        ):
+            traced = torch._dynamo.explain(function)(*arguments)
+            assert (traced.graph_count, traced.break_reasons) == (1, [])
 
 
 def test_graphs_need_cuda(network: StreamSplat) -> None:
@@ -67,11 +79,12 @@ def test_graphs_need_cuda(network: StreamSplat) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("observed", [False, True])
 @pytest.mark.parametrize("acceleration", ["graphs", "compile"])
 def test_recorded_networks_give_the_same_picture(
-    network: StreamSplat, frame: Callable, acceleration: Any
+    network: StreamSplat, frame: Callable, acceleration: Any, observed: bool
 ) -> None:
-    model = copy.deepcopy(network).cuda()
+    model = (observed_network() if observed else copy.deepcopy(network)).cuda()
     plain = pictures(copy.deepcopy(model), frame, "cuda")
     fast = pictures(FastModel(model, acceleration=acceleration), frame, "cuda")
     torch.testing.assert_close(plain, fast, atol=2e-3, rtol=0)
@@ -87,9 +100,9 @@ def test_results_of_a_recording_stay_as_they_are() -> None:
         assert double(torch.ones(2, device="cuda")).tolist() == [2, 2]
 
 
-def test_half_precision_reaches_dinov2_too() -> None:
+def observed_network(size: tuple[int, int] = (32, 64)) -> StreamSplat:
+    """Return a small network that is conditioned on a DINOv2 of one block."""
     torch.manual_seed(0)
-    size = (32, 64)
     config = StreamSplatConfig(
         image_height=size[0],
         image_width=size[1],
@@ -105,7 +118,13 @@ def test_half_precision_reaches_dinov2_too() -> None:
     model = build_model(config).eval()
     assert model.dino is not None
     model.dino.attach(build_dino(model.dino.image_size, depth=1))
-    images, depths = torch.rand(1, 3, *size), torch.zeros(1, 1, *size)
+    return model
+
+
+def test_half_precision_reaches_dinov2_too() -> None:
+    model = observed_network()
+    assert model.dino is not None
+    images, depths = torch.rand(1, 3, 32, 64), torch.zeros(1, 1, 32, 64)
     with torch.inference_mode():
         plain = model.encode(images, depths).condition
         half = FastModel(model, precision="bfloat16").encode(images, depths).condition
