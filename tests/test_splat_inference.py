@@ -207,7 +207,10 @@ def test_a_camera_faster_than_the_model_loses_frames_and_says_so(
 
 
 def test_ctrl_c_is_the_end_of_a_stream(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Stopped(FakeCamera):
         def __iter__(self) -> Iterator[Frame]:
@@ -221,6 +224,7 @@ def test_ctrl_c_is_the_end_of_a_stream(
     monkeypatch.setattr(sys, "argv", ["splat_inference.py", *values])
     splat_inference.main()
     assert len(read_video(tmp_path / "output" / "rendered.mp4")) >= 4
+    assert "stopping: what is reconstructed is completed" in capsys.readouterr().err
 
 
 @pytest.mark.gpu

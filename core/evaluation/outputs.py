@@ -117,6 +117,8 @@ def write_outputs(
         except (UserError, KeyboardInterrupt) as error:
             if not outputs.metrics.metrics.frames:
                 raise
+            if isinstance(error, KeyboardInterrupt):
+                _logger.info("stopping: what is reconstructed is completed; Ctrl-C discards it.")
             if not (source.is_stream and isinstance(error, KeyboardInterrupt)):
                 failure = error
         for sink in outputs.sinks:
