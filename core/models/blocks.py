@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from core.models.attention import CrossAttention, SelfAttention
+from core.models.linear_silu import LinearSilu
 from core.models.norm import RMSNorm
 
 _MLP_RATIO = 4
@@ -18,12 +19,12 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.up = nn.Linear(width, _MLP_RATIO * width, bias=False)
+        self.up = LinearSilu(width, _MLP_RATIO * width, bias=False)
         self.down = nn.Linear(_MLP_RATIO * width, width, bias=False)
 
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         """Transform each token by itself."""
-        return self.down(nn.functional.silu(self.up(x)))
+        return self.down(self.up(x))
 
 
 class TransformerBlock(nn.Module):

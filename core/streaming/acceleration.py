@@ -21,6 +21,7 @@ from core.depth import DepthAnythingV2
 from core.models import StreamSplat
 from core.models.dynamic_heads import DynamicHeads
 from core.models.keyframe import KeyFrame
+from core.models.linear_silu import LinearSilu
 from core.models.static_heads import StaticHeads
 from core.streaming.recording import Recorded
 from core.types import DynamicGaussians
@@ -61,6 +62,8 @@ class FastModel:
         if self._half:
             _round_weights(model)
         on_cuda = self.device.type == "cuda"
+        if acceleration == "compile" and self._half and on_cuda:
+            _fuse_wide_layers(model)
         if acceleration == "graphs" and not on_cuda:
             raise UserError(
                 f"acceleration graphs needs a CUDA device, and this is {self.device}; choose "
@@ -181,3 +184,18 @@ def _round_weights(model: StreamSplat) -> None:
     for module in modules:
         if isinstance(module, (nn.Linear, nn.Conv2d)) and module not in in_float32:
             module.to(torch.bfloat16)
+
+
+def _fuse_wide_layers(model: StreamSplat) -> None:
+    """Let layers of many tokens compute their SiLU along with them."""
+    heads = model.dynamic.heads
+    for mlp in (heads.motion.mean, heads.opacity_window):
+        assert isinstance(mlp, nn.Sequential)
+        for i, follower in enumerate(mlp):
+            layer = mlp[i - 1]
+            if isinstance(follower, nn.SiLU) and isinstance(layer, nn.Linear):
+                mlp[i - 1], mlp[i] = LinearSilu.of(layer), nn.Identity()
+    for part in (model.static.upsampler, model.dynamic.upsampler, heads):
+        for module in part.modules():
+            if isinstance(module, LinearSilu):
+                module.fuse()

@@ -94,8 +94,8 @@ class Intake:
                 "must be alike."
             )
         fit = self.fit or FrameFit((height, width), self._model_size, self._mode)
-        image = rearrange(self._upload_frame(pixels), "h w c -> 1 c h w").float()
-        return (image if pixels.is_floating_point() else image / 255), fit
+        image = rearrange(self._upload_frame(pixels), "h w c -> 1 c h w")
+        return (image.float() if pixels.is_floating_point() else image / 255), fit
 
     def _depth(self, depth: ArrayLike, size: tuple[int, int]) -> Float[Tensor, "1 1 h w"]:
         values = _tensor(depth, "the depth map")
