@@ -7,7 +7,8 @@ accelerate launch --config_file acc_configs/gpu8.yaml train_decoder.py combined 
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import core.early_interrupt  # noqa: F401 (before the imports that take seconds)
+    import core.early_interrupt
+    import core.early_launcher  # noqa: F401 (both before the imports that take seconds)
 
 import sys
 

@@ -16,7 +16,10 @@ FLOORS = [
     {"core.data", "core.models", "core.losses", "core.metrics", "core.export"},
     {"core.rendering", "core.depth"},
     {"core.geometry", "core.io", "core.devices"},
-    {"core.types", "core.checks", "core.early_interrupt", "core.logging"},
+    {
+        *("core.types", "core.checks", "core.logging"),
+        *("core.early_interrupt", "core.early_launcher"),
+    },
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 RASTERIZER = "diff_gaussian_rasterization_orth"

@@ -20,7 +20,14 @@ from core.metrics import Lpips
 from core.models.blocks import set_gradient_checkpointing
 from core.training.agreement import on_main_process
 from core.training.batches import Stride, stream_batches
-from core.training.checkpoints import LATEST, RunState, find_checkpoint, read_state, restore
+from core.training.checkpoints import (
+    LATEST,
+    Progress,
+    RunState,
+    find_checkpoint,
+    read_state,
+    restore,
+)
 from core.training.compilation import compile_blocks
 from core.training.data import DataOptions, open_sources, open_validation_sets
 from core.training.loop import Outcome, Trainer
@@ -34,6 +41,7 @@ from core.training.resuming import check_options, new_state
 from core.training.signals import StopSignals
 from core.training.stage import Stage
 from core.training.tracking import new_run_id, require_tracker, start_tracker
+from core.training.workspace_lock import WorkspaceLock
 from core.types import ClipBatch
 
 OPTIONS_FILE = "options.json"
@@ -45,7 +53,8 @@ def train(
 ) -> Outcome:
     """Train a stage's network, from the beginning or from where the workspace's run stopped.
 
-    SIGTERM and SIGUSR1 stop it after a step, with everything saved. Call from the main thread.
+    SIGTERM and SIGUSR1 stop it after a step, with everything saved. Call from the main thread. A
+    run that still uses the workspace is waited for.
 
     Args:
         stage: Brings the network and its losses.
@@ -54,13 +63,16 @@ def train(
         optimizer_options: AdamW and its schedule.
 
     Raises:
-        UserError: If something that the user gave cannot be used, memory does not suffice, or
-            training diverges.
+        UserError: If something that the user gave cannot be used, another run goes on in the
+            workspace, memory does not suffice, or training diverges.
     """
     started = time.monotonic()
     require_tracker(run.report.tracker)
-    with StopSignals() as signals:
+    with StopSignals() as signals, WorkspaceLock(run.workspace) as lock:
         accelerator = build_accelerator(run)
+        if not on_main_process(accelerator, lambda: lock.acquire(signals)):
+            _logger.info("%s asked to stop; nothing was done.", signals.received)
+            return Outcome(Progress(), "signal", {})
         with accelerator.local_main_process_first():  # one process a machine builds the indices
             sources = open_sources(data, stage, seed=run.seed, device=accelerator.device)
         plan = plan_run(
