@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
+from repeated_steps import Start, read_lines
 
 from core.checks import UserError
 from core.training.checkpoints import LATEST, PARTIAL, PREVIOUS, find_damage, read_state
@@ -28,6 +29,7 @@ MOMENTS: tuple[Moment, ...] = ("in a step", "at a save", "at a start")
 """What kills are aimed at, in turn; the first two wait for a step of their own, the third comes on
 top of the kill before it, while the program starts again."""
 _CHECKPOINT_FILES = 4
+_STEPS_TO_REPEAT = 2
 _GLANCE = 0.0005
 _FIRST_GUESS = 0.2
 _PATIENCE = 600.0
@@ -81,6 +83,16 @@ class Kill:
     """Whether a checkpoint in its place was not whole, which must not be."""
 
 
+@dataclass(frozen=True)
+class Interruptions:
+    """How a run was interrupted."""
+
+    kills: list[Kill]
+    """Each kill."""
+    starts: list[Start]
+    """Each start, the one included that came to the end."""
+
+
 class Workspace:
     """A program on a workspace, started as often as wanted.
 
@@ -112,11 +124,16 @@ class Workspace:
         finally:
             self._kill()
 
-    def run_interrupted(self, steps: int, kills: int, dice: random.Random) -> list[Kill]:
+    def run_interrupted(
+        self, steps: int, save_every: int, kills: int, dice: random.Random
+    ) -> Interruptions:
         """Run the program to its end, but kill it at random moments and start it again.
+
+        Kills in a step come when a few steps after a checkpoint are done, which are taken again.
 
         Args:
             steps: Steps of the run.
+            save_every: Steps between two checkpoints.
             kills: How many kills; the end of the run may come before the last of them.
             dice: Chooses the moments.
 
@@ -126,14 +143,18 @@ class Workspace:
         aims: list[Moment] = [MOMENTS[index % len(MOMENTS)] for index in range(kills)]
         goals = _spread(steps, sum(aim != "at a start" for aim in aims), dice)
         done: list[Kill] = []
-        starting = _FIRST_GUESS
+        starts: list[Start] = []
+        starting, saved = _FIRST_GUESS, 0
         self._start()
         try:
             for aim in aims:
                 if aim == "at a start":
                     reached = self._sleep(dice.uniform(0, starting))
                 else:
-                    first_line, step = self._wait_for_step(next(goals))
+                    goal = next(goals)
+                    if aim == "in a step":
+                        goal = _beyond_a_checkpoint(goal, steps, save_every)
+                    first_line, step = self._wait_for_step(goal)
                     starting = starting if first_line is None else first_line - self._started_at
                     reached = step is not None and (
                         self._wait_for_save(dice)
@@ -143,12 +164,15 @@ class Workspace:
                 if not reached:
                     break
                 self._kill()
+                starts.append(self._read_start(saved))
                 done.append(self._look(aim))
+                saved = done[-1].saved
                 self._start()
             self._wait_for_end()
+            starts.append(self._read_start(saved))
         finally:
             self._kill()
-        return done
+        return Interruptions(done, starts)
 
     def _start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -259,6 +283,13 @@ class Workspace:
         except (FileNotFoundError, ValueError):
             return 0
 
+    def _read_start(self, saved: int) -> Start:
+        """Return what the last start logged; it dropped lines after ``saved`` before it did."""
+        if self._log_version() == self._log_before:
+            return Start(saved, {})
+        lines = read_lines(self._log)
+        return Start(saved, {step: line for step, line in lines.items() if step > saved})
+
     def _look(self, aim: Moment) -> Kill:
         saved, damaged = 0, False
         for path in (self._folder / LATEST, self._folder / PREVIOUS):
@@ -275,6 +306,13 @@ class Workspace:
 def _spread(steps: int, count: int, dice: random.Random) -> Iterator[int]:
     """Return random steps, one in each of ``count`` equal parts of the run."""
     return iter([int((i + dice.random()) * steps / count) or 1 for i in range(count)])
+
+
+def _beyond_a_checkpoint(goal: int, steps: int, save_every: int) -> int:
+    """Return the step nearest to ``goal`` at which a few are done since the last checkpoint."""
+    least = min(_STEPS_TO_REPEAT, save_every - 1)
+    fit = [step for step in range(save_every + 1, steps) if step % save_every >= least]
+    return min(fit, key=lambda step: abs(step - goal), default=goal)
 
 
 def _count_files(folder: Path) -> int | None:

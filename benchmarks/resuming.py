@@ -8,10 +8,15 @@ Starts the command lines of both stages, through ``accelerate launch`` for sever
   it ends. Kills are aimed, in turn, at a step, at a checkpoint that is being written, and at the
   program's start.
 
-Prints a Markdown table of both, the largest of all pairs of runs, and where the kills fell. On the
-CPU all must be equal to the last bit; on a GPU the interrupted run may be at most three times as
-far from the others as these from one another, by the medians (``run_differences.py``). Exit status
-1 if not.
+Prints Markdown tables: how far apart whole runs are, the largest of all pairs; how far steps are
+from themselves that were taken before a kill and again after it, from the same checkpoint, beside
+the first steps of the others (``repeated_steps.py``); and where the kills fell. Exit status 1
+
+- on the CPU, unless all are equal to the last bit;
+- on a GPU, where whole runs differ widely without interruption as well, if the loss of the first
+  or second step after a checkpoint is farther from itself than three times what first and second
+  steps of the others are from one another, and than rounding;
+- anywhere, if a kill left a damaged checkpoint, or no step was taken twice.
 
 ``--data combined`` writes miniatures of the four layouts to train on; ``--size 32 64`` takes
 networks for such frames, on which all of it takes a minute or two.
@@ -39,7 +44,16 @@ import tyro
 from interrupting import Kill, Program, Workspace
 from random_weights import write_dinov2
 from reduced import reduced
-from run_differences import Difference, compare_runs, is_clearly_larger, largest
+from repeated_steps import (
+    FACTOR,
+    FLOORS,
+    Repeat,
+    Spread,
+    compare_beginnings,
+    compare_starts,
+    spread,
+)
+from run_differences import Difference, compare_runs, largest
 
 from core.checks import UserError, cli_errors
 from core.data.miniature import write_miniature
@@ -49,6 +63,9 @@ from core.models.hub import save_model
 
 LAYOUTS = ("re10k", "co3d", "davis", "vos")
 _INTERRUPTED = "interrupted"
+_JUDGED = {1: "first", 2: "second"}
+"""Steps after a checkpoint that are judged: the first shows that weights, samples and noise are the
+same, the second that the optimiser's state is."""
 StageName = Literal["static", "dynamic"]
 T = TypeVar("T")
 
@@ -73,7 +90,7 @@ class Options:
     steps: int = 24
     """Steps of a run."""
     save_every: int = 4
-    """Steps between two checkpoints."""
+    """Steps between two checkpoints, at least 3: some are to be taken again after a kill."""
     kills: int = 3
     """Times that the interrupted run of each stage is killed."""
     repeats: int = 3
@@ -95,7 +112,8 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, least in (
-            *(("processes", 1), ("steps", 4), ("save_every", 1), ("kills", 1), ("repeats", 2)),
+            *(("processes", 1), ("save_every", 3), ("steps", 2 * self.save_every)),
+            *(("kills", 1), ("repeats", 2)),
             *(("batch_size", 1), ("num_frames", 2), ("workers", 0), ("seed", 0)),
         ):
             if getattr(self, name) < least:
@@ -126,6 +144,10 @@ class StageResult:
     """Largest difference between these and the one that was."""
     kills: Sequence[Kill]
     """How that was interrupted."""
+    beginnings: Sequence[Repeat]
+    """First steps of the runs that nothing interrupted, as many as were taken twice in a row."""
+    repeats: Sequence[Repeat]
+    """Steps that the other one took twice."""
 
 
 def describe_program(name: StageName, options: Options, folder: Path) -> Program:
@@ -187,38 +209,56 @@ def run_stage(name: StageName, options: Options, folder: Path) -> StageResult:
     interrupt = partial(
         Workspace(program, interrupted, stopped).run_interrupted,
         options.steps,
+        options.save_every,
         options.kills,
         random.Random(f"{options.seed} {name}"),
     )
     with ThreadPoolExecutor(len(tasks) + 1 if options.side_by_side else 1) as pool:
-        kills = pool.submit(_or_stop, interrupt, stopped)
+        going_on = pool.submit(_or_stop, interrupt, stopped)
         others = [pool.submit(_or_stop, task, stopped) for task in tasks]
         try:
-            for run in (*others, kills):
+            for run in (*others, going_on):
                 run.result()
         except BaseException:
             stopped.set()
             raise
+    repeats = compare_starts(going_on.result().starts)
+    in_a_row = max((repeat.since for repeat in repeats), default=2)
     return StageResult(
         name,
         noise=largest([compare_runs(*pair) for pair in itertools.combinations(whole, 2)]),
         interrupted=largest([compare_runs(path, interrupted) for path in whole]),
-        kills=kills.result(),
+        kills=going_on.result().kills,
+        beginnings=compare_beginnings(whole, in_a_row),
+        repeats=repeats,
     )
 
 
-def judge(result: StageResult, device: str) -> list[str]:
+def judge(result: StageResult, options: Options) -> list[str]:
     """Return what is wrong with a stage's runs."""
     wrong = []
     if any(kill.damaged for kill in result.kills):
         wrong.append("a kill left a damaged checkpoint in place of the newest")
-    if device == "cpu":
+    if spread(result.repeats, since=1) is None:
+        wrong.append("no step was taken twice, so that nothing is known; use more --kills")
+    if options.device == "cpu":
         if not result.noise.same_bits:
             wrong.append("runs of the same command differ")
         if not result.interrupted.same_bits:
             wrong.append("the interrupted run differs from one that was not")
-    elif is_clearly_larger(result.interrupted, result.noise):
-        wrong.append("the interrupted run differs from the others by clearly more than these do")
+        if any(repeat.loss or repeat.grad_norm for repeat in result.repeats):
+            wrong.append("steps differ from themselves when they are taken again")
+        return [f"{result.name}: {problem}" for problem in wrong]
+    for since, name in _JUDGED.items():
+        noise, found = (spread(seen, since) for seen in (result.beginnings, result.repeats))
+        if noise is None or found is None:
+            continue
+        bound = max(FACTOR * noise.loss_largest, FLOORS[options.mixed_precision])
+        if found.loss_largest > bound:
+            wrong.append(
+                f"the {name} step after a checkpoint has another loss when it is taken again: "
+                f"{found.loss_largest:.1e} apart, expected at most {bound:.1e}"
+            )
     return [f"{result.name}: {problem}" for problem in wrong]
 
 
@@ -246,6 +286,19 @@ def describe(results: Sequence[StageResult], options: Options) -> str:
             (f"killed {len(result.kills)} times, and these", result.interrupted),
         )
         lines += [f"| {result.name} | {label} | {_cells(found)} |" for label, found in rows]
+    lines += [
+        "",
+        "| stage | steps | pairs | loss: median | largest | grad_norm: median | largest |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for result in results:
+        for since, name in (*_JUDGED.items(), (None, "all")):
+            for label, seen in (
+                ("of runs not interrupted", result.beginnings),
+                ("after a checkpoint, taken twice", result.repeats),
+            ):
+                cells = _spread_cells(spread(seen, since))
+                lines.append(f"| {result.name} | {name}, {label} | {cells} |")
     lines += ["", "| stage | killed | last line | went on from | save left half done |"]
     lines += ["|---|---|---:|---:|---|"]
     for result in results:
@@ -272,7 +325,7 @@ def main() -> None:
             if stage == "static":
                 (folder / "encoder").symlink_to(folder / "static-0")
     print(describe(results, options))
-    wrong = [problem for result in results for problem in judge(result, options.device)]
+    wrong = [problem for result in results for problem in judge(result, options)]
     if wrong:
         print("\n" + "\n".join(wrong), file=sys.stderr)
         sys.exit(1)
@@ -292,8 +345,21 @@ def _cells(found: Difference) -> str:
         *(found.loss_median, found.loss_largest),
         *(found.weights_median, found.weights_largest),
     )
-    cells = [f"{value:.1e}" if value else "0" for value in values]
-    return " | ".join([*cells, "equal" if found.same_bits else "differ"])
+    return " | ".join([*map(_number, values), "equal" if found.same_bits else "differ"])
+
+
+def _spread_cells(found: Spread | None) -> str:
+    if found is None:
+        return "0 | | | |"
+    values = (
+        *(found.loss_median, found.loss_largest),
+        *(found.grad_norm_median, found.grad_norm_largest),
+    )
+    return " | ".join([str(found.count), *map(_number, values)])
+
+
+def _number(value: float) -> str:
+    return f"{value:.1e}" if value else "0"
 
 
 if __name__ == "__main__":

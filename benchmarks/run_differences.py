@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from repeated_steps import relative
 from torch import Tensor
 
 from core.checks import UserError
@@ -17,16 +18,6 @@ from core.training.journal import LOG_FILE
 
 OF_THE_MACHINE = frozenset({"samples_per_second", "data_wait", "gpu_memory_gib"})
 """What a log tells of the machine rather than of what is learnt."""
-FACTOR = 3.0
-"""How many times as far from other runs an interrupted one may be as they are from one another.
-
-Runs of one command that differ by rounding alone drift apart at one rate, whatever the moments at
-which rounding differed, so that distances between any two are of one size; between the medians of
-two such pairs a factor of two is common. A mistake in going on (one lost moment of the optimiser,
-one sample taken twice) is another step, not another rounding, and a hundred times as far away.
-"""
-FLOOR = 1e-6
-"""Relative difference that is accepted in any case: a few roundings of float32."""
 _MODEL, _OPTIMIZER = "model.safetensors", "optimizer.safetensors"
 
 
@@ -60,7 +51,7 @@ def compare_runs(one: Path, two: Path) -> Difference:
             "expected the same steps in both, each once."
         )
     losses = [
-        _relative(a["loss"], b["loss"]) for a, b in zip(lines, others, strict=True) if "loss" in a
+        relative(a["loss"], b["loss"]) for a, b in zip(lines, others, strict=True) if "loss" in a
     ]
     weights = _compare_weights(one / LATEST, two / LATEST)
     same_files = all(
@@ -87,20 +78,6 @@ def largest(differences: Sequence[Difference]) -> Difference:
     )
 
 
-def is_clearly_larger(interrupted: Difference, noise: Difference) -> bool:
-    """Return whether an interrupted run is farther from others than these from one another.
-
-    Medians decide; the largest differences are those of single steps and small tensors, and vary.
-    """
-    return any(
-        not found <= max(FACTOR * expected, FLOOR)
-        for found, expected in (
-            (interrupted.loss_median, noise.loss_median),
-            (interrupted.weights_median, noise.weights_median),
-        )
-    )
-
-
 def _read_log(workspace: Path) -> list[dict[str, float]]:
     lines = (json.loads(line) for line in (workspace / LOG_FILE).read_text().splitlines())
     return [{k: v for k, v in line.items() if k not in OF_THE_MACHINE} for line in lines]
@@ -115,8 +92,3 @@ def _compare_weights(one: Path, two: Path) -> list[float]:
 def _distance(a: Tensor, b: Tensor) -> float:
     scale = max(a.double().norm().item(), b.double().norm().item())
     return (a.double() - b.double()).norm().item() / scale if scale else 0.0
-
-
-def _relative(a: float, b: float) -> float:
-    scale = max(abs(a), abs(b))
-    return abs(a - b) / scale if scale else 0.0

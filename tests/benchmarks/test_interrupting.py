@@ -31,13 +31,39 @@ def workspace(interrupting, tmp_path):
 
 
 def test_a_program_is_killed_at_moments_of_all_kinds_and_ends(workspace, tmp_path):
-    kills = workspace().run_interrupted(STEPS, 3, random.Random(0))
+    kills = workspace().run_interrupted(STEPS, 3, 3, random.Random(0)).kills
     assert [kill.aim for kill in kills] == ["in a step", "at a save", "at a start"]
     assert all(kill.saved <= kill.last_line <= STEPS for kill in kills)
     assert all(kill.saved % 3 == 0 for kill in kills)
     assert not any(kill.damaged for kill in kills)
     lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
+
+
+def test_starts_are_told_apart_and_take_steps_twice(workspace):
+    from repeated_steps import compare_starts
+
+    found = workspace("--pace", "0.02").run_interrupted(STEPS, 3, 3, random.Random(0))
+    assert len(found.starts) == len(found.kills) + 1
+    saved = [0, *(kill.saved for kill in found.kills)]
+    for start, goes_on_from in zip(found.starts, saved, strict=True):
+        assert start.saved == goes_on_from
+        assert all(line["grad_norm"] == 1.0 + goes_on_from for line in start.lines.values())
+        assert list(start.lines) == list(range(goes_on_from + 1, max(start.lines, default=0) + 1))
+    assert max(found.starts[-1].lines) == STEPS
+    repeats = compare_starts(found.starts)
+    assert 1 in {repeat.since for repeat in repeats}
+    assert all(repeat.loss == 0 for repeat in repeats)
+    assert all(repeat.grad_norm > 0 for repeat in repeats)
+
+
+def test_kills_in_a_step_leave_something_to_repeat(interrupting):
+    chosen = {
+        goal: interrupting._beyond_a_checkpoint(goal, steps=13, save_every=4)
+        for goal in range(1, 13)
+    }
+    assert set(chosen.values()) == {6, 7, 10, 11}
+    assert [chosen[goal] for goal in (1, 6, 8, 9, 12)] == [6, 6, 7, 10, 11]
 
 
 def test_what_a_program_started_does_not_outlive_it(workspace, tmp_path):
@@ -57,7 +83,7 @@ def test_what_a_program_started_does_not_outlive_it(workspace, tmp_path):
 
 def test_a_program_that_fails_is_quoted(workspace):
     with pytest.raises(UserError, match=r"ended with status 1.*\n.*no such thing"):
-        workspace("--fail").run_interrupted(STEPS, 2, random.Random(0))
+        workspace("--fail").run_interrupted(STEPS, 3, 2, random.Random(0))
 
 
 def test_a_program_is_given_up_when_another_failed(workspace):

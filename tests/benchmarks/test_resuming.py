@@ -1,5 +1,6 @@
 """Command lines of interrupted runs, and what is said of them."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -36,34 +37,94 @@ def test_the_programs_take_the_command_lines(resuming, tmp_path, name):
         assert parsed.model.num_frames == 4
 
 
-def test_what_is_wrong_is_said(resuming):
+@pytest.fixture
+def result(resuming):
+    """A stage whose runs were equal."""
     from interrupting import Kill
+    from repeated_steps import Repeat
     from run_differences import Difference
 
-    kill = Kill("at a save", last_line=4, saved=2, half_saved=True, damaged=False)
-    equal = Difference(0, 0, 0, 0, same_bits=True)
-    noisy = Difference(1e-4, 1e-3, 1e-5, 1e-3, same_bits=False)
-    far = replace(noisy, weights_median=1e-3)
-    result = resuming.StageResult("static", noise=equal, interrupted=equal, kills=[kill])
-    assert resuming.judge(result, "cpu") == []
-    assert resuming.judge(replace(result, interrupted=noisy), "cpu") == [
-        "static: the interrupted run differs from one that was not"
-    ]
-    assert resuming.judge(replace(result, noise=noisy), "cpu") == [
-        "static: runs of the same command differ"
-    ]
-    on_gpu = replace(result, noise=noisy, interrupted=noisy)
-    assert resuming.judge(on_gpu, "cuda") == []
-    assert len(resuming.judge(replace(on_gpu, interrupted=far), "cuda")) == 1
-    damaged = replace(result, kills=[replace(kill, damaged=True)])
-    assert "damaged checkpoint" in resuming.judge(damaged, "cpu")[0]
-    said = resuming.describe([on_gpu], resuming.Options())
+    return resuming.StageResult(
+        "static",
+        noise=Difference(0, 0, 0, 0, same_bits=True),
+        interrupted=Difference(0, 0, 0, 0, same_bits=True),
+        kills=[Kill("at a save", last_line=4, saved=2, half_saved=True, damaged=False)],
+        beginnings=[Repeat(1, 0, 0), Repeat(2, 0, 0)],
+        repeats=[Repeat(1, 0, 0), Repeat(2, 0, 0)],
+    )
+
+
+def test_any_difference_on_the_cpu_is_said(resuming, result):
+    from repeated_steps import Repeat
+
+    on_cpu = resuming.Options()
+    noisy = replace(result.noise, loss_median=1e-4, same_bits=False)
+    assert resuming.judge(result, on_cpu) == []
+    for changes, said in (
+        ({"interrupted": noisy}, "the interrupted run differs from one that was not"),
+        ({"noise": noisy}, "runs of the same command differ"),
+        ({"repeats": [Repeat(1, 0, 1e-9)]}, "steps differ from themselves"),
+        ({"repeats": [Repeat(3, 0, 0)]}, "no step was taken twice"),
+        ({"kills": [replace(result.kills[0], damaged=True)]}, "damaged checkpoint"),
+    ):
+        (problem,) = resuming.judge(replace(result, **changes), on_cpu)
+        assert problem.startswith("static: ")
+        assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (9e-4, 9e-4, []),  # below the floor of bfloat16
+        (1e-3, 0.0, ["first"]),
+        (0.0, 2.9e-1, []),  # three times the noise of second steps
+        (0.0, 3.1e-1, ["second"]),
+        (math.inf, math.inf, ["first", "second"]),
+    ],
+)
+def test_steps_on_a_gpu_are_as_far_from_themselves_as_first_steps(
+    resuming, result, monkeypatch, first, second, expected
+):
+    from repeated_steps import Repeat
+
+    monkeypatch.setattr(resuming.torch.cuda, "device_count", lambda: 1)
+    on_gpu = resuming.Options(device="cuda")
+    wide = replace(result.noise, loss_median=0.3, same_bits=False)
+    noisy = replace(
+        result,
+        noise=wide,
+        interrupted=wide,
+        beginnings=[Repeat(1, 1e-6, 1e-3), Repeat(2, 1e-1, 1e-1)],
+        repeats=[Repeat(1, 0, 0.1), Repeat(1, first, 0), Repeat(2, second, 0), Repeat(3, 1, 1)],
+    )
+    problems = resuming.judge(noisy, on_gpu)
+    assert [problem.split()[2] for problem in problems] == expected
+
+
+def test_tables_tell_what_was_found(resuming, result):
+    from repeated_steps import Repeat
+
+    noisy = replace(result.noise, loss_median=1e-4, loss_largest=1e-3, same_bits=False)
+    repeats = [Repeat(1, 0, 2e-5), Repeat(1, 4e-7, 4e-5), Repeat(3, 1e-2, 0)]
+    found = replace(result, interrupted=noisy, repeats=repeats)
+    said = resuming.describe([found], resuming.Options())
     assert "| static | killed 1 times, and these | 1.0e-04 | 1.0e-03 |" in said
     assert "| static | at a save | 4 | 2 | yes |" in said
+    taken = "after a checkpoint, taken twice"
+    assert f"| static | first, {taken} | 2 | 2.0e-07 | 4.0e-07 | 3.0e-05 | 4.0e-05 |" in said
+    assert f"| static | second, {taken} | 0 | | | | |" in said
+    assert f"| static | all, {taken} | 3 | 4.0e-07 | 1.0e-02 | 2.0e-05 | 4.0e-05 |" in said
+    assert "| static | all, of runs not interrupted | 2 | 0 | 0 | 0 | 0 |" in said
 
 
 def test_impossible_options_name_their_flag(resuming, tmp_path):
-    for changes in ({"kills": 0}, {"repeats": 1}, {"stages": ("dynamic", "static")}):
+    for changes in (
+        {"kills": 0},
+        {"repeats": 1},
+        {"save_every": 2},
+        {"steps": 7},
+        {"stages": ("dynamic", "static")},
+    ):
         with pytest.raises(UserError, match=f"--{next(iter(changes))}"):
             resuming.Options(**changes)
     with pytest.raises(UserError, match="--folder"):

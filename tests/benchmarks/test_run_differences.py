@@ -63,26 +63,3 @@ def test_a_line_too_many_is_an_error(differences, tmp_path):
     two = _write(tmp_path / "two", [1.0, 1.0, 1.0], WEIGHTS)
     with pytest.raises(UserError, match=r"has 3 lines, .* 4; expected the same steps"):
         differences.compare_runs(one, two)
-
-
-@pytest.mark.parametrize(
-    ("loss", "weights", "expected"),
-    [
-        (1e-3, 1e-4, False),
-        (2.9e-3, 2.9e-4, False),
-        (3.1e-3, 1e-4, True),
-        (1e-3, 3.1e-4, True),
-        (float("nan"), 1e-4, True),
-    ],
-)
-def test_three_times_the_noise_is_too_much(differences, loss, weights, expected):
-    noise = differences.Difference(1e-3, 0.5, 1e-4, 0.5, same_bits=False)
-    found = differences.Difference(loss, 0.9, weights, 0.9, same_bits=False)
-    assert differences.is_clearly_larger(found, noise) == expected
-
-
-def test_roundings_are_accepted_where_there_is_no_noise(differences):
-    noise = differences.Difference(0, 0, 0, 0, same_bits=True)
-    for size, expected in ((5e-7, False), (2e-6, True)):
-        found = differences.Difference(size, size, size, size, same_bits=False)
-        assert differences.is_clearly_larger(found, noise) == expected

@@ -1,7 +1,7 @@
 """Behaves like a training program without its weight: logs, saves, goes on from what it saved.
 
-Every step starts a process with a session of its own, as launchers do, which appends to a file for
-as long as it lives.
+Its loss is a function of the step, its gradients tell where the program went on from. It starts a
+process with a session of its own, as launchers do, which appends to a file for as long as it lives.
 """
 
 import argparse
@@ -42,6 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--workspace", type=Path)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--pace", type=float, default=0.01)
     parser.add_argument("--fail", action="store_true")
     options = parser.parse_args()
     if options.fail:
@@ -56,9 +57,10 @@ def main() -> None:
     lines = log.read_text().splitlines(keepends=True) if log.exists() else []
     log.write_text("".join(lines[:done]))
     for step in range(done + 1, options.steps + 1):
-        time.sleep(0.01)
+        time.sleep(options.pace)
+        line = {"step": step, "kind": "train", "loss": 1 / step, "grad_norm": 1.0 + done}
         with log.open("a") as file:
-            file.write(json.dumps({"step": step, "kind": "train"}) + "\n")
+            file.write(json.dumps(line) + "\n")
         if step % 3 == 0:
             save(options.workspace, step)
     child.kill()
