@@ -47,9 +47,14 @@ class DynamicModel(nn.Module):
             sample: Draw the motion from its distribution instead of taking the mean.
         """
         mixed = rearrange(self.decoder(tokens, conditions), "b v l d -> (b v) l d")
-        dynamic = self.upsampler(mixed)
-        static = self.static_projection(features.flatten(0, 1)).float()
-        both = self.heads(torch.cat((static, dynamic), dim=-1), sample=sample)
+        return self.animate(self.upsampler(mixed), features.flatten(0, 1), sample=sample)
+
+    def animate(
+        self, dynamic: Float[Tensor, "bv n c"], static: Float[Tensor, "bv n c"], *, sample: bool
+    ) -> tuple[GaussianDynamics, GaussianDynamics]:
+        """Decode the dynamics from features of the pair and of its frames, frames fastest."""
+        projected = self.static_projection(static).float()
+        both = self.heads(torch.cat((projected, dynamic), dim=-1), sample=sample)
         return _of_frame(both, 0), _of_frame(both, 1)
 
 

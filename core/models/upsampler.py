@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from core.models.blocks import RecomputingStack, TransformerBlock
 from core.models.norm import RMSNorm
 
-_BLOCKS_PER_LEVEL = 2
-
 
 class UpsamplerLevel(RecomputingStack):
     """Doubles the sides of a token grid and mixes the result within windows.
@@ -28,25 +26,32 @@ class UpsamplerLevel(RecomputingStack):
         self.grid = grid
         self.window = window
         self.expand = nn.Linear(in_width, 4 * width)
-        self.blocks = nn.ModuleList(
-            TransformerBlock(width, head_width) for _ in range(_BLOCKS_PER_LEVEL)
-        )
+        self.blocks = nn.ModuleList(TransformerBlock(width, head_width) for _ in range(2))
 
     def forward(self, tokens: Float[Tensor, "b l d"]) -> Float[Tensor, "b l4 e"]:
         """Return four tokens for each one, row-major on the doubled grid."""
+        return self.mix_rolled(self.mix(self.enlarge(tokens)))
+
+    def enlarge(self, tokens: Float[Tensor, "b l d"]) -> Float[Tensor, "b l4 e"]:
+        """Make four tokens of each."""
         height, width = self.grid
-        x = rearrange(
+        return rearrange(
             self.expand(tokens).float(),
             "b (h w) (e p q) -> b (h p w q) e",
             **{"h": height, "w": width, "p": 2, "q": 2},
         )
-        batch = len(x)
-        for index, block in enumerate(self.blocks):
-            shift = (index % 2) * (self.window // 2)
-            windows = rearrange(x.roll(shift, 1), "b (n s) e -> (b n) s e", s=self.window)
-            mixed = self.run(block, windows)
-            x = rearrange(mixed, "(b n) s e -> b (n s) e", b=batch).roll(-shift, 1)
-        return x
+
+    def mix(self, x: Float[Tensor, "b l4 e"]) -> Float[Tensor, "b l4 e"]:
+        """Mix tokens within windows, and roll them on by half a window."""
+        return self._mix_windows(0, x).roll(self.window // 2, 1)
+
+    def mix_rolled(self, x: Float[Tensor, "b l4 e"]) -> Float[Tensor, "b l4 e"]:
+        """Mix the rolled tokens within windows, and roll them back."""
+        return self._mix_windows(1, x).roll(-(self.window // 2), 1)
+
+    def _mix_windows(self, block: int, x: Float[Tensor, "b l4 e"]) -> Float[Tensor, "b l4 e"]:
+        windows = rearrange(x, "b (n s) e -> (b n) s e", s=self.window)
+        return rearrange(self.run(self.blocks[block], windows), "(b n) s e -> b (n s) e", b=len(x))
 
 
 class Upsampler(nn.Module):

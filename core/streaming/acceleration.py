@@ -35,7 +35,7 @@ class FastModel:
     """A network as a :class:`PairModel` that runs in a given precision, recorded or not.
 
     It takes the network over: in ``bfloat16`` the weights of its layers are rounded, which changes
-    nothing in that precision.
+    nothing in that precision, and ``compile`` compiles its parts in place.
 
     Args:
         model: In evaluation mode, on its device.
@@ -69,11 +69,10 @@ class FastModel:
                 f"acceleration graphs needs a CUDA device, and this is {self.device}; choose "
                 "none or compile."
             )
-        self._static: Callable[..., KeyFrame] = _accelerated(model.encode_unobserved, acceleration)
-        self._observe: Callable[..., Tensor] = _accelerated(model.observe, acceleration)
-        self._pair: Callable[..., DynamicGaussians] = _accelerated(model.decode, acceleration)
+        if acceleration == "compile":
+            _compile_parts(model)
         self._encode: Callable[..., KeyFrame] = self._in_precision(self._encode_one_after_another)
-        self._decode: Callable[..., DynamicGaussians] = self._in_precision(self._pair)
+        self._decode: Callable[..., DynamicGaussians] = self._in_precision(model.decode)
         if on_cuda and acceleration != "none":
             self._side = torch.cuda.Stream(self.device)
             self._encode = Recorded(self._in_precision(self._encode_side_by_side))
@@ -94,9 +93,7 @@ class FastModel:
         return self._model.static_gaussians(keyframe)
 
     def _encode_one_after_another(self, images: Tensor, inverse_depths: Tensor) -> KeyFrame:
-        # The observer first, because its weights may be missing.
-        observed = self._observe(images) if self._model.dino is not None else None
-        return self._complete(self._static(images, inverse_depths), observed)
+        return self._lightened(self._model.encode(images, inverse_depths))
 
     def _encode_side_by_side(self, images: Tensor, inverse_depths: Tensor) -> KeyFrame:
         """Let the observer fill what the encoder leaves idle of the GPU; to be recorded."""
@@ -105,18 +102,16 @@ class FastModel:
         here = torch.cuda.current_stream(self.device)
         self._side.wait_stream(here)
         with torch.cuda.stream(self._side):
-            observed = self._observe(images)
-        keyframe = self._static(images, inverse_depths)
+            condition = self._model.observe(images)
+        keyframe = self._model.encode_unobserved(images, inverse_depths)
         here.wait_stream(self._side)
-        return self._complete(keyframe, observed)
+        return self._lightened(replace(keyframe, condition=condition))
 
-    def _complete(self, keyframe: KeyFrame, observed: Tensor | None) -> KeyFrame:
-        if observed is not None:
-            keyframe = replace(keyframe, condition=observed)
-        if self._half:
-            # What takes them would round them; there are many of them to carry until then.
-            keyframe = replace(keyframe, features=keyframe.features.bfloat16())
-        return keyframe
+    def _lightened(self, keyframe: KeyFrame) -> KeyFrame:
+        if not self._half:
+            return keyframe
+        # What takes the features would round them; there are many of them to carry until then.
+        return replace(keyframe, features=keyframe.features.bfloat16())
 
     def _in_precision(self, function: Callable[..., T]) -> Callable[..., T]:
         if not self._half:
@@ -142,10 +137,11 @@ class FastDepth:
         self, network: DepthAnythingV2, *, half: bool, acceleration: Acceleration = "none"
     ) -> None:
         on_cuda = next(network.parameters()).device.type == "cuda"
-        estimate = _accelerated(network.estimate, acceleration)
+        if acceleration == "compile":
+            _compile(network, "estimate")
 
         def in_precision(image: Tensor) -> Tensor:
-            return estimate(image, autocast=half)
+            return network.estimate(image, autocast=half)
 
         self._infer: Callable[[Tensor], Tensor] = in_precision
         if on_cuda and acceleration != "none":
@@ -157,9 +153,29 @@ class FastDepth:
         return self._infer(image)
 
 
-def _accelerated(function: Callable[..., T], acceleration: Acceleration) -> Callable[..., T]:
+def _compile_parts(model: StreamSplat) -> None:
+    """Compile what a network is made of, in place.
+
+    The parts end where tokens are rearranged or rolled. In one graph the norms behind would read
+    them rearranged, and the kernels that torch 2.11 makes of that give wrong numbers now and then.
+    """
+    static, dynamic = model.static, model.dynamic
+    _compile(static.encoder, "forward")
+    _compile(dynamic.decoder, "forward")
+    for upsampler in (static.upsampler, dynamic.upsampler):
+        for level in upsampler.levels:
+            for step in ("enlarge", "mix", "mix_rolled"):
+                _compile(level, step)
+        _compile(upsampler.norm, "forward")
+    _compile(static.heads, "forward")
+    _compile(dynamic, "animate")
+    if model.dino is not None:
+        _compile(model, "observe")
+
+
+def _compile(module: nn.Module, method: str) -> None:
     # Shapes are fixed: kernels for sizes that vary would be slower.
-    return torch.compile(function, dynamic=False) if acceleration == "compile" else function
+    setattr(module, method, torch.compile(getattr(module, method), dynamic=False))
 
 
 @contextmanager

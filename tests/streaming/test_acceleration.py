@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -43,34 +45,91 @@ def test_float32_changes_nothing(network: StreamSplat, frame: Callable) -> None:
     assert torch.equal(pictures(network, frame), pictures(FastModel(network), frame))
 
 
-def test_networks_are_compiled_as_a_whole(
+def test_every_part_is_compiled(
     network: StreamSplat, frame: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = []
+    calls: Counter[str] = Counter()
 
-    def compile_nothing(function: Callable, *, dynamic: bool) -> Callable:
+    def compile_nothing(function: Any, *, dynamic: bool) -> Callable:
         assert not dynamic
-        return lambda *arguments: calls.append(function.__name__) or function(*arguments)
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            calls[type(function.__self__).__name__ + "." + function.__name__] += 1
+            return function(*arguments, **options)
+
+        return counted
 
     monkeypatch.setattr(torch, "compile", compile_nothing)
     plain = pictures(network, frame)
     fast = pictures(FastModel(copy.deepcopy(network), acceleration="compile"), frame)
     assert torch.equal(plain, fast)
-    assert calls == ["encode_unobserved"] + 2 * ["encode_unobserved", "decode"]
+    # Three frames, two pairs; three levels in each upsampler.
+    assert calls == {
+        "StaticEncoder.forward": 3,
+        "StaticHeads.forward": 3,
+        "DynamicDecoder.forward": 2,
+        "DynamicModel.animate": 2,
+        "RMSNorm.forward": 3 + 2,
+        **{f"UpsamplerLevel.{step}": 3 * (3 + 2) for step in ("enlarge", "mix", "mix_rolled")},
+    }
 
 
-def test_nothing_in_the_networks_breaks_a_compiled_graph() -> None:
+def test_nothing_in_the_parts_breaks_a_compiled_graph() -> None:
     model = observed_network()
-    image, depth = torch.rand(1, 3, 32, 64), torch.rand(1, 1, 32, 64)
+    static, dynamic = model.static, model.dynamic
+    assert model.dino is not None
+    rgbd, image = torch.rand(1, 4, 32, 64), torch.rand(1, 3, 32, 64)
     with torch.inference_mode():
-        key = model.encode(image, depth)
+        tokens = static.encoder(rgbd)
+        features = static.upsampler(tokens)
+        both = features.expand(2, -1, -1)
+        level = static.upsampler.levels[0]
+        pair = torch.stack((tokens, tokens), dim=1)
+        conditions = model.observe(image).expand(1, 2, -1, -1)
         for function, arguments in (
             (model.observe, (image,)),
-            (model.encode_unobserved, (image, depth)),
-            (model.decode, (key, key)),
+            (static.encoder, (rgbd,)),
+            (level.enlarge, (tokens,)),
+            (level.mix, (level.enlarge(tokens),)),
+            (level.mix_rolled, (level.enlarge(tokens),)),
+            (static.upsampler.norm, (features,)),
+            (partial(static.heads, sample=False), (features, None)),
+            (dynamic.decoder, (pair, conditions)),
+            (partial(dynamic.animate, sample=False), (both, both)),
         ):
             traced = torch._dynamo.explain(function)(*arguments)
             assert (traced.graph_count, traced.break_reasons) == (1, [])
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+def test_compiled_networks_compute_the_same_at_full_width() -> None:
+    torch.manual_seed(0)
+    config = replace(PRESETS["full"], encoder_layers=1, decoder_layers=1)
+    model = build_model(config).eval()
+    assert model.dino is not None
+    model.dino.attach(build_dino(model.dino.image_size, depth=1))
+    model = model.cuda()
+    size = config.image_height, config.image_width
+    images = torch.rand(2, 1, 3, *size, device="cuda")
+    depths = torch.rand(2, 1, 1, *size, device="cuda")
+    with torch.inference_mode():
+        plain = FastModel(copy.deepcopy(model), precision="bfloat16")
+        fast = FastModel(model, precision="bfloat16", acceleration="compile")
+        keys = [plain.encode(*inputs) for inputs in zip(images, depths, strict=True)]
+        scene = plain.decode(*keys)
+        for _ in range(3):
+            again = [fast.encode(*inputs) for inputs in zip(images, depths, strict=True)]
+            for one, other in zip(again, keys, strict=True):
+                # Of size 1, rounded to 8 bits a few times.
+                for name in ("tokens", "features", "condition"):
+                    torch.testing.assert_close(
+                        getattr(one, name), getattr(other, name), atol=0.1, rtol=0
+                    )
+            moved = fast.decode(*keys)
+            for name in ("means", "motion", "colors", "opacities", "opacity_slopes"):
+                one, other = getattr(moved, name), getattr(scene, name)
+                torch.testing.assert_close(one, other, atol=5e-4, rtol=0)
 
 
 def test_graphs_need_cuda(network: StreamSplat) -> None:
