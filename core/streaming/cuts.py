@@ -9,7 +9,7 @@ scores, so that a camera that is always wild cuts nothing.
 
 from __future__ import annotations
 
-from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 from einops import reduce
@@ -39,16 +39,26 @@ _PRIOR, _PRIOR_WEIGHT = 0.105, 3
 Thumbnail = Float[np.ndarray, "18 32 3"]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a detector remembers."""
+
+    last: Thumbnail | None = None
+    """The frame before; None at the beginning."""
+    scores: tuple[float, ...] = ()
+    """The most recent scores of the shot."""
+
+
 class CutDetector:
     """Tells, frame by frame, whether a new shot begins; remembers a thumbnail and eight numbers."""
 
     def __init__(self) -> None:
-        self.reset()
+        self.seen = Seen()
+        """What it remembers; may be set to what it was before."""
 
     def reset(self) -> None:
         """Forget what came before."""
-        self._last: Thumbnail | None = None
-        self._scores: deque[float] = deque(maxlen=_RECENT)
+        self.seen = Seen()
 
     def is_cut(self, frame: ArrayLike) -> bool:
         """Take the next frame and return whether a cut lies between it and the one before.
@@ -56,20 +66,18 @@ class CutDetector:
         Args:
             frame: RGB as :meth:`Session.push` takes it. One on a GPU makes the host wait for it.
         """
-        now, before = thumbnail(as_pixels(frame)), self._last
-        self._last = now
+        now, before, scores = thumbnail(as_pixels(frame)), self.seen.last, self.seen.scores
         if before is None:
+            self.seen = Seen(now, scores)
             return False
         score = change(before, now)
-        if score > max(_FLOOR, _RATIO * self._usual()):
-            self._scores.clear()
-            return True
-        self._scores.append(score)
-        return False
+        cut = score > max(_FLOOR, _RATIO * _usual(scores))
+        self.seen = Seen(now, () if cut else (*scores, score)[-_RECENT:])
+        return cut
 
-    def _usual(self) -> float:
-        total = sum(self._scores) + _PRIOR * _PRIOR_WEIGHT
-        return total / (len(self._scores) + _PRIOR_WEIGHT)
+
+def _usual(scores: tuple[float, ...]) -> float:
+    return (sum(scores) + _PRIOR * _PRIOR_WEIGHT) / (len(scores) + _PRIOR_WEIGHT)
 
 
 def thumbnail(pixels: Tensor) -> Thumbnail:

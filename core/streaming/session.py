@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -28,23 +26,11 @@ from core.streaming.fusion import (
     scene_at,
 )
 from core.streaming.intake import ArrayLike, EstimateDepth, Intake
-from core.streaming.interval import Interval, stand_still
+from core.streaming.interval import Interval
 from core.streaming.pair_model import KeyInputs, PairModel
 from core.streaming.stopwatch import Stopwatch
-from core.streaming.survivors import Survivors, empty_pool, succeed
+from core.streaming.timeline import Key, Moment, Timeline
 from core.types import DynamicGaussians, RenderOutput
-
-_LIVE_INTERVALS = 2
-"""A key frame's Gaussians live from the key frame before it to the one after."""
-
-
-@dataclass(frozen=True)
-class _Key:
-    """The newest key frame, which the next one will form a pair with."""
-
-    number: int
-    time: float
-    encoded: Any
 
 
 class Session:
@@ -98,7 +84,9 @@ class Session:
         self._image_size = image_size or _configured_size(model)
         self._device = torch.device(device) if device is not None else _device_of(model)
         self._intake = Intake(self._image_size, self._device, fit, estimate_depth)
-        self._max_persistent = max_persistent
+        self._timeline = Timeline(
+            self._image_size, max_persistent=max_persistent, backend=backend, timed=self._timed
+        )
         self._cuts = CutDetector() if detect_cuts else None
         self._crossfade = crossfade
         self._backend = backend
@@ -122,12 +110,9 @@ class Session:
         self._intake.reset()
         if self._cuts is not None:
             self._cuts.reset()
-        self._key: _Key | None = None
+        self._timeline.now = Moment()
         self._count = 0
         self._time: float | None = None
-        self._live: deque[Interval] = deque(maxlen=_LIVE_INTERVALS)
-        self._alone: Interval | None = None
-        self._pool: Survivors | None = None
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -142,7 +127,7 @@ class Session:
     @property
     def intervals(self) -> tuple[Interval, ...]:
         """What lives: at most two intervals, in order, and a key frame that has begun a shot."""
-        return (*self._live, *([] if self._alone is None else [self._alone]))
+        return self._timeline.intervals
 
     @property
     def window(self) -> tuple[float, float] | None:
@@ -195,26 +180,25 @@ class Session:
             UserError: If one of them cannot be used; then none is taken.
         """
         model = self._opened()
-        if not frames:
+        count = len(frames)
+        if depths is not None and len(depths) != count:
+            raise ValueError(f"Session: {len(depths)} depth maps came for {count} frames.")
+        if not count:
             return []
-        stamps = self._stamps(len(frames), times)
-        fit_before = self._intake.fit
-        try:
+        stamps = self._stamps(count, times)
+        with self._unchanged_on_failure():
             encoded = self._encode(model, frames, depths)
-        except UserError:
-            self._intake.fit = fit_before
-            raise
-        intervals: list[Interval] = []
-        shot: list[_Key] = []
-        for i, (frame, stamp) in enumerate(zip(frames, stamps, strict=True)):
-            if self._begins_shot(frame):
-                intervals += self._advance(model, shot)
-                lone = self.end_shot()
-                intervals += [] if lone is None else [lone]
-                shot = []
-            shot.append(_Key(self._count + i, stamp, take(encoded, i)))
-        intervals += self._advance(model, shot)
-        self._count += len(frames)
+            intervals: list[Interval] = []
+            shot: list[Key] = []
+            for i, (frame, stamp) in enumerate(zip(frames, stamps, strict=True)):
+                if self._begins_shot(frame):
+                    intervals += self._timeline.append(model, shot)
+                    lone = self._timeline.end_shot()
+                    intervals += [] if lone is None else [lone]
+                    shot = []
+                shot.append(Key(self._count + i, stamp, take(encoded, i)))
+            intervals += self._timeline.append(model, shot)
+        self._count += count
         self._time = stamps[-1]
         return intervals
 
@@ -225,10 +209,7 @@ class Session:
             The static interval of a shot of one key frame, which no pair has shown; else None.
         """
         self._opened()
-        lone, self._key, self._alone, self._pool = self._alone, None, None, None
-        if lone is not None:
-            self._live.append(lone)
-        return lone
+        return self._timeline.end_shot()
 
     def close(self) -> Interval | None:
         """End the stream and let its memory go; the session takes and renders nothing more.
@@ -246,7 +227,7 @@ class Session:
     @torch.inference_mode()
     def render(
         self,
-        times: float | Sequence[float],
+        times: float | Sequence[float] | ArrayLike,
         *,
         image_size: tuple[int, int] | None = None,
         background: Float[Tensor, "3"] | float = 0.5,
@@ -263,7 +244,7 @@ class Session:
         Raises:
             UserError: If a time is outside of the window, or there is none.
         """
-        wanted = [float(time) for time in (times if isinstance(times, Iterable) else [times])]
+        wanted = _numbers(times)
         if not wanted:
             raise UserError("no time was given to render; expected at least one.")
         groups: dict[int, list[int]] = {}
@@ -329,17 +310,18 @@ class Session:
         if times is None:
             start = 0.0 if self._time is None else self._time + 1
             return [start + i for i in range(count)]
-        if len(times) != count:
-            raise ValueError(f"Session: {len(times)} times came for {count} frames.")
+        stamps = _numbers(times)
+        if len(stamps) != count:
+            raise ValueError(f"Session: {len(stamps)} times came for {count} frames.")
         before = -math.inf if self._time is None else self._time
-        for time in times:
+        for time in stamps:
             if not (math.isfinite(time) and time > before):
                 raise UserError(
                     f"the frame's time is {time}; expected a number greater than the time of the "
                     f"frame before it, {before:g}."
                 )
             before = time
-        return [float(time) for time in times]
+        return stamps
 
     def _encode(
         self,
@@ -363,64 +345,18 @@ class Session:
             return False
         return self._cuts.is_cut(frame.image if isinstance(frame, KeyInputs) else frame)
 
-    def _advance(self, model: PairModel, keys: list[_Key]) -> list[Interval]:
-        """Decode the pairs that ``keys`` of one shot complete, and make the last one the newest."""
-        if not keys:
-            return []
-        chain = keys if self._key is None else [self._key, *keys]
-        opens = self._key is None or self._alone is not None
-        intervals: list[Interval] = []
-        if len(chain) > 1:
-            with self._timed("decode"):
-                decoded = model.decode(
-                    concatenate([key.encoded for key in chain[:-1]]),
-                    concatenate([key.encoded for key in chain[1:]]),
-                )
-            self._alone = None
-            for i, (first, second) in enumerate(pairwise(chain)):
-                pair = take(decoded, i)
-                interval = self._interval(model, first, second, pair, opens=opens and i == 0)
-                intervals.append(interval)
-                self._live.append(interval)
-        self._key = chain[-1]
-        if not intervals:
-            still = model.static_gaussians(self._key.encoded)
-            number, time = self._key.number, self._key.time
-            self._alone = Interval(number, number, time, time, still, opens=True)
-        return intervals
-
-    def _interval(
-        self,
-        model: PairModel,
-        first: _Key,
-        second: _Key,
-        pair: DynamicGaussians,
-        *,
-        opens: bool,
-    ) -> Interval:
-        """Unite a decoded pair with what the last interval hands on, which is nothing at a cut."""
-        interval = Interval(first.number, second.number, first.time, second.time, pair, opens=opens)
-        if opens:
-            return interval
-        last = self._live[-1]
-        ending = last.gaussians.map(lambda value: value[:, : last.num_first])
-        if not self._max_persistent:
-            return replace(interval, ended=ending)
-        still = stand_still(ending, 1.0)
-        succession = succeed(
-            still,
-            self._pool or empty_pool(self._max_persistent, still),
-            model.static_gaussians(first.encoded),
-            self._image_size,
-            backend=self._backend,
-        )
-        self._pool = succession.survivors
-        return replace(
-            interval,
-            gaussians=DynamicGaussians.cat([pair, self._pool.gaussians]),
-            num_survivors=self._max_persistent,
-            ended=succession.leaving,
-        )
+    @contextmanager
+    def _unchanged_on_failure(self) -> Iterator[None]:
+        """Put back everything that a stream is made of if the block fails, however it does."""
+        fit, moment = self._intake.fit, self._timeline.now
+        seen = None if self._cuts is None else self._cuts.seen
+        try:
+            yield
+        except BaseException:
+            self._intake.fit, self._timeline.now = fit, moment
+            if self._cuts is not None and seen is not None:
+                self._cuts.seen = seen
+            raise
 
     def _timed(self, part: str) -> AbstractContextManager[None]:
         return nullcontext() if self._stopwatch is None else self._stopwatch.part(part)
@@ -441,3 +377,20 @@ def _configured_size(model: PairModel) -> tuple[int, int]:
 def _device_of(model: PairModel) -> torch.device:
     parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     return torch.device("cpu") if parameter is None else parameter.device
+
+
+def _numbers(values: object) -> list[float]:
+    """Return one or more times as numbers.
+
+    Raises:
+        UserError: If they are none.
+    """
+    if isinstance(values, (Tensor, np.ndarray)):
+        values = values.reshape(-1).tolist()
+    several = list(values) if isinstance(values, Iterable) else [values]
+    try:
+        if any(isinstance(value, str) for value in several):
+            raise TypeError
+        return [float(value) for value in several]  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the time is {values!r}; expected a number, or several.") from error

@@ -4,6 +4,7 @@ import gc
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -159,7 +160,8 @@ def test_what_has_faded_is_pruned_without_changing_the_picture(
                 "opacity_half_lives": early,
             }
         )
-        session._live[-1] = interval.__class__(0, 1, 0.0, 1.0, faded, opens=True)
+        changed = interval.__class__(0, 1, 0.0, 1.0, faded, opens=True)
+        session._timeline.now = replace(session._timeline.now, live=(changed,))
         n = interval.num_first
         scene = session.scene(0.6)
         assert scene.num_gaussians <= n, "those of the first frame are gone"
@@ -318,3 +320,65 @@ def test_impossible_options_are_refused(network: StreamSplat, options: dict) -> 
     (name,) = options
     with pytest.raises(ValueError, match=name):
         Session(network, **options)
+
+
+def test_times_come_in_any_kind_of_number(network: StreamSplat, frame: Draw) -> None:
+    with Session(network) as session:
+        session.extend(np.stack([frame(0), frame(1)]), times=torch.tensor([0.0, 2.0]))
+        expected = session.render([1.0, 2.0]).rgb
+        assert torch.equal(session.render(torch.tensor([1.0, 2.0])).rgb, expected)
+        assert torch.equal(session.render(np.array(1.0)).rgb, expected[:, :1])
+        for odd in ("1", None, [None], "ab"):
+            with pytest.raises(UserError, match="expected a number"):
+                session.render(odd)  # type: ignore[arg-type]
+        with pytest.raises(UserError, match="expected a number"):
+            session.push(frame(2), time="3")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="2 depth maps came for 1 frames"):
+            session.extend([frame(2)], depths=[None, None])
+        assert session.window == (0.0, 2.0)
+
+
+class Failing:
+    """A network that runs out of memory when it is told to."""
+
+    def __init__(self, network: StreamSplat) -> None:
+        self.network, self.config = network, network.config
+        self.fails: str | None = None
+
+    def __getattr__(self, name: str) -> Callable:
+        def call(*arguments: object) -> object:
+            if self.fails == name:
+                raise torch.OutOfMemoryError(name)
+            return getattr(self.network, name)(*arguments)
+
+        return call
+
+
+@pytest.mark.parametrize("fails", ["encode", "decode", "static_gaussians"])
+@pytest.mark.parametrize("pool", [0, 64])
+def test_a_failure_of_any_kind_leaves_the_stream_as_it_was(
+    network: StreamSplat, frame: Draw, fails: str, pool: int
+) -> None:
+    # The third frame is another picture, at which the detector sees a cut.
+    frames = [frame(0), frame(1), 255 - frame(40), 255 - frame(41)]
+
+    def run(model: Failing, *, fail_at: int | None) -> list[Tensor]:
+        pictures = []
+        with Session(model, device="cpu", max_persistent=pool) as session:
+            for i, picture in enumerate(frames):
+                if i == fail_at:
+                    before = session.intervals
+                    model.fails = fails
+                    with pytest.raises(torch.OutOfMemoryError):
+                        # Both a cut and a pair, so that everything is called.
+                        session.extend([picture, *frames[i + 1 :]])
+                    model.fails = None
+                    assert session.intervals == before
+                session.push(picture)
+                pictures.append(session.render(float(i)).rgb)
+        return pictures
+
+    expected = run(Failing(network), fail_at=None)
+    for fail_at in (0, 1, 2):
+        got = run(Failing(network), fail_at=fail_at)
+        assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
