@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from types import FrameType
+
+_SIGPIPE = 13
 
 
 class UserError(Exception):
@@ -30,8 +33,9 @@ def cli_errors(main: Callable[[], None]) -> Callable[[], None]:
         main: The body of a command-line program.
 
     Returns:
-        The same function, which exits with status 2 after a ``UserError``, 130 after Ctrl-C and 143
-        after SIGTERM, which ``main`` meets as :class:`Terminated`.
+        The same function, which exits with status 2 after a ``UserError``, 130 after Ctrl-C, 143
+        after SIGTERM, which ``main`` meets as :class:`Terminated`, and 141 where nobody reads its
+        output any more.
     """
 
     @wraps(main)
@@ -46,6 +50,11 @@ def cli_errors(main: Callable[[], None]) -> Callable[[], None]:
             print("interrupted; what was finished so far is kept.", file=sys.stderr)
             number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
             sys.exit(128 + number)
+        except BrokenPipeError:
+            # Who read the output, ``head`` for example, has seen enough; what Python would still
+            # write at its end goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + _SIGPIPE)
 
     return guarded
 

@@ -83,3 +83,26 @@ def test_programs_look_after_ctrl_c_before_they_import_anything_else(name: str) 
     before = [ast.unparse(line) for line in first.body]
     launched = ["import core.early_launcher"] if name.startswith("train") else []
     assert before == ["import core.early_interrupt", *launched]
+
+
+def test_nobody_has_to_read_the_output_to_its_end() -> None:
+    code = (
+        "from core.checks import cli_errors\n"
+        "@cli_errors\n"
+        "def main():\n"
+        "    for _ in range(100_000): print('a line', flush=True)\n"
+        "main()\n"
+    )
+    program = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    assert program.stderr is not None
+    program.stdout.readline()
+    program.stdout.close()
+    assert program.wait(30) == 141
+    assert program.stderr.read() == ""
