@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, fields
 from typing import NamedTuple
@@ -23,6 +24,8 @@ from core.training.signals import outlive_stop_signals
 from core.types import ClipBatch
 
 _PREFETCHED_BATCHES = 4
+_SCENES_AT_ONCE = 32
+_STEPS_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,8 @@ def stream_batches(
             :class:`core.data.unreadable_files.UnreadableFiles`.
     """
     loader = iter(_file_loader(sources, stride, first, workers, device)) if sources.files else None
+    together = _steps_at_once(sources, stride, device)
+    scenes = stream_scenes(sources, stride, first=first, steps_at_once=together)
     unreadable = UnreadableFiles()
     while True:
         division = sources.divide(stride.positions(first))
@@ -164,10 +169,51 @@ def stream_batches(
                         options=sources.augmentation,
                     )
                 )
-        if sources.procedural is not None and division.procedural:
-            parts.append(sources.procedural.batch(division.procedural).to(device))
+        drawn = next(scenes)
+        if drawn is not None:
+            parts.append(drawn.to(device))
         yield parts[0] if len(parts) == 1 else ClipBatch.collate(parts)
         first += stride.samples_per_step
+
+
+def stream_scenes(
+    sources: Sources, stride: Stride, *, first: int, steps_at_once: int
+) -> Generator[ClipBatch | None, None, None]:
+    """Yield the procedural samples of successive steps, without end; None for steps without any.
+
+    Those of several steps are drawn together, since drawing takes some 3000 kernels, whether for
+    one scene or for many. Steps are grouped by their number, wherever the stream is entered, for
+    scenes may differ in the last bit with those that they are drawn with.
+
+    Args:
+        sources: Where samples come from.
+        stride: Which positions this process takes.
+        first: Position at which the first step begins.
+        steps_at_once: Steps whose samples are drawn together.
+    """
+    done = first // stride.samples_per_step % steps_at_once
+    first -= done * stride.samples_per_step
+    while True:
+        starts = [first + step * stride.samples_per_step for step in range(steps_at_once)]
+        steps = [sources.divide(stride.positions(start)).procedural for start in starts]
+        indices = [index for step in steps for index in step]
+        parts: list[ClipBatch | None] = [None] * steps_at_once
+        if sources.procedural is not None and indices:
+            batches = sources.procedural.batch(indices).split([len(step) for step in steps])
+            parts = [batch if len(batch.frames) else None for batch in batches]
+        yield from parts[done:]
+        first, done = first + steps_at_once * stride.samples_per_step, 0
+
+
+def _steps_at_once(sources: Sources, stride: Stride, device: torch.device) -> int:
+    """Return for how many steps scenes are drawn together: few, so that memory is not felt.
+
+    On the CPU one: there are no launches to save, and the first step would wait for the others'.
+    """
+    scenes = math.ceil(stride.batch_size * sources.procedural_share)
+    if device.type == "cpu" or scenes == 0:
+        return 1
+    return min(max(_SCENES_AT_ONCE // scenes, 1), _STEPS_AT_ONCE)
 
 
 def _file_loader(

@@ -44,3 +44,8 @@ class ClipBatch:
         return ClipBatch(
             *(torch.cat([getattr(clip, f.name) for clip in clips]) for f in fields(ClipBatch))
         )
+
+    def split(self, sizes: list[int]) -> list[ClipBatch]:
+        """Undo :meth:`collate`: return batches of so many clips each, in order, without a copy."""
+        parts = zip(*(getattr(self, f.name).split(sizes) for f in fields(self)), strict=True)
+        return [ClipBatch(*part) for part in parts]

@@ -12,7 +12,13 @@ from core.data.miniature import write_miniature
 from core.data.procedural import ProceduralOptions
 from core.data.scene_clips import SceneClips
 from core.data.sequence_source import SequenceSource
-from core.training.batches import Sources, Stride, stream_batches
+from core.training.batches import (
+    Sources,
+    Stride,
+    _steps_at_once,
+    stream_batches,
+    stream_scenes,
+)
 from core.types import ClipBatch
 
 SIZE = (16, 32)
@@ -72,6 +78,53 @@ def test_workers_and_the_place_of_entry_change_nothing(clips_root, share):
         _assert_equal(batch, expected)
     for batch, expected in zip(_stream(sources, 2, first=8), whole[2:], strict=True):
         _assert_equal(batch, expected)
+
+
+def _scenes(sources, count, *, first=0, steps_at_once):
+    stream = stream_scenes(sources, Stride(2), first=first, steps_at_once=steps_at_once)
+    return list(islice(stream, count))
+
+
+@pytest.mark.parametrize("share", [0.2, 1.0])
+def test_scenes_drawn_together_are_those_drawn_one_step_at_a_time(clips_root, share):
+    sources = _sources(clips_root, share)
+    single, together = (_scenes(sources, 7, steps_at_once=count) for count in (1, 3))
+    assert {batch is None for batch in single} == ({False, True} if share < 1 else {False})
+    for one, other in zip(together, single, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            _assert_equal(one, other)
+
+
+def test_scenes_are_drawn_in_the_same_groups_wherever_the_stream_is_entered(
+    clips_root, monkeypatch
+):
+    sources = _sources(clips_root, 1.0)
+    draw, drawn = SceneClips.batch, []
+
+    def batch(self, indices):
+        drawn.append(list(indices))
+        return draw(self, indices)
+
+    monkeypatch.setattr(SceneClips, "batch", batch)
+    whole = _scenes(sources, 6, steps_at_once=3)
+    assert drawn == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
+    entered = _scenes(sources, 2, first=8, steps_at_once=3)  # the second of a group
+    assert drawn[2:] == drawn[1:2]
+    for one, other in zip(entered, whole[4:], strict=True):
+        for field in fields(ClipBatch):
+            assert torch.equal(getattr(one, field.name), getattr(other, field.name))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "share", "device", "expected"),
+    [(32, 0.5, "cuda", 2), (2, 0.5, "cuda", 4), (64, 1.0, "cuda", 1), (32, 0.5, "cpu", 1)],
+)
+def test_few_scenes_are_drawn_together_and_on_the_gpu_alone(
+    clips_root, batch_size, share, device, expected
+):
+    sources = _sources(clips_root, share)
+    assert _steps_at_once(sources, Stride(batch_size), torch.device(device)) == expected
 
 
 def test_processes_share_the_stream_between_them(clips_root):
