@@ -1,15 +1,20 @@
 """What trackers receive, read back from what they leave on the disk."""
 
 import json
+import struct
 import sys
 
 import pytest
 
 from core.checks import UserError
+from core.io.images import read_image
 from core.training import train
 from core.training.checkpoints import LATEST
 from core.training.tracking import require_tracker
 
+_FRAME = struct.Struct("<IHB")  # checksum, length, kind
+_BLOCK = 2**15
+_ENDS = (1, 4)  # kinds of frames that are a whole record, or its last part
 STEPS = {"picture_every": 2, "eval_every": 2, "log_every": 1}
 
 
@@ -68,6 +73,58 @@ def test_wandb_is_given_the_same_run_again(
     assert {step for step, values in logged if "train/loss" in values} == set(range(1, 7))
     assert {step for step, values in logged if "samples" in values} == {2, 4, 6}
     assert len(list((run.workspace / "wandb").glob(f"offline-run-*-{state['run_id']}"))) >= 1
+
+
+def _read_wandb(path):
+    """Read the records of an offline run: wandb's messages in the framing of LevelDB's logs."""
+    messages = pytest.importorskip("wandb.proto.wandb_internal_pb2")
+    data, at, record = path.read_bytes(), len(b":W&B") + 3, b""
+    while at + _FRAME.size <= len(data):
+        if (left := _BLOCK - at % _BLOCK) < _FRAME.size:  # too small for a frame, left empty
+            at += left
+            continue
+        _, size, kind = _FRAME.unpack_from(data, at)
+        at += _FRAME.size
+        record += data[at : at + size]
+        at += size
+        if kind in _ENDS:
+            yield messages.Record.FromString(record)
+            record = b""
+
+
+def test_an_offline_run_of_wandb_holds_every_number_and_the_pictures(
+    make_static_stage, scenes, optimizer, run_options, monkeypatch
+):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run = run_options(tracker="wandb", wandb_mode="offline", **STEPS)
+    train(make_static_stage(), scenes, run, optimizer)
+    (path,) = run.workspace.glob("wandb/offline-run-*/*.wandb")
+    history, configured, ended = {}, {}, []
+    for record in _read_wandb(path):
+        kind = record.WhichOneof("record_type")
+        for item in record.run.config.update or record.config.update:
+            configured[item.key or item.nested_key[0]] = json.loads(item.value_json)
+        if kind == "history":
+            values = {
+                item.key or "/".join(item.nested_key): json.loads(item.value_json)
+                for item in record.history.item
+            }
+            history.setdefault(values["_step"], {}).update(values)
+        ended += [record.exit.exit_code] if kind == "exit" else []
+    lines = [json.loads(line) for line in (run.workspace / "log.jsonl").read_text().splitlines()]
+    for line in lines:
+        for name in line.keys() - {"step", "kind"}:
+            assert history[line["step"]][f"{line['kind']}/{name}"] == pytest.approx(line[name])
+    pictures = [step for step, values in sorted(history.items()) if "samples/filenames" in values]
+    assert pictures == [2, 4]
+    for step in pictures:
+        (name,) = history[step]["samples/filenames"]
+        expected = read_image(run.workspace / f"samples/step_{step:06d}.png")
+        assert (read_image(path.parent / "files" / name) == expected).all()
+    assert configured["stage"] == "static"
+    assert configured["run.batch_size"] == run.batch_size
+    assert ended == [0]
 
 
 def test_a_tracker_that_is_not_installed_is_named(monkeypatch):
