@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from jaxtyping import Float
@@ -36,3 +38,12 @@ def depth_panel(label: str, depth: Float[Tensor, "1 h w"], alpha: Float[Tensor, 
     scaled = np.clip((inverse - low) / max(high - low, 1e-6), 0, 1)
     colors = cv2.applyColorMap((scaled * 255).astype(np.uint8), cv2.COLORMAP_TURBO)
     return Panel(label, np.where(solid[..., None], colors[..., ::-1], np.uint8(_PAPER)))
+
+
+def shrink(panel: Panel, max_width: int) -> Panel:
+    """Return a panel no wider than ``max_width``, whose pixels are means of those they cover."""
+    height, width = panel.image.shape[:2]
+    if width <= max_width:
+        return panel
+    size = (max_width, max(round(height * max_width / width), 1))
+    return replace(panel, image=cv2.resize(panel.image, size, interpolation=cv2.INTER_AREA))

@@ -16,13 +16,17 @@ from core.geometry.motion import displace_means
 from core.io.sheets import Panel, draw_sheet
 from core.metrics import psnr
 from core.rendering import render
-from core.training.pictures import color_panel, depth_panel
+from core.training.pictures import color_panel, depth_panel, shrink
 from core.training.stage import Stage
 from core.training.validation import evaluating
 from core.types import ClipBatch, DynamicGaussians
 
 _ROWS = 6
+_WIDTH = 1920
+"""Pixels that a sheet shall not be wider than by much: what a screen shows at once."""
+_MIN_PANEL_WIDTH = 320
 _REACH_QUANTILE = 0.98
+_MIN_REACH_PX = 1.0
 
 
 def draw_samples(
@@ -34,7 +38,8 @@ def draw_samples(
     """Reconstruct a few samples of each set and lay out, one row a sample, what is to be seen.
 
     Input, rendering and depth of the first key frame; for samples of several frames the motion
-    between the key frames, and truth and rendering of a frame in the middle.
+    between the key frames, and truth and rendering of a frame in the middle. Where there are many
+    panels they are smaller than the frames.
 
     Args:
         accelerator: Knows the device.
@@ -72,20 +77,24 @@ def _panels(name: str, stage: Stage, model: nn.Module, batch: ClipBatch) -> list
             color_panel(f"truth at t = {time:.2f}", frames[middle]),
             color_panel(f"rendered at t = {time:.2f}, {quality[middle]:.1f} dB", images[middle]),
         ]
-    return panels
+    width = max(_WIDTH // len(panels), _MIN_PANEL_WIDTH)
+    return [shrink(panel, width) for panel in panels]
 
 
 def _motion_panel(
     gaussians: DynamicGaussians, time: Float[Tensor, "1"], size: Sequence[int], backend: str
 ) -> Panel:
-    """Show how Gaussians move between key frames: hue is direction, saturation distance."""
+    """Show how Gaussians move between key frames: hue is direction, saturation distance.
+
+    Full colour is at least a pixel, so that what hardly moves is white.
+    """
     height, width = size
     forward = 1.0 - 2.0 * gaussians.anchor_times  # until the other key frame
     moved = displace_means(torch.zeros_like(gaussians.means), gaussians.motion, forward)
     moved = moved * forward[..., None]
     right, up = moved[..., 0] * width / 2, moved[..., 2] * height / 2  # pixels
     distance = torch.hypot(right, up)
-    reach = distance.quantile(_REACH_QUANTILE).clamp_min(1e-3)
+    reach = distance.quantile(_REACH_QUANTILE).clamp_min(_MIN_REACH_PX)
     hue = torch.atan2(up, right) / (2 * math.pi)
     colors = _color_wheel(hue, (distance / reach).clamp(max=1.0))
     seen = render(

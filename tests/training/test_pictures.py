@@ -1,6 +1,8 @@
+import numpy as np
 import torch
 
-from core.training.pictures import color_panel, depth_panel
+from core.io.sheets import Panel
+from core.training.pictures import color_panel, depth_panel, shrink
 
 
 def test_colors_are_rounded_to_bytes():
@@ -22,3 +24,13 @@ def test_near_is_warm_and_empty_is_white():
 def test_an_empty_depth_map_is_white():
     nothing = torch.zeros(1, 4, 4)
     assert (depth_panel("depth", nothing, nothing).image == 255).all()
+
+
+def test_panels_shrink_to_means_and_never_grow():
+    image = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    panel = Panel("noise", image)
+    assert shrink(panel, 8) is panel
+    small = shrink(panel, 4)
+    assert small.label == "noise"
+    means = image.reshape(3, 2, 4, 2, 3).mean((1, 3))
+    np.testing.assert_allclose(small.image, means, atol=0.51)

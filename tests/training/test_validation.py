@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -5,7 +6,7 @@ import torch
 from accelerate import Accelerator
 
 from core.metrics import psnr, ssim
-from core.training.sheet import _color_wheel, draw_samples
+from core.training.sheet import _color_wheel, _motion_panel, draw_samples
 from core.training.validation import evaluating, validate
 from core.types import ClipBatch
 
@@ -120,3 +121,20 @@ def test_directions_have_the_colours_of_the_wheel_and_rest_is_white():
     colors = _color_wheel(hue, torch.tensor([[1.0, 1.0, 1.0, 0.0]]))[0]
     expected = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
     torch.testing.assert_close(colors, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("pixels", "label", "colorful"), [(0.02, "1.0 px", 0), (4.0, "4.0 px", 1)])
+def test_what_hardly_moves_is_white(make_dynamic_stage, pixels, label, colorful):
+    stage = make_dynamic_stage()
+    (batch,) = _samples(1, stage.num_frames)
+    with torch.no_grad():
+        gaussians = stage.reconstruct(stage.build_model().eval(), batch).gaussians
+        moving = torch.zeros_like(gaussians.motion)
+        moving[..., 0, 0] = 2 * pixels / SIZE[1]  # to the right
+        panel = _motion_panel(
+            replace(gaussians, motion=moving), batch.times[:, 1], SIZE, stage.options.rasterizer
+        )
+    assert panel.label.endswith(label)
+    saturation = panel.image.max(axis=-1) - panel.image.min(axis=-1)
+    assert (saturation > 100).any() == bool(colorful)
+    assert colorful or saturation.max() < 10
