@@ -58,11 +58,23 @@ def _standardize(
     values: Float[Tensor, "b p"], valid: Bool[Tensor, "b p"], counts: Tensor
 ) -> Float[Tensor, "b p"]:
     """Centre by the median and divide by the mean absolute deviation, both of valid pixels."""
-    median = torch.where(valid, values, torch.nan).nanmedian(dim=1).values  # (b,), the lower middle
-    median = torch.where(counts > 0, median, 0.0)
+    median = torch.where(counts > 0, _median(values, valid), 0.0)
     centred = values - median[:, None]
     deviation = torch.where(valid, centred.abs(), 0.0).sum(dim=1) / counts.clamp_min(1)
     return centred / deviation.clamp_min(_MIN_DEVIATION)[:, None]
+
+
+def _median(values: Float[Tensor, "b p"], valid: Bool[Tensor, "b p"]) -> Float[Tensor, " b"]:
+    """Return the lower middle of the valid pixels, whose gradient all pixels of that value share.
+
+    Much of the loss's gradient passes through the median. PyTorch gives it to one of the pixels,
+    on CUDA to any, so that a step would not be the same when it is taken again.
+    """
+    with torch.no_grad():
+        median = torch.where(valid, values, torch.nan).nanmedian(dim=1).values
+        tied = valid & (values == median[:, None])
+    shared = torch.where(tied, values, 0.0).sum(dim=1) / tied.sum(dim=1).clamp_min(1)
+    return median + (shared - shared.detach())
 
 
 def _trim_weights(difference: Float[Tensor, "b p"]) -> Float[Tensor, "b p"]:

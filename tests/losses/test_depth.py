@@ -82,6 +82,21 @@ def test_gradient_equals_finite_differences_with_the_weight_held(trimmed):
         assert variable.grad[index].item() == pytest.approx(slope, abs=2e-7)
 
 
+def test_pixels_of_the_median_depth_share_its_gradient():
+    depths = [3.0, 2.0, 0.3, 0.4, 2.0, 0.5, 4.0, 0.6, 2.0, 0.9, 5.0]
+    targets = [0.1, 0.5, 0.9, 0.3, 0.5, 0.8, 0.2, 0.7, 0.5, 0.6, 0.3]
+    shape = (1, 1, 1, 1, len(depths))
+    variable = torch.tensor(depths).view(shape).requires_grad_()
+    targets = torch.tensor(targets).view(shape)
+    valid = torch.ones_like(targets, dtype=torch.bool)
+    _torch_loss(variable, targets, valid, [True], False).backward()
+    assert variable.grad is not None
+    tied = variable.grad[variable == 2.0]
+    assert (tied == tied[0]).all()
+    assert tied[0] != 0
+    assert len(tied) == 3
+
+
 def test_scale_and_shift_of_either_side_do_not_matter():
     depths, inverse_depths, valid, has_depth = _case(3)
     loss = _torch_loss(depths, inverse_depths, valid, has_depth, True)
