@@ -1,9 +1,9 @@
 """Steps that were taken more than once from the same weights, with the same samples and noise.
 
 Whole runs tell little on a GPU: AdamW's first steps turn the rounding of tiny gradients into steps
-of full length, so that runs of one command soon differ by tens of per cent. A step that is taken
-again from the same checkpoint differs from itself by rounding alone, as the first steps of runs
-that start from the same weights do.
+of full length, so that runs of one command drift apart, by up to tens of per cent. A step that is
+taken again from the same checkpoint differs from itself by rounding alone, as the first steps of
+runs that start from the same weights do.
 """
 
 from __future__ import annotations
