@@ -11,8 +11,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-_ROWS, _DEPTH = 128, 64
-"""Tokens of a program's tile, and input channels that it takes at a time."""
+_ROWS, _COLUMNS, _DEPTH = 128, 64, 32
+"""Tokens and output channels of a program's tile, and input channels that it takes at a time: the
+fastest of some twenty choices on an H100, by a few per cent."""
 
 
 @triton.jit
@@ -54,7 +55,7 @@ def _kernel(
 
 def takes(weight: Tensor) -> bool:
     """Return whether the kernel takes a layer of this weight, (out, in)."""
-    return weight.shape[0] % 64 == 0 and weight.shape[1] % _DEPTH == 0
+    return weight.shape[0] % _COLUMNS == 0 and weight.shape[1] % _DEPTH == 0
 
 
 @torch.library.triton_op("streamsplat::linear_silu", mutates_args={})
@@ -63,7 +64,7 @@ def linear_silu(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
     Args:
         x: Tokens, (*batch, in).
-        weight: Of x's type, (out, in), a multiple of 64 by a multiple of 64.
+        weight: Of x's type, (out, in), multiples of 64 and of 32.
         bias: (out,), or None.
     """
     tokens = x.reshape(-1, x.shape[-1])
@@ -71,8 +72,7 @@ def linear_silu(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         tokens = tokens.contiguous()
     columns = weight.shape[0]
     output = tokens.new_empty(len(tokens), columns)
-    tile = 128 if columns % 128 == 0 else 64
-    programs = triton.cdiv(len(tokens), _ROWS) * (columns // tile)
+    programs = triton.cdiv(len(tokens), _ROWS) * (columns // _COLUMNS)
     torch.library.wrap_triton(_kernel)[(programs,)](
         tokens,
         weight,
@@ -84,9 +84,9 @@ def linear_silu(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         width=tokens.shape[1],
         has_bias=bias is not None,
         tile_rows=_ROWS,
-        tile_columns=tile,
-        depth=_DEPTH if x.element_size() == 2 else _DEPTH // 2,
+        tile_columns=_COLUMNS,
+        depth=_DEPTH,
         num_warps=8,
-        num_stages=3,
+        num_stages=4 if x.element_size() == 2 else 3,
     )
     return output.view(*x.shape[:-1], columns)
