@@ -56,11 +56,11 @@ class StaticHeads(nn.Module):
         """
         with torch.autocast(features.device.type, enabled=False):
             features = features.float()
-            colors = self.color(features)
+            colors, opacities, scales = self._values(features)
             if color_logits is not None:
                 colors = colors + color_logits
-            opacities = MIN_OPACITY + (1 - MIN_OPACITY) * self.opacity(features).sigmoid()
-            scale_x, scale_z = (SCALE_UNIT * F.softplus(self.scale(features))).unbind(-1)
+            opacities = MIN_OPACITY + (1 - MIN_OPACITY) * opacities.sigmoid()
+            scale_x, scale_z = (SCALE_UNIT * F.softplus(scales)).unbind(-1)
             means = self._place(self.position(features, sample=sample))
         batch, count = features.shape[:2]
         zeros = means.new_zeros(batch, count)
@@ -76,6 +76,14 @@ class StaticHeads(nn.Module):
             opacity_half_lives=torch.full_like(zeros, _HALF_LIFE),
             anchor_times=zeros,
         )
+
+    def _values(self, features: Float[Tensor, "b n c"]) -> tuple[Tensor, ...]:
+        """Return what the three layers say, in one product: the features are what is long."""
+        layers = (self.color, self.opacity, self.scale)
+        weight = torch.cat([layer.weight for layer in layers])
+        bias = torch.cat([layer.bias for layer in layers])
+        sizes = [layer.out_features for layer in layers]
+        return F.linear(features, weight, bias).split(sizes, dim=-1)
 
     def _place(self, values: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
         rows, columns = self.grid

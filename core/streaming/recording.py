@@ -15,6 +15,8 @@ T = TypeVar("T")
 _WARM_UPS = 3
 _GRAPHS = 4
 """Shapes of inputs for which a recording is kept."""
+_LARGE = 2**19
+"""Elements from which on a tensor is worth a launch of its own."""
 
 
 class Recorded(Generic[T]):
@@ -47,13 +49,14 @@ class _Recording:
         self._device = self._inputs[0].device
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(self._device):
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
+            # What the function starts beside itself, on plain streams, only fills what is left.
+            urgent = torch.cuda.Stream(priority=-1)
+            urgent.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(urgent):
                 for _ in range(_WARM_UPS):
                     function(*kept)
-            torch.cuda.current_stream().wait_stream(side)
-            with torch.cuda.graph(self._graph):
+            torch.cuda.current_stream().wait_stream(urgent)
+            with torch.cuda.graph(self._graph, stream=urgent):
                 self._result = function(*kept)
         self._outputs = tensors(self._result)
 
@@ -69,8 +72,17 @@ class _Recording:
 
 
 def _copy_all(places: list[Tensor], values: list[Tensor]) -> None:
-    """Copy many tensors at once: launching a copy each would take longer than copying."""
-    torch._foreach_copy_(places, values)  # pyright: ignore[reportPrivateImportUsage]
+    """Copy large tensors one by one, at full speed, and the small ones in one launch."""
+    small_places: list[Tensor] = []
+    small_values: list[Tensor] = []
+    for place, value in zip(places, values, strict=True):
+        if place.numel() >= _LARGE:
+            place.copy_(value)
+        else:
+            small_places.append(place)
+            small_values.append(value)
+    if small_places:
+        torch._foreach_copy_(small_places, small_values)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def tensors(value: object) -> list[Tensor]:
