@@ -173,34 +173,34 @@ def time_plain_steps(
     return (time.perf_counter() - started) / options.baseline_steps
 
 
-def describe_steps(
-    results: list[StageTimings], accelerator: Accelerator, options: Options
-) -> list[str]:
-    """Return the table of steps."""
-    several = accelerator.num_processes > 1
+def head_of_steps(accelerator: Accelerator) -> list[str]:
+    """Return the head of the table of steps."""
     names = ["stage", "batch", "samples/s", "ms a step", "TFLOP/s a device", "utilisation", "GiB"]
+    several = accelerator.num_processes > 1
     names += ["not averaging, ms", "communication"] if several else ["plain ms", "ratio"]
-    table = [_row(names), "|---|---|" + "---:|" * (len(names) - 2)]
-    for result in results:
-        seconds, batch_size = result.seconds, batch_size_of(result.stage, options)
-        tflops = model_flops(result.stage) * batch_size / seconds / 1e12
-        cells = [
-            result.stage.name,
-            f"{accelerator.num_processes} x {batch_size}",
-            f"{batch_size * accelerator.num_processes / seconds:.2f}",
-            f"{1e3 * seconds:.0f}",
-            f"{tflops:.1f}",
-            f"{tflops / options.peak_tflops:.1%}" if accelerator.device.type == "cuda" else "",
-            f"{result.gib:.1f}" if result.gib is not None else "",
-        ]
-        if result.not_averaging is not None:
-            share = 1 - result.not_averaging / seconds
-            cells += [f"{1e3 * result.not_averaging:.0f}", f"{share:.1%}"]
-        else:
-            plain = result.plain
-            cells += [f"{1e3 * plain:.0f}", f"{plain / seconds:.1f}x"] if plain else ["", ""]
-        table.append(_row(cells))
-    return table
+    return [_row(names), "|---|---|" + "---:|" * (len(names) - 2)]
+
+
+def describe_steps(result: StageTimings, accelerator: Accelerator, options: Options) -> str:
+    """Return a stage's row of the table of steps."""
+    seconds, batch_size = result.seconds, batch_size_of(result.stage, options)
+    tflops = model_flops(result.stage) * batch_size / seconds / 1e12
+    cells = [
+        result.stage.name,
+        f"{accelerator.num_processes} x {batch_size}",
+        f"{batch_size * accelerator.num_processes / seconds:.2f}",
+        f"{1e3 * seconds:.0f}",
+        f"{tflops:.1f}",
+        f"{tflops / options.peak_tflops:.1%}" if accelerator.device.type == "cuda" else "",
+        f"{result.gib:.1f}" if result.gib is not None else "",
+    ]
+    if result.not_averaging is not None:
+        share = 1 - result.not_averaging / seconds
+        cells += [f"{1e3 * result.not_averaging:.0f}", f"{share:.1%}"]
+    else:
+        plain = result.plain
+        cells += [f"{1e3 * plain:.0f}", f"{plain / seconds:.1f}x"] if plain else ["", ""]
+    return _row(cells)
 
 
 def describe_waiting(results: list[StageTimings]) -> list[str]:
@@ -220,6 +220,13 @@ def main() -> None:
     """Time the stages and print the tables."""
     options = tyro.cli(Options, use_underscores=True, description=__doc__)
     accelerator = open_accelerator(options)
+
+    def say(*lines: str) -> None:
+        if accelerator.is_main_process:
+            print("\n".join(lines), flush=True)
+
+    say(describe_machine(accelerator, options, options.gradient_checkpointing), "")
+    say(*head_of_steps(accelerator))
     results: list[StageTimings] = []
     with tempfile.TemporaryDirectory() as folder:
         backbone = Path(folder) / "vgg16.pth"
@@ -229,14 +236,10 @@ def main() -> None:
         for name in options.stages:
             stage = build_stage(name, options, backbone, options.gradient_checkpointing)
             results.append(measure_stage(accelerator, stage, options, datasets))
+            say(describe_steps(results[-1], accelerator, options))
         accelerator.wait_for_everyone()
-    if not accelerator.is_main_process:
-        return
-    print(describe_machine(accelerator, options, options.gradient_checkpointing) + "\n")
-    print("\n".join(describe_steps(results, accelerator, options)))
     if datasets:
-        print("\nFed from files:\n")
-        print("\n".join(describe_waiting(results)))
+        say("", "Fed from files:", "", *describe_waiting(results))
 
 
 def _row(cells: list[str]) -> str:

@@ -79,7 +79,8 @@ def test_communication_is_what_averaging_adds():
         device = torch.device("cpu")
 
     result = training.StageTimings(stage, 0.5, None, not_averaging=0.4, plain=None, fed={})
-    header, _, row = training.describe_steps([result], TwoProcesses(), options)
+    header, _ = training.head_of_steps(TwoProcesses())
+    row = training.describe_steps(result, TwoProcesses(), options)
     cells = dict(zip(header.split(" | "), row.split(" | "), strict=True))
     assert cells["samples/s"] == "16.00"
     assert cells["not averaging, ms"] == "400"
