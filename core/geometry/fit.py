@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch.nn.functional as F
@@ -63,7 +64,7 @@ class FrameFit:
     mode: FitMode = "stretch"
     """``stretch`` changes the proportions, ``crop`` cuts what sticks out, ``pad`` adds edges."""
 
-    @property
+    @cached_property
     def source(self) -> Window:
         """The part of an input frame that the model sees, input pixels."""
         height, width = self.input_size
@@ -73,7 +74,7 @@ class FrameFit:
         size = (round(self.model_size[0] * scale), round(self.model_size[1] * scale))
         return _centered((max(1, size[0]), max(1, size[1])), self.input_size)
 
-    @property
+    @cached_property
     def content(self) -> Window:
         """The part of the model's picture that shows the input and no padding, model pixels."""
         model_height, model_width = self.model_size
@@ -87,7 +88,7 @@ class FrameFit:
         )
         return _centered(size, self.model_size)
 
-    @property
+    @cached_property
     def display_size(self) -> tuple[int, int]:
         """Height and width of the pictures to show, pixels: even, in the input's proportions.
 
@@ -99,7 +100,7 @@ class FrameFit:
         height, width = self.input_size
         return _even(math.sqrt(area * height / width)), _even(math.sqrt(area * width / height))
 
-    @property
+    @cached_property
     def aspect(self) -> float:
         """Natural height over width of the model's whole picture, padding included."""
         if self.mode == "stretch":
