@@ -3,6 +3,8 @@
 import json
 import struct
 import sys
+import time
+from contextlib import suppress
 
 import pytest
 
@@ -92,6 +94,22 @@ def _read_wandb(path):
             record = b""
 
 
+def _wait_for_records(path):
+    """Return all records once the last one, of the run's end, is in the file.
+
+    Another process writes it, which may still be at it when the run has ended.
+    """
+    message = pytest.importorskip("google.protobuf.message")
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with suppress(message.DecodeError):  # of a record that is half there
+            records = list(_read_wandb(path))
+            if any(record.WhichOneof("record_type") == "exit" for record in records):
+                return records
+        time.sleep(0.05)
+    raise AssertionError(f"{path} has no end after half a minute")
+
+
 def test_an_offline_run_of_wandb_holds_every_number_and_the_pictures(
     make_static_stage, scenes, optimizer, run_options, monkeypatch
 ):
@@ -101,7 +119,7 @@ def test_an_offline_run_of_wandb_holds_every_number_and_the_pictures(
     train(make_static_stage(), scenes, run, optimizer)
     (path,) = run.workspace.glob("wandb/offline-run-*/*.wandb")
     history, configured, ended = {}, {}, []
-    for record in _read_wandb(path):
+    for record in _wait_for_records(path):
         kind = record.WhichOneof("record_type")
         for item in record.run.config.update or record.config.update:
             configured[item.key or item.nested_key[0]] = json.loads(item.value_json)
