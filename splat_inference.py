@@ -35,8 +35,11 @@ def run(options: InferenceOptions) -> None:
     depth = open_depth(options.input_depths_path, source, device, Path("checkpoints"))
     model = load_model(options.resume, dinov2_path=options.dinov2_path).to(device)
     fit = choose_fit(source, (model.config.image_height, model.config.image_width), options.fit)
+    acceleration = options.acceleration
+    if acceleration == "auto":
+        acceleration = "graphs" if device.type == "cuda" else "none"
     reconstruction = Reconstruction(
-        FastModel(model, precision=options.precision, acceleration=options.acceleration),
+        FastModel(model, precision=options.precision, acceleration=acceleration),
         depth,
         device,
         options.frame_gap,
@@ -54,6 +57,7 @@ def run(options: InferenceOptions) -> None:
         facts = [
             ("Model", Path(options.resume).name),
             ("Device", str(device)),
+            ("Networks", f"{options.precision}, acceleration {acceleration}"),
             ("Depth", depth.description),
             ("Frame size", f"{fit.input_size[1]} by {fit.input_size[0]} px"),
             ("Fit", f"{options.fit} to {fit.model_size[1]} by {fit.model_size[0]} px"),

@@ -50,9 +50,10 @@ class InferenceOptions:
     """auto (CUDA if there is one), cpu, cuda or cuda:N."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number type of the networks' matrix products."""
-    acceleration: Literal["none", "graphs", "compile"] = "none"
-    """How the networks run: as they are, as recorded CUDA graphs (seconds to start), or with
-    compiled blocks (about a minute to start, fastest)."""
+    acceleration: Literal["auto", "none", "graphs", "compile"] = "auto"
+    """How the networks run: as they are (none), as recorded CUDA graphs (seconds to start), or
+    compiled in parts, too (about a minute to start, fastest). auto takes graphs on a GPU, and none
+    elsewhere."""
     fit: Literal["stretch", "crop", "pad"] = "stretch"
     """How frames that are not 16:9 enter the model: changed in proportion, cut or padded. What is
     shown has the proportions of the input."""
