@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -51,12 +52,20 @@ def cli_errors(main: Callable[[], None]) -> Callable[[], None]:
             number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
             sys.exit(128 + number)
         except BrokenPipeError:
-            # Who read the output, ``head`` for example, has seen enough; what Python would still
-            # write at its end goes nowhere.
+            if not _nobody_reads_the_output():
+                raise
+            # What Python would still write at its end goes nowhere.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(128 + _SIGPIPE)
 
     return guarded
+
+
+def _nobody_reads_the_output() -> bool:
+    """Whether whatever read it, ``head`` for example, has seen enough and gone."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in output.poll(0))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import torch
 from torch import Tensor
@@ -36,6 +37,11 @@ def choose_device(name: str) -> torch.device:
             f"--device {name} cannot be used here ({reason}); choose auto or cpu."
         ) from error
     return device
+
+
+def has_c_compiler() -> bool:
+    """Whether there is one, without which torch.compile can do nothing."""
+    return any(shutil.which(name) for name in ("cc", "gcc", "clang"))
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:

@@ -106,3 +106,11 @@ def test_nobody_has_to_read_the_output_to_its_end() -> None:
     program.stdout.close()
     assert program.wait(30) == 141
     assert program.stderr.read() == ""
+
+
+def test_another_pipe_that_breaks_is_not_passed_over() -> None:
+    def main() -> None:
+        raise BrokenPipeError("to a process that died")
+
+    with pytest.raises(BrokenPipeError):
+        cli_errors(main)()

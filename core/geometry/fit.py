@@ -126,10 +126,10 @@ class FrameFit:
             )
         content = self.content
         inside = resize(self.source.of(images), (content.height, content.width))
-        right = self.model_size[1] - content.left - content.width
-        bottom = self.model_size[0] - content.top - content.height
         if self.mode != "pad":
             return inside
+        right = self.model_size[1] - content.left - content.width
+        bottom = self.model_size[0] - content.top - content.height
         return F.pad(inside, (content.left, right, content.top, bottom), mode="replicate")
 
     def points_to_model(self, points: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:

@@ -45,10 +45,11 @@ class SteadyRenderer:
             ValueError: As ``render``.
             RuntimeError: As ``render``.
         """
-        if gaussians.means.device.type != "cuda" or backend not in ("auto", "cuda"):
+        on_cuda = gaussians.means.device.type == "cuda" and backend in ("auto", "cuda")
+        if not on_cuda or not times.numel():
             return render(gaussians, times, image_size, background, backend=backend)
         known = self._pairs_an_image.get(image_size)
-        if known is not None and times.numel():
+        if known is not None:
             room = math.ceil(_HEADROOM * known * times.numel())
             images = render(
                 gaussians, times, image_size, background, backend=backend, max_pairs=room
@@ -63,8 +64,6 @@ class SteadyRenderer:
     def _note(
         self, gaussians: DynamicGaussians, times: Float[Tensor, "b t"], image_size: tuple[int, int]
     ) -> None:
-        if not times.numel():
-            return
         names = [f.name for f in fields(gaussians) if f.name != "colors"]
         moving = {name: getattr(gaussians, name).float() for name in names}
         pairs = pairs_needed(**moving, times=times.float(), image_size=image_size)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from core.checks import UserError
 from core.depth import DepthAnythingV2
+from core.devices import has_c_compiler
 from core.models import StreamSplat
 from core.models.dynamic_heads import DynamicHeads
 from core.models.keyframe import KeyFrame
@@ -45,7 +46,8 @@ class FastModel:
             seconds with graphs, about a minute compiled. ``none`` starts at once.
 
     Raises:
-        UserError: If CUDA graphs are asked for on another device.
+        UserError: If CUDA graphs are asked for on another device, or compilation without a C
+            compiler.
     """
 
     def __init__(
@@ -59,17 +61,13 @@ class FastModel:
         self.device = next(model.parameters()).device
         self._model = model
         self._half = precision == "bfloat16"
+        on_cuda = self.device.type == "cuda"
+        _check(acceleration, self.device)
         if self._half:
             _round_weights(model)
-        on_cuda = self.device.type == "cuda"
-        if acceleration == "compile" and self._half and on_cuda:
-            _fuse_wide_layers(model)
-        if acceleration == "graphs" and not on_cuda:
-            raise UserError(
-                f"acceleration graphs needs a CUDA device, and this is {self.device}; choose "
-                "none or compile."
-            )
         if acceleration == "compile":
+            if self._half and on_cuda:
+                _fuse_wide_layers(model)
             _compile_parts(model)
         self._encode: Callable[..., KeyFrame] = self._in_precision(self._encode_one_after_another)
         self._decode: Callable[..., DynamicGaussians] = self._in_precision(model.decode)
@@ -131,12 +129,16 @@ class FastDepth:
         network: In evaluation mode, on its device.
         half: Run its transformer in float16; on CUDA only.
         acceleration: As of :class:`FastModel`.
+
+    Raises:
+        UserError: As of :class:`FastModel`.
     """
 
     def __init__(
         self, network: DepthAnythingV2, *, half: bool, acceleration: Acceleration = "none"
     ) -> None:
-        on_cuda = next(network.parameters()).device.type == "cuda"
+        device = next(network.parameters()).device
+        _check(acceleration, device)
         if acceleration == "compile":
             _compile(network, "estimate")
 
@@ -144,7 +146,7 @@ class FastDepth:
             return network.estimate(image, autocast=half)
 
         self._infer: Callable[[Tensor], Tensor] = in_precision
-        if on_cuda and acceleration != "none":
+        if device.type == "cuda" and acceleration != "none":
             self._infer = Recorded(in_precision)
 
     @torch.inference_mode()
@@ -153,11 +155,24 @@ class FastDepth:
         return self._infer(image)
 
 
+def _check(acceleration: Acceleration, device: torch.device) -> None:
+    if acceleration == "graphs" and device.type != "cuda":
+        raise UserError(
+            f"acceleration graphs needs a CUDA device, and this is {device}; choose none or "
+            "compile."
+        )
+    if acceleration == "compile" and not has_c_compiler():
+        raise UserError(
+            "acceleration compile needs a C compiler, and none is found; install gcc, or choose "
+            "none or, on CUDA, graphs."
+        )
+
+
 def _compile_parts(model: StreamSplat) -> None:
     """Compile what a network is made of, in place.
 
-    The parts end where tokens are rearranged or rolled. In one graph the norms behind would read
-    them rearranged, and the kernels that torch 2.11 makes of that give wrong numbers now and then.
+    The parts end where tokens are rearranged or rolled. In one graph, which fuses that into the
+    norms behind, torch 2.11 gave wrong numbers on a GPU, at other tokens each time.
     """
     static, dynamic = model.static, model.dynamic
     _compile(static.encoder, "forward")

@@ -28,7 +28,7 @@ def scene_at(interval: Interval, pair_time: float, crossfade: float) -> DynamicG
     key frame's fade in, and what the last interval left at this key frame fades out: at pair time 0
     the scene is the one with which the last interval ended, so that nothing jumps.
     """
-    if interval.fading is None or pair_time >= crossfade:
+    if pair_time >= crossfade or interval.fading is None:
         return interval.gaussians
     share = max(pair_time, 0.0) / crossfade
     gaussians, count = interval.gaussians, interval.num_first
@@ -69,8 +69,8 @@ def render_interval(
         at = send(torch.tensor([times]), device)
         return renderer(scene, at, image_size, background, backend=backend)
 
-    early = interval.fading is not None
-    plain = [i for i, time in enumerate(pair_times) if not early or time >= crossfade]
+    fades = interval.ended is not None
+    plain = [i for i, time in enumerate(pair_times) if not fades or time >= crossfade]
     if len(plain) == len(pair_times):
         return draw(interval.gaussians, list(pair_times))
     order, parts = list(plain), []

@@ -95,7 +95,10 @@ class Intake:
             )
         fit = self.fit or FrameFit((height, width), self._model_size, self._mode)
         image = rearrange(self._upload_frame(pixels), "h w c -> 1 c h w")
-        return (image.float() if pixels.is_floating_point() else image / 255), fit
+        if pixels.is_floating_point():
+            # A copy in any case: whoever brought the frame may write into it next.
+            return image.to(torch.float32, copy=True), fit
+        return image / 255, fit
 
     def _depth(self, depth: ArrayLike, size: tuple[int, int]) -> Float[Tensor, "1 1 h w"]:
         values = _tensor(depth, "the depth map")

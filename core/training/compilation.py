@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Literal
 
 import torch
 from torch import nn
 
 from core.checks import UserError
+from core.devices import has_c_compiler
 from core.logging import get_logger
 from core.models.blocks import ConditionedBlock, TransformerBlock
 
@@ -37,7 +37,7 @@ def compile_blocks(
     """
     if choice == "off" or (choice == "auto" and device.type != "cuda"):
         return False
-    if not any(shutil.which(name) for name in ("cc", "gcc", "clang")):
+    if not has_c_compiler():
         if choice == "on":
             raise UserError("--compile on needs a C compiler; install gcc, or give --compile off.")
         _logger.warning("no C compiler is found: blocks are not compiled, steps take longer.")

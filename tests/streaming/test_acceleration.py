@@ -137,6 +137,14 @@ def test_graphs_need_cuda(network: StreamSplat) -> None:
         FastModel(network, acceleration="graphs")
 
 
+def test_a_compiler_that_is_missing_is_named(
+    network: StreamSplat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(UserError, match="needs a C compiler"):
+        FastModel(network, acceleration="compile")
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("observed", [False, True])
 @pytest.mark.parametrize("acceleration", ["graphs", "compile"])

@@ -18,7 +18,7 @@ from core.geometry.fit import FrameFit
 from core.geometry.motion import opacities_at
 from core.models import StreamSplat
 from core.rendering import render
-from core.streaming import Interval, Session
+from core.streaming import Intake, Interval, Session
 from core.types import DynamicGaussians
 
 SIZE = (32, 64)
@@ -382,3 +382,24 @@ def test_a_failure_of_any_kind_leaves_the_stream_as_it_was(
     for fail_at in (0, 1, 2):
         got = run(Failing(network), fail_at=fail_at)
         assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+def test_what_ended_is_looked_at_only_while_it_fades(network: StreamSplat, frame: Draw) -> None:
+    with Session(network, crossfade=0.05) as session:
+        for i in range(3):
+            session.push(frame(i))
+        interval = session.intervals[-1]
+        assert interval.ended is not None
+        session.render([1.05, 1.5, 2.0])
+        assert "fading" not in vars(interval)
+        session.render(1.01)
+        assert "fading" in vars(interval)
+
+
+def test_frames_may_be_written_over_once_they_are_prepared() -> None:
+    intake = Intake(SIZE, torch.device("cpu"), "stretch", None)
+    picture = torch.rand(*SIZE, 3)
+    prepared = [intake.prepare(picture, None).image, intake.to_model(picture)]
+    before = [image.clone() for image in prepared]
+    picture.zero_()
+    assert all(torch.equal(a, b) for a, b in zip(prepared, before, strict=True))
