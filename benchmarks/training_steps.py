@@ -65,7 +65,7 @@ class StepOptions:
     mixed_precision: Literal["bf16", "no"] = "bf16"
     """Precision of the networks' matrix products."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """Compile the transformer blocks; auto does on CUDA."""
+    """Compile transformer blocks and perceptual loss; auto does on CUDA."""
     lpips: bool = False
     """Take steps of epochs that have the perceptual loss, with a backbone of random weights."""
     warmup: int = 5

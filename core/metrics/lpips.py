@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import lpips
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -15,6 +16,8 @@ from core.io.checkpoints import describe_mismatch, read_tensors
 VGG16_FILE = "vgg16-397923af.pth"
 """Name under which torchvision publishes the backbone's weights."""
 _MIN_SIDE = 16
+_EPSILON = 1e-10
+"""Added to the length of a pixel's features."""
 _WHERE = f"download https://download.pytorch.org/models/{VGG16_FILE}"
 
 
@@ -23,7 +26,7 @@ class Lpips(nn.Module):
 
     The calibration of the distance comes with the package ``lpips``, the backbone from the user.
     Nothing of it is trained. Under autocast the backbone runs in half precision, the distance in
-    float32.
+    float32. Channels lie side by side in memory, which is how GPUs multiply them.
 
     Args:
         backbone: torchvision's state dict of VGG16; only ``features.*`` is used.
@@ -47,7 +50,7 @@ class Lpips(nn.Module):
         if mismatch:
             raise UserError(f"{source} does not hold torchvision's VGG16: {mismatch}. {_WHERE}.")
         self.network.net.load_state_dict(given)
-        self.requires_grad_(False).eval()
+        self.to(memory_format=torch.channels_last).requires_grad_(False).eval()
 
     def forward(
         self, images: Float[Tensor, "n 3 h w"], targets: Float[Tensor, "n 3 h w"]
@@ -72,11 +75,37 @@ class Lpips(nn.Module):
                 f"Lpips: images are {images.shape[-2]} by {images.shape[-1]} pixels; the network "
                 f"needs at least {_MIN_SIDE} by {_MIN_SIDE}."
             )
-        return self.network(images, targets, normalize=True).flatten()
+        weights = [line.get_parameter("model.1.weight") for line in self.network.lins]
+        layers = zip(self._features(images), self._features(targets), weights, strict=True)
+        return torch.stack([_distance(*layer) for layer in layers]).sum(0)
+
+    def _features(self, images: Float[Tensor, "n 3 h w"]) -> list[Float[Tensor, "n c h2 w2"]]:
+        """Return what the backbone's five stages make of images."""
+        x = self.network.scaling_layer(2 * images - 1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        backbone, features = self.network.net, []
+        for number in range(1, backbone.N_slices + 1):
+            x = getattr(backbone, f"slice{number}")(x)
+            features.append(x)
+        return features
 
     def train(self, mode: bool = True) -> Lpips:
         """Stay in evaluation mode, whatever ``mode`` is."""
         return super().train(False)
+
+
+def _distance(
+    x: Float[Tensor, "n c h w"], y: Float[Tensor, "n c h w"], weights: Float[Tensor, "1 c 1 1"]
+) -> Float[Tensor, " n"]:
+    """Compare the directions of two images' features, pixel by pixel."""
+    difference = _direction(x) - _direction(y)
+    return (difference.square() * weights).sum(1).mean((1, 2))
+
+
+def _direction(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    length = x.square().sum(1, keepdim=True).sqrt()
+    return x / (length + _EPSILON)
 
 
 def load_lpips(path: str | Path) -> Lpips:

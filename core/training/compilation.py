@@ -40,7 +40,7 @@ def compile_blocks(
     if not has_c_compiler():
         if choice == "on":
             raise UserError("--compile on needs a C compiler; install gcc, or give --compile off.")
-        _logger.warning("no C compiler is found: blocks are not compiled, steps take longer.")
+        _logger.warning("no C compiler is found: nothing is compiled, steps take longer.")
         return False
     for module in model.modules():
         if isinstance(module, (TransformerBlock, ConditionedBlock)):

@@ -65,8 +65,8 @@ class RunOptions:
     mixed_precision: Literal["no", "bf16"] = "bf16"
     """Precision of the networks' matrix products; heads, rendering and losses stay in float32."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """Compile the transformer blocks with torch.compile; auto does on CUDA devices of a machine
-    with a C compiler, which torch.compile needs."""
+    """Compile the transformer blocks and the perceptual loss with torch.compile; auto does on CUDA
+    devices of a machine with a C compiler, which torch.compile needs."""
     max_minutes: float | None = None
     """Stop cleanly after this many minutes, with everything saved."""
     max_skipped_steps: int = 10

@@ -170,7 +170,11 @@ def build_trainer(
         device=accelerator.device,
     )
     set_gradient_checkpointing(model, recomputing)
-    compile_blocks(model, run.compile, accelerator.device)
+    compiled = compile_blocks(model, run.compile, accelerator.device)
+    if perceptual is not None:
+        perceptual = perceptual.to(accelerator.device)
+        if compiled:
+            perceptual.compile(dynamic=False)
     prepared = accelerator.prepare(model)
     assert isinstance(prepared, nn.Module)
     return Trainer(
@@ -182,7 +186,7 @@ def build_trainer(
         plan=plan,
         run=run,
         state=state,
-        perceptual=perceptual.to(accelerator.device) if perceptual is not None else None,
+        perceptual=perceptual,
         recomputing=recomputing,
         signals=signals,
         started=started,

@@ -74,8 +74,8 @@ def validate(
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put a network into evaluation mode without gradients, and back into training mode.
 
-    Compiled blocks run as they were written meanwhile: the batches are of other sizes, for each of
-    which they would be compiled anew.
+    What is compiled runs as it was written meanwhile: the batches are of other sizes, for each of
+    which it would be compiled anew.
     """
     model.eval()
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):

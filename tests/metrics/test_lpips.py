@@ -71,6 +71,16 @@ def test_equal_images_are_at_distance_0_and_nothing_is_trained(network):
     assert network(image, image).item() == 0
 
 
+def test_pixels_without_any_feature_have_a_gradient(backbone):
+    dead = {**backbone, "features.0.weight": torch.zeros(64, 3, 3, 3)}
+    dead["features.0.bias"] = torch.full((64,), -1.0)
+    image = torch.rand(1, 3, 32, 32, requires_grad=True)
+    distance = Lpips(dead, "here")(image, torch.rand(1, 3, 32, 32))
+    distance.sum().backward()
+    assert distance.item() == 0
+    assert (image.grad == 0).all()
+
+
 def test_a_file_with_or_without_the_classifier_is_read(backbone, tmp_path):
     torch.save({**backbone, "classifier.0.bias": torch.zeros(3)}, tmp_path / "vgg16.pth")
     network = load_lpips(tmp_path / "vgg16.pth")

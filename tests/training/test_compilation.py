@@ -8,8 +8,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 
+from core.losses.perceptual import perceptual_loss
+from core.metrics import Lpips
 from core.models.config import PRESETS
 from core.models.factory import build_model, build_static_model
 from core.training.compilation import compile_blocks
@@ -63,3 +66,29 @@ def test_compiled_blocks_have_the_gradients_of_plain_ones(build: Callable) -> No
         for name, gradient in found.items():
             error = (gradient - expected[name]).norm() / expected[name].norm()
             assert error < 0.05, f"{name}: {error:.3f}"  # of bfloat16's 8 bits
+
+
+def _distance(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    def measure(images: Tensor, targets: Tensor) -> Tensor:
+        with torch.autocast("cuda", torch.bfloat16):
+            return network(images, targets)
+
+    return measure
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+def test_the_compiled_perceptual_loss_is_the_plain_one() -> None:
+    torch.manual_seed(0)
+    backbone = torchvision.models.vgg16(weights=None).features.state_dict(prefix="features.")
+    plain = Lpips(backbone, "here").to(CUDA)
+    compiled = copy.deepcopy(plain)
+    compiled.compile(dynamic=False)
+    rendered, targets = torch.rand(2, 20, 3, 96, 128, device="cuda")  # 16 of them at once, then 4
+    expected = perceptual_loss(plain, rendered.requires_grad_(), targets)  # in float32
+    (gradient,) = torch.autograd.grad(expected, rendered)
+    for network in (plain, compiled):
+        found = perceptual_loss(_distance(network), rendered, targets)
+        torch.testing.assert_close(found, expected, rtol=0.02, atol=0)
+        error = (torch.autograd.grad(found, rendered)[0] - gradient).norm() / gradient.norm()
+        assert error < 0.15, f"{error:.3f}"  # of bfloat16's 8 bits
