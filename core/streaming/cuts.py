@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from einops import reduce
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from core.streaming.intake import ArrayLike, as_pixels
@@ -82,18 +82,24 @@ def _usual(scores: tuple[float, ...]) -> float:
 
 def thumbnail(pixels: Tensor) -> Thumbnail:
     """Average a frame (h, w, 3), uint8 or in [0, 1], to 18 by 32, from a part of its pixels."""
-    height, width = pixels.shape[:2]
-    rows = np.linspace(0, height - 1, _ROWS * _OVERSAMPLING).round().astype(int)
-    columns = np.linspace(0, width - 1, _COLUMNS * _OVERSAMPLING).round().astype(int)
-    if pixels.is_floating_point():
-        samples = pixels[rows][:, columns].float().cpu().numpy()
-    elif pixels.device.type == "cpu":
+    rows, columns = (
+        _samples(length, cells)
+        for length, cells in zip(pixels.shape, (_ROWS, _COLUMNS), strict=False)
+    )
+    if pixels.dtype == torch.uint8 and pixels.device.type == "cpu":
         # By NumPy: for so few samples, torch's threads take longer to wake than to work.
-        samples = pixels.numpy()[rows][:, columns] / np.float32(255)
+        samples = pixels.numpy().take(rows, 0).take(columns, 1)
     else:
-        samples = pixels[rows][:, columns].cpu().numpy() / np.float32(255)
-    size = _OVERSAMPLING
-    return reduce(samples, "(h p) (w q) c -> h w c", "mean", p=size, q=size)
+        samples = pixels[rows][:, columns].float().cpu().numpy()
+    sums = samples.reshape(_OVERSAMPLING, _ROWS, _OVERSAMPLING, -1).sum((0, 2), dtype=np.float32)
+    unit = 1 if pixels.is_floating_point() else 255
+    return (sums / np.float32(unit * _OVERSAMPLING**2)).reshape(_ROWS, _COLUMNS, 3)
+
+
+def _samples(length: int, cells: int) -> Integer[np.ndarray, " samples"]:
+    """Return evenly spread places: the first of each cell, then the second of each, and so on."""
+    places = np.linspace(0, length - 1, cells * _OVERSAMPLING).round().astype(int)
+    return places.reshape(cells, _OVERSAMPLING).T.ravel()
 
 
 def change(before: Thumbnail, now: Thumbnail) -> float:
@@ -110,28 +116,29 @@ def _histograms(image: Thumbnail) -> Float[np.ndarray, "3 bins"]:
     brightness = image.mean(-1)
     red_green = image[..., 0] - image[..., 1] + 0.5
     blue = image[..., 2] - brightness + 0.5
-    histograms = []
-    for values in (brightness, red_green, blue):
-        place = np.clip(values, 0, 1).ravel() * (_BINS - 1)
-        lower = np.floor(place).astype(int)
-        above = place - lower  # shared between two bins, so that nothing jumps
-        counts = np.bincount(lower, 1 - above, _BINS + 1) + np.bincount(lower + 1, above, _BINS + 1)
-        histograms.append(counts / place.size)
-    return np.stack(histograms)
+    axes = np.stack((brightness, red_green, blue)).reshape(3, -1)
+    place = np.clip(axes, 0, 1) * (_BINS - 1)
+    lower = place.astype(int)
+    above = place - lower  # shared between two bins, so that nothing jumps
+    bins = (lower + np.arange(3)[:, None] * (_BINS + 1)).ravel()
+    count = 3 * (_BINS + 1)
+    counts = np.bincount(bins, 1 - above.ravel(), count)
+    counts += np.bincount(bins + 1, above.ravel(), count)
+    return counts.reshape(3, -1) / axes.shape[1]
 
 
 def _block_distance(before: Thumbnail, now: Thumbnail) -> float:
     """Return the mean absolute difference of blocks from their best places, exposure matched."""
     gain = (before.mean() + _DARK) / (now.mean() + _DARK)
     now = now * np.clip(gain, 1 / _MOST_GAIN, _MOST_GAIN)
-    padded = np.pad(before, ((_REACH, _REACH), (_REACH, _REACH), (0, 0)), mode="edge")
-    places = np.lib.stride_tricks.sliding_window_view(padded, (_ROWS, _COLUMNS), axis=(0, 1))
-    differences = np.abs(places - now.transpose(2, 0, 1))  # (shifts, shifts, c, h, w)
-    blocks = reduce(
-        differences,
-        "p q c (h a) (w b) -> (p q) (h w)",
-        "mean",
-        a=_BLOCK_ROWS,
-        b=_BLOCK_COLUMNS,
+    rows, columns = (
+        np.clip(np.arange(-_REACH, length + _REACH), 0, length - 1) for length in (_ROWS, _COLUMNS)
     )
-    return float(blocks.min(0).mean())
+    # Columns and colours are one axis, and as long as possible: NumPy is fast along the last one.
+    padded = before.take(rows, 0).take(columns, 1).reshape(len(rows), -1)
+    places = np.lib.stride_tricks.sliding_window_view(padded, (_ROWS, 3 * _COLUMNS))[:, ::3]
+    differences = np.abs(places - now.reshape(_ROWS, -1))  # (shifts, shifts, h, w c)
+    bands = differences.reshape(-1, _ROWS // _BLOCK_ROWS, _BLOCK_ROWS, 3 * _COLUMNS).sum(2)
+    width = 3 * _BLOCK_COLUMNS
+    blocks = bands.reshape(len(bands), -1, width) @ np.ones(width, bands.dtype)
+    return float(blocks.min(0).mean() / (_BLOCK_ROWS * width))
