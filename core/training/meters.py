@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from itertools import chain
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -31,23 +33,36 @@ class Meters:
         All processes call this together; it waits for the device once. A name of which there are
         no values is left out.
         """
-        if not self._totals:
+        names, own = self._aligned(accelerator)
+        if not names:
             return {}
-        totals = accelerator.reduce(torch.stack(list(self._totals.values())), reduction="sum")
+        totals = accelerator.reduce(own, reduction="sum")
         assert isinstance(totals, Tensor)
         means = (totals[:, 0] / totals[:, 1]).tolist()
-        named = dict(zip(self._totals, means, strict=True))
+        named = dict(zip(names, means, strict=True))
         self._totals = {}
         return {name: value for name, value in named.items() if math.isfinite(value)}
 
     def state(self, accelerator: Accelerator) -> dict[str, list[list[float]]]:
         """Return sum and count of each name in each process, to go on from; all call this."""
-        if not self._totals:
+        names, own = self._aligned(accelerator)
+        if not names:
             return {}
-        totals = torch.stack(list(self._totals.values()))  # (names, 2)
-        gathered = accelerator.gather(totals[None])
+        gathered = accelerator.gather(own[None])
         assert isinstance(gathered, Tensor)
-        return dict(zip(self._totals, gathered.transpose(0, 1).tolist(), strict=True))
+        return dict(zip(names, gathered.transpose(0, 1).tolist(), strict=True))
+
+    def _aligned(self, accelerator: Accelerator) -> tuple[list[str], Float[Tensor, "names 2"]]:
+        """Return the names that any process has values of, in one order, and the own totals.
+
+        A process whose step was broken has fewer than the others.
+        """
+        names = list(self._totals)
+        if accelerator.num_processes > 1:
+            names = list(dict.fromkeys(chain.from_iterable(gather_object([names]))))
+        none = torch.zeros(2, device=accelerator.device)
+        totals = [self._totals.get(name, none) for name in names]
+        return names, torch.stack(totals) if names else none[None]
 
     def restore(self, state: Mapping[str, list[list[float]]], accelerator: Accelerator) -> None:
         """Go on from :meth:`state`; it is forgotten where the number of processes has changed."""
