@@ -73,3 +73,11 @@ class _Library:
 
     def prctl(self, *arguments: int) -> int:
         return 0
+
+
+def test_sigusr1_before_anything_was_done_asks_to_be_tried_again() -> None:
+    program = "import os, signal, core.early_launcher; os.kill(os.getpid(), signal.SIGUSR1)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (75, "SIGUSR1 asked to stop; nothing was done.\n")

@@ -58,7 +58,7 @@ def start_tracker(accelerator: Accelerator, run: RunOptions, state: RunState) ->
             "mode": report.wandb_mode,
             "dir": str(run.workspace),
         },
-        "tensorboard": {"purge_step": state.progress.step + 1 if state.progress.step else None},
+        "tensorboard": {"purge_step": state.progress.step + 1},
     }
     try:
         accelerator.init_trackers(report.project, _config(state), init_kwargs=options)
