@@ -27,6 +27,15 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came: whatever started the program wants it to stop, as a person does by Ctrl-C."""
 
 
+@contextmanager
+def naming(option: str) -> Iterator[None]:
+    """Put an option's name before what a :class:`UserError` says of its value."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{option}: {error}") from error
+
+
 def cli_errors(main: Callable[[], None]) -> Callable[[], None]:
     """Turn a :class:`UserError`, Ctrl-C or SIGTERM that leaves ``main`` into one line and a status.
 

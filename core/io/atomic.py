@@ -50,6 +50,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def remove_partial_files(folder: Path) -> None:
+    """Remove what a program that was killed left half written in ``folder``.
+
+    Nobody may be writing there.
+    """
+    for path in folder.glob(".*.partial*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
+
+
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write ``data`` to ``path`` through :func:`atomic_path`.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -50,4 +51,7 @@ def write_safetensors(module: nn.Module, path: Path, *, dtype: torch.dtype = tor
         for name, value in module.state_dict().items()
     }
     with atomic_path(path) as partial:
-        save_file(tensors, partial, metadata={"format": "pt"})
+        try:
+            save_file(tensors, partial, metadata={"format": "pt"})
+        except SafetensorError as error:  # of a full disk, for example
+            raise OSError(str(error)) from error

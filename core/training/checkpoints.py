@@ -9,7 +9,8 @@ A checkpoint is a folder::
 
 ``checkpoint_latest`` is the newest, ``checkpoint_previous`` the one before. A new one is written
 beside them and flushed to the disk; then the previous one is removed, the latest becomes the
-previous and the new one the latest. Between any two of these moves there is a whole checkpoint.
+previous and the new one the latest. Where there is no latest, because a stop came between these
+moves or it was damaged, the previous one stays. Between any two moves there is a whole checkpoint.
 Nothing is unpickled.
 """
 
@@ -106,12 +107,13 @@ def write_checkpoint(
         )
         for path in (*partial.iterdir(), partial):
             _flush(path)
-        shutil.rmtree(previous, ignore_errors=True)
         if latest.exists():
+            shutil.rmtree(previous, ignore_errors=True)
             latest.rename(previous)
         partial.rename(latest)
         _flush(workspace)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, UserError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
         raise UserError(
             f"cannot write {latest}: {error}; the checkpoint before it is kept. Make room, and "
             "start the same command again."

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from core.checks import UserError
+from core.checks import UserError, naming
 from core.data.augmentation import AugmentationOptions
 from core.data.combination import CombinedSource
 from core.data.datasets import open_dataset
@@ -158,8 +158,9 @@ def open_validation_sets(
         except UserError as error:
             _logger.warning("%s is left out of validation: %s", dataset.name, error)
     if eval_clips_path is not None:
-        sequences = open_dataset("frames", eval_clips_path)
-        sets["clips"] = _read_evenly(sequences, stage, num_samples, device)
+        with naming("--eval_clips_path"):
+            sequences = open_dataset("frames", eval_clips_path)
+            sets["clips"] = _read_evenly(sequences, stage, num_samples, device)
     return sets
 
 

@@ -9,13 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.checks import UserError
+from core.checks import UserError, naming
 from core.losses import Distance, depth_loss, masked_mse, motion_loss, mse, perceptual_loss
 from core.models.config import StreamSplatConfig
 from core.models.factory import build_model
 from core.models.loading import load_dinov2, load_static_weights
 from core.models.streamsplat import StreamSplat
-from core.rendering import render
 from core.training.initial_weights import load_initial_weights
 from core.training.randomness import StepNoise
 from core.training.stage import (
@@ -95,11 +94,13 @@ class DynamicStage:
         model = build_model(self.config)
         if initial_weights:
             if self.options.encoder_path is not None:
-                load_static_weights(model, self.options.encoder_path)
+                with naming("--encoder_path"):
+                    load_static_weights(model, self.options.encoder_path)
             load_initial_weights(model, self.options.init_from)
         model.freeze_static(not self.options.train_static)
         if self.options.dinov2_path is not None:
-            load_dinov2(model, self.options.dinov2_path)
+            with naming("--dinov2_path"):
+                load_dinov2(model, self.options.dinov2_path)
         return model
 
     def compute_losses(
@@ -147,7 +148,9 @@ class DynamicStage:
     def reconstruct(self, model: nn.Module, batch: ClipBatch) -> Reconstruction:
         """Render all frames from the first and the last, over grey."""
         gaussians = model(_key_frames(batch.frames), _key_frames(batch.inverse_depths))
-        views = render(gaussians, batch.times, self._image_size, backend=self.options.rasterizer)
+        views = render_training_views(
+            gaussians, batch.times, self._image_size, backend=self.options.rasterizer
+        )
         return Reconstruction(gaussians, views)
 
 

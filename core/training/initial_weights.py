@@ -32,12 +32,19 @@ def load_initial_weights(model: HubModel, path: Path | None) -> None:
         raise UserError(
             f"--init_from {path}: expected a .safetensors file, or a folder with {WEIGHTS_FILE}."
         )
-    if not is_published_naming(read_keys(file)):
-        assign_weights(model, read_tensors(file), str(file))
-    elif isinstance(model, StreamSplat):
+    keys = read_keys(file)
+    published = is_published_naming(keys)
+    whole = published or any(key.startswith("static.") for key in keys)
+    if whole and not isinstance(model, StreamSplat):
+        raise UserError(
+            f"--init_from {path} holds a whole network; it is for stage 2 (train_decoder.py)."
+        )
+    if isinstance(model, StreamSplat) and not whole:
+        raise UserError(
+            f"--init_from {path} holds no whole network; stage 2 starts from the result of stage 1 "
+            "by --encoder_path."
+        )
+    if isinstance(model, StreamSplat) and published:
         load_published_checkpoint(model, file)
     else:
-        raise UserError(
-            f"--init_from {path} is a published checkpoint, which holds a whole network; it is for "
-            "stage 2 (train_decoder.py)."
-        )
+        assign_weights(model, read_tensors(file), str(file))

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from jaxtyping import UInt8
 from tqdm import tqdm
 
+from core.checks import UserError
 from core.io.atomic import write_bytes
 from core.io.images import write_png
 from core.logging import get_logger
@@ -53,11 +54,21 @@ class Journal:
             step: Steps done.
             kind: ``"train"`` or ``"eval"``.
             values: Metrics by name.
+
+        Raises:
+            UserError: If the log cannot be written.
         """
         if self._bar is None:
             return
-        with (self._workspace / LOG_FILE).open("a") as file:
-            file.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
+        path = self._workspace / LOG_FILE
+        try:
+            with path.open("a") as file:
+                file.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
+        except OSError as error:
+            raise UserError(
+                f"cannot write {path}: {error.strerror or error}. Make room, and start the same "
+                "command again."
+            ) from error
         log_metrics(self._accelerator, step, {f"{kind}/{k}": v for k, v in values.items()})
         text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         if kind == "train" and not self._bar.disable:
@@ -82,7 +93,7 @@ class Journal:
 def _drop_lines_after(path: Path, step: int) -> None:
     if not path.is_file():
         return
-    lines = path.read_text().splitlines(keepends=True)
+    lines = path.read_text(errors="replace").splitlines(keepends=True)
     kept = [line for line in lines if _step_of(line) <= step]
     if len(kept) < len(lines):
         write_bytes(path, "".join(kept).encode())

@@ -20,7 +20,7 @@ from core.models.hub import HubModel, save_model
 from core.training.agreement import Agreement, StepFlags, on_main_process
 from core.training.checkpoints import LATEST, Progress, RunState, write_checkpoint
 from core.training.journal import Journal
-from core.training.memory import out_of_memory
+from core.training.memory import is_out_of_memory, out_of_memory
 from core.training.meters import Meters, Stopwatch
 from core.training.optimizer import OptimizerOptions, learning_rate
 from core.training.options import RunOptions
@@ -152,7 +152,9 @@ class Trainer:
                     self._save()
             if self._saved_step != self._progress.step:
                 self._save()
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             raise out_of_memory(
                 self._stage,
                 batch_size=self._run.batch_size,
@@ -242,10 +244,11 @@ class Trainer:
             skipped_in_a_row=in_a_row,
         )
         if in_a_row >= self._run.max_skipped_steps:
+            latest = self._run.workspace / LATEST
+            go_on = f"go on from {latest} (--resume_with_changes) or " if latest.exists() else ""
             raise UserError(
                 f"loss or gradients were not finite in {in_a_row} steps in a row, up to step "
-                f"{progress.step}; lower --lr or raise --warmup_steps, and go on from "
-                f"{self._run.workspace / LATEST} (--resume_with_changes) or start anew."
+                f"{progress.step}; lower --lr or raise --warmup_steps, and {go_on}start anew."
             )
         self._save_due = self._save_due or flags.save_due
         if flags.signalled:
@@ -261,7 +264,8 @@ class Trainer:
         report, step = self._run.report, self._progress.step
         last = step == self._plan.steps
         if step % report.log_every == 0 or last:
-            journal.write(step, "train", self._describe())
+            described = self._describe()
+            on_main_process(self._accelerator, lambda: journal.write(step, "train", described))
             self._watch.restart()
         eval_every = report.eval_every
         if eval_every is None:
@@ -271,13 +275,19 @@ class Trainer:
             self._metrics = validate(
                 self._accelerator, self._stage, model, validation_sets, self._perceptual
             )
-            journal.write(step, "eval", self._metrics)
+            on_main_process(self._accelerator, lambda: journal.write(step, "eval", self._metrics))
             self._watch.restart()
         if report.picture_every and (step % report.picture_every == 0 or last):
-            if self._accelerator.is_main_process:
-                journal.show(
-                    step, draw_samples(self._accelerator, self._stage, model, validation_sets)
-                )
+
+            def show() -> None:
+                try:
+                    picture = draw_samples(self._accelerator, self._stage, model, validation_sets)
+                except NonFiniteSceneError as error:
+                    _logger.warning("no picture of step %d: %s.", step, error)
+                else:
+                    journal.show(step, picture)
+
+            on_main_process(self._accelerator, show)
             self._watch.restart()
 
     def _describe(self) -> dict[str, float]:
@@ -308,8 +318,9 @@ class Trainer:
         assert isinstance(model, HubModel)
 
         def write() -> None:
-            write_checkpoint(self._run.workspace, model, self._optimizer, state)
+            # First what the run is for: no step has a checkpoint to go on from without its result.
             save_model(model, self._run.workspace)
+            write_checkpoint(self._run.workspace, model, self._optimizer, state)
 
         on_main_process(self._accelerator, write)
         self._saved_at, self._saved_step = time.monotonic(), self._progress.step

@@ -138,6 +138,11 @@ def decide_recomputation(
     return needed > room
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether there was not enough memory, of the device or of the computer."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
 def out_of_memory(
     stage: Stage, *, batch_size: int, half_precision: bool, recomputing: bool
 ) -> UserError:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from core.checks import UserError
+from core.logging import get_logger
 from core.metrics import Lpips, load_lpips
 from core.training.plan import Plan
 from core.training.stage import StageOptions
+
+_logger = get_logger(__name__)
 
 
 def open_perceptual(options: StageOptions, plan: Plan) -> Lpips | None:
@@ -22,6 +25,9 @@ def open_perceptual(options: StageOptions, plan: Plan) -> Lpips | None:
     try:
         return load_lpips(path)
     except UserError as error:
+        if not needed:
+            _logger.warning("%s Validation goes without LPIPS.", error)
+            return None
         raise UserError(
             f"--lpips_backbone_path {error} The perceptual loss begins in epoch "
             f"{options.lpips_from_epoch} of {plan.epochs}; --lambda_lpips 0 does without it."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +16,8 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 
-from core.io.atomic import write_bytes
+from core.checks import UserError
+from core.io.atomic import remove_partial_files, write_bytes
 from core.logging import configure_logging, get_logger
 from core.metrics import Lpips
 from core.models.blocks import set_gradient_checkpointing
@@ -22,6 +25,7 @@ from core.training.agreement import on_main_process
 from core.training.batches import Stride, stream_batches
 from core.training.checkpoints import (
     LATEST,
+    PARTIAL,
     Progress,
     RunState,
     find_checkpoint,
@@ -30,6 +34,7 @@ from core.training.checkpoints import (
 )
 from core.training.compilation import compile_blocks
 from core.training.data import DataOptions, open_sources, open_validation_sets
+from core.training.journal import SAMPLES
 from core.training.loop import Outcome, Trainer
 from core.training.memory import decide_recomputation
 from core.training.optimizer import OptimizerOptions, build_optimizer
@@ -70,6 +75,7 @@ def train(
     require_tracker(run.report.tracker)
     with StopSignals() as signals, WorkspaceLock(run.workspace) as lock:
         accelerator = build_accelerator(run)
+        _check_devices(accelerator, stage)
         if not on_main_process(accelerator, lambda: lock.acquire(signals)):
             _logger.info("%s asked to stop; nothing was done.", signals.received)
             return Outcome(Progress(), "signal", {})
@@ -91,6 +97,7 @@ def train(
             run_id=new_run_id(),
         )
         state, checkpoint = _take_up(accelerator, run, state)
+        validation_sets = _open_validation_sets(accelerator, stage, data, run)
         trainer = build_trainer(
             accelerator,
             stage,
@@ -114,7 +121,7 @@ def train(
             ),
             accelerator.device,
         )
-        outcome = trainer.train(feed, _open_validation_sets(accelerator, stage, data, run))
+        outcome = trainer.train(feed, validation_sets)
         _tell_end(outcome, plan, run, signals)
         return outcome
 
@@ -193,11 +200,31 @@ def build_trainer(
     )
 
 
+def _check_devices(accelerator: Accelerator, stage: Stage) -> None:
+    """Check that the processes train together, and where they can.
+
+    Raises:
+        UserError: If they would not, or could not.
+    """
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started > accelerator.num_processes:
+        raise UserError(
+            f"{started} processes were started, but each would train by itself on "
+            f"{accelerator.device}, for want of a CUDA device; start a single one, or set "
+            "ACCELERATE_USE_CPU=true to let them share the CPU."
+        )
+    if stage.options.rasterizer == "cuda" and accelerator.device.type != "cuda":
+        raise UserError("--rasterizer cuda: there is no CUDA device here; leave it at auto.")
+    device, count = accelerator.device, accelerator.num_processes
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
+    _logger.info("training on %s%s", name, f", {count} processes" if count > 1 else "")
+
+
 def _take_up(
     accelerator: Accelerator, run: RunOptions, state: RunState
 ) -> tuple[RunState, Path | None]:
     """Return the state with which the run begins, and the checkpoint to load, if there is one."""
-    checkpoint = on_main_process(accelerator, lambda: find_checkpoint(run.workspace))
+    checkpoint = on_main_process(accelerator, lambda: _clear_up(run.workspace))
     if checkpoint is not None:
         before = read_state(checkpoint)
         check_options(before, state, allow_changes=run.resume_with_changes, where=str(checkpoint))
@@ -207,6 +234,14 @@ def _take_up(
     data = json.dumps(record, indent=2).encode()
     on_main_process(accelerator, lambda: write_bytes(run.workspace / OPTIONS_FILE, data))
     return state, checkpoint
+
+
+def _clear_up(workspace: Path) -> Path | None:
+    """Remove what a kill left half written; return the newest whole checkpoint."""
+    for folder in (workspace, workspace / SAMPLES):
+        remove_partial_files(folder)
+    shutil.rmtree(workspace / PARTIAL, ignore_errors=True)
+    return find_checkpoint(workspace)
 
 
 def _open_validation_sets(

@@ -46,6 +46,9 @@ def draw_samples(
         stage: Knows how to reconstruct.
         model: The network, which is put into evaluation mode and back.
         sets: Samples by the set's name.
+
+    Raises:
+        NonFiniteSceneError: If the network's output cannot be rendered.
     """
     rows = []
     with evaluating(model):

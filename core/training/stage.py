@@ -140,7 +140,11 @@ class Stage(Protocol):
         ...
 
     def reconstruct(self, model: nn.Module, batch: ClipBatch) -> Reconstruction:
-        """Make scenes of a batch's key frames and render all of its frames, as evaluation does."""
+        """Make scenes of a batch's key frames and render all of its frames, as evaluation does.
+
+        Raises:
+            NonFiniteSceneError: If the network's output cannot be rendered.
+        """
         ...
 
 
@@ -157,7 +161,7 @@ def render_training_views(
     gaussians: DynamicGaussians,
     times: Float[Tensor, "b t"],
     image_size: tuple[int, int],
-    background: Float[Tensor, "3"],
+    background: Float[Tensor, "3"] | float = 0.5,
     *,
     backend: str,
 ) -> RenderOutput:

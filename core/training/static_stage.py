@@ -10,7 +10,6 @@ from core.losses import Distance, depth_loss, mse, perceptual_loss
 from core.models.config import StreamSplatConfig
 from core.models.factory import build_static_model
 from core.models.static_model import StaticModel
-from core.rendering import render
 from core.training.initial_weights import load_initial_weights
 from core.training.randomness import StepNoise
 from core.training.stage import (
@@ -97,5 +96,7 @@ class StaticStage:
     def reconstruct(self, model: nn.Module, batch: ClipBatch) -> Reconstruction:
         """Render each frame from itself, over grey."""
         gaussians = model(batch.frames[:, 0], batch.inverse_depths[:, 0])
-        views = render(gaussians, batch.times, self._image_size, backend=self.options.rasterizer)
+        views = render_training_views(
+            gaussians, batch.times, self._image_size, backend=self.options.rasterizer
+        )
         return Reconstruction(gaussians, views)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -11,12 +12,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.geometry.resample import resize
+from core.logging import get_logger
 from core.metrics import Lpips, psnr, ssim
-from core.training.stage import Stage
+from core.training.stage import NonFiniteSceneError, Stage
 from core.types import ClipBatch
 
 _LPIPS_SIZE = (256, 256)
 Metric = Callable[[Tensor, Tensor], Tensor]
+_logger = get_logger(__name__)
 
 
 def validate(
@@ -40,7 +43,8 @@ def validate(
 
     Returns:
         Means over samples by set and metric, for example ``procedural/psnr_middle``: ``given`` are
-        the key frames, ``middle`` those strictly between them.
+        the key frames, ``middle`` those strictly between them. A set on which the network gives
+        values that are not finite is left out, and that is said.
     """
     metrics: dict[str, Metric] = {"psnr": psnr, "ssim": ssim}
     if perceptual is not None:
@@ -53,20 +57,28 @@ def validate(
     with evaluating(model):
         for row, batches in zip(sums, sets.values(), strict=True):
             for batch in batches[accelerator.process_index :: accelerator.num_processes]:
-                views = stage.reconstruct(model, batch.to(accelerator.device)).views
+                row[-1] += 1
+                try:
+                    views = stage.reconstruct(model, batch.to(accelerator.device)).views
+                except NonFiniteSceneError:
+                    row[:-1] += torch.nan
+                    continue
                 images = views.rgb.clamp(0, 1)
                 frames = batch.frames.to(images.device)
                 for column, (metric, group) in enumerate(names):
                     chosen = groups[group]
                     row[column] += _mean(metrics[metric], images[:, chosen], frames[:, chosen])
-                row[-1] += 1
     reduced = accelerator.reduce(sums, reduction="sum")
     assert isinstance(reduced, Tensor)
     means = (reduced[:, :-1] / reduced[:, -1:]).tolist()
+    broken = [name for name, row in zip(sets, means, strict=True) if any(map(math.isnan, row))]
+    if broken and accelerator.is_main_process:
+        _logger.warning("the network gives values that are not finite on %s.", ", ".join(broken))
     return {
         f"{name}/{metric}_{group}": value
         for name, row in zip(sets, means, strict=True)
         for (metric, group), value in zip(names, row, strict=True)
+        if not math.isnan(value)
     }
 
 
@@ -78,9 +90,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     which it would be compiled anew.
     """
     model.eval()
-    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-        yield
-    model.train()
+    try:
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        model.train()
 
 
 def _at_published_size(metric: Metric) -> Metric:

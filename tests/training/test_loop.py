@@ -6,13 +6,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from core.checks import UserError
 from core.data.augmentation import AugmentationOptions
 from core.io.checkpoints import read_tensors
+from core.models import weights
 from core.models.loading import load_model
 from core.models.static_model import StaticModel
-from core.training import DataOptions, OptimizerOptions, train
+from core.training import DataOptions, OptimizerOptions, loop, train
 from core.training.checkpoints import LATEST, find_checkpoint
 from core.training.data import DatasetOptions
 from core.training.stage import StepLosses
@@ -118,3 +120,78 @@ def test_impossible_options_name_their_flag(make_static_stage, scenes, run_optio
             run_options(**changes)
     with pytest.raises(UserError, match="--warmup_steps"):
         train(make_static_stage(), scenes, run_options(), OptimizerOptions(warmup_steps=4))
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("place", ["save_model", "write_checkpoint"])
+def test_killed_while_the_last_step_is_saved_a_run_ends_with_its_result(
+    make_static_stage, scenes, optimizer, run_options, monkeypatch, place
+):
+    run = run_options(steps=4, steps_per_epoch=2, save_every_epochs=1)
+    save, calls = getattr(loop, place), iter(range(10))
+
+    def kill(*arguments):
+        if next(calls) == 1:
+            (run.workspace / ".model.0123.partial.safetensors").touch()
+            raise Killed
+        save(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, place, kill)
+        with pytest.raises(Killed):
+            train(make_static_stage(), scenes, run, optimizer)
+    assert train(make_static_stage(), scenes, run, optimizer).progress.step == 4
+    result = read_tensors(run.workspace / "model.safetensors")
+    for name, value in read_tensors(run.workspace / LATEST / "model.safetensors").items():
+        assert torch.equal(value, result[name]), name
+    assert not list(run.workspace.glob(".*partial*"))
+
+
+def test_a_full_disk_is_one_line(make_static_stage, scenes, optimizer, run_options, monkeypatch):
+    def fail(*arguments, **options):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(weights, "save_file", fail)
+    with pytest.raises(UserError, match=r"cannot write .*model\.safetensors: .*No space left"):
+        train(make_static_stage(), scenes, run_options(), optimizer)
+
+
+def test_a_log_with_a_broken_line_goes_on(make_static_stage, scenes, optimizer, run_options):
+    first = run_options(steps=4, max_minutes=1e-6)
+    train(make_static_stage(), scenes, first, optimizer)
+    with (first.workspace / "log.jsonl").open("ab") as file:
+        file.write(b'{"step": 2, "kind": "tr\xff')
+    train(make_static_stage(), scenes, run_options(steps=4), optimizer)
+    assert [line["step"] for line in _lines(first.workspace, "train")] == [1, 2, 3, 4]
+
+
+def test_processes_that_would_train_apart_are_refused(
+    make_static_stage, scenes, optimizer, run_options, monkeypatch
+):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(UserError, match="4 processes were started"):
+        train(make_static_stage(), scenes, run_options(), optimizer)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_rasteriser_without_its_device_is_named(
+    make_static_stage, scenes, optimizer, run_options
+):
+    with pytest.raises(UserError, match="--rasterizer cuda"):
+        train(make_static_stage(rasterizer="cuda"), scenes, run_options(), optimizer)
+
+
+def test_out_of_memory_on_the_cpu_says_what_helps(
+    make_static_stage, scenes, optimizer, run_options
+):
+    stage = make_static_stage()
+
+    def compute_losses(*arguments):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+    stage.compute_losses = compute_losses
+    with pytest.raises(UserError, match="ran out of memory at --batch_size"):
+        train(stage, scenes, run_options(), optimizer)

@@ -51,3 +51,15 @@ def test_the_perceptual_loss_begins_at_its_epoch_and_counts(
     parts = third["mse"] + 3 * third["mask"] + 0.01 * third["depth"] + 0.7 * third["lpips"]
     assert third["loss"] == pytest.approx(parts, rel=1e-5)
     assert outcome.metrics["procedural/lpips_given"] > 0
+
+
+def test_weights_that_are_damaged_and_not_needed_are_left_aside(
+    make_static_stage, scenes, optimizer, run_options, tmp_path, caplog
+):
+    path = tmp_path / "vgg16.pth"
+    path.write_bytes(b"no weights")
+    run = run_options(eval_every=4)
+    with caplog.at_level("WARNING", "streamsplat"):
+        outcome = train(make_static_stage(lpips_backbone_path=path), scenes, run, optimizer)
+    assert set(outcome.metrics) == {"procedural/psnr_given", "procedural/ssim_given"}
+    assert "Validation goes without LPIPS" in caplog.text

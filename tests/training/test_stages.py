@@ -146,8 +146,10 @@ def test_training_starts_from_given_weights(make_static_stage, make_dynamic_stag
     second = make_static_stage(init_from=tmp_path / "weights").build_model()
     for one, two in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(one, two)
-    with pytest.raises(UserError, match="does not fit the network"):
+    with pytest.raises(UserError, match=r"--init_from .*no whole network.*--encoder_path"):
         make_dynamic_stage(init_from=tmp_path / "weights", encoder_path=None).build_model()
+    with pytest.raises(UserError, match=r"--encoder_path: .*does not exist"):
+        make_dynamic_stage(encoder_path=tmp_path / "nowhere").build_model()
     with pytest.raises(UserError, match="--init_from"):
         make_static_stage(init_from=tmp_path / "nowhere").build_model()
 

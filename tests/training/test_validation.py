@@ -7,6 +7,7 @@ from accelerate import Accelerator
 
 from core.metrics import psnr, ssim
 from core.training.sheet import _color_wheel, _motion_panel, draw_samples
+from core.training.stage import NonFiniteSceneError
 from core.training.validation import evaluating, validate
 from core.types import ClipBatch
 
@@ -138,3 +139,17 @@ def test_what_hardly_moves_is_white(make_dynamic_stage, pixels, label, colorful)
     saturation = panel.image.max(axis=-1) - panel.image.min(axis=-1)
     assert (saturation > 100).any() == bool(colorful)
     assert colorful or saturation.max() < 10
+
+
+def test_a_network_that_is_broken_is_said_to_be_and_stays_in_training(make_static_stage, caplog):
+    stage = make_static_stage()
+    model = stage.build_model().train()
+    with torch.no_grad():
+        next(model.encoder.parameters()).fill_(torch.nan)
+    sets, accelerator = {"a": _samples(1, 1)}, Accelerator(cpu=True)
+    with caplog.at_level("WARNING", "streamsplat"):
+        assert validate(accelerator, stage, model, sets) == {}
+    assert "not finite on a" in caplog.text
+    with pytest.raises(NonFiniteSceneError):
+        draw_samples(accelerator, stage, model, sets)
+    assert model.training
