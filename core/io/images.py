@@ -111,7 +111,7 @@ def decode_bytes(data: bytes, flags: int, source: str | Path) -> np.ndarray:
         UserError: If it cannot be decoded.
     """
     pixels = None
-    if data and not is_damaged_jpeg(data):
+    if data and not is_damaged_jpeg(data) and not _is_cut_png(data):
         # Decoding from memory also serves paths that OpenCV's own file access cannot spell.
         with suppress(cv2.error):
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -152,6 +152,11 @@ def is_whole_png(path: str | Path) -> bool:
             return begins and file.read() == _PNG_END
     except OSError:
         return False
+
+
+def _is_cut_png(data: bytes) -> bool:
+    """Whether a PNG lacks its end, which libpng would tell on standard error as well."""
+    return data.startswith(_PNG_BEGIN) and _PNG_END not in data
 
 
 def is_damaged_jpeg(data: bytes) -> bool:

@@ -142,3 +142,12 @@ def test_a_png_that_is_cut_or_absent_is_not_whole(tmp_path):
     for damaged in (b"", data[:-1], data[:8], data[1:]):
         path.write_bytes(damaged)
         assert not is_whole_png(path)
+
+
+def test_a_png_that_is_cut_short_is_told_once(tmp_path, capfd):
+    path = tmp_path / "cut.png"
+    write_png(path, np.random.default_rng(0).integers(0, 256, (288, 512, 3), dtype=np.uint8))
+    path.write_bytes(path.read_bytes()[:200_000])
+    with pytest.raises(UserError, match=r"cannot decode the image .*cut\.png: it is damaged"):
+        read_image(path)
+    assert capfd.readouterr() == ("", "")
