@@ -115,7 +115,7 @@ def write_checkpoint(
     except (OSError, SafetensorError, UserError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise UserError(
-            f"cannot write {latest}: {error}; the checkpoint before it is kept. Make room, and "
+            f"cannot write {latest}: {error}; what was saved before is kept. Make room, and "
             "start the same command again."
         ) from error
 

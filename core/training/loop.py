@@ -275,7 +275,10 @@ class Trainer:
             self._metrics = validate(
                 self._accelerator, self._stage, model, validation_sets, self._perceptual
             )
-            on_main_process(self._accelerator, lambda: journal.write(step, "eval", self._metrics))
+            if self._metrics:
+                on_main_process(
+                    self._accelerator, lambda: journal.write(step, "eval", self._metrics)
+                )
             self._watch.restart()
         if report.picture_every and (step % report.picture_every == 0 or last):
 
