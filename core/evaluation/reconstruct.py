@@ -96,25 +96,25 @@ class Reconstruction:
             UserError: At the end, if a frame or its depth could not be read, or the source broke
                 off.
         """
-        failure: UserError | None = None
         frames = islice(source, self.max_frames)
         with self._open_session(fit) as session:
             walk = _Walk(self, session, fit)
-            while True:
+            while walk.failure is None:
+                intervals: list[Interval] = []
                 try:
                     frame = next(frames, None)
                     if frame is None:
                         break
                     if walk.is_cut_before(frame):
-                        yield from walk.render(walk.end_shot())
-                    intervals = walk.take(frame)
+                        intervals = walk.end_shot()
+                    if walk.failure is None:
+                        intervals += walk.take(frame)
                 except UserError as error:
-                    failure = error
-                    break
+                    walk.failure = error
                 yield from walk.render(intervals)
             yield from walk.render(walk.end_shot())
-        if failure is not None:
-            raise failure
+        if walk.failure is not None:
+            raise walk.failure
         if source.broken_off is not None:
             raise UserError(source.broken_off)
 
@@ -154,10 +154,12 @@ class _Walk:
         self._intake.fit = fit
         self._cuts = CutDetector() if how.detect_cuts else None
         self._count = 0
-        self._since_key = 0
-        self._newest: Frame | None = None  # might turn out to be the last of its shot
+        self._in_shot = 0
+        self._since_key: list[Frame] = []  # any might turn out to be the last of its shot
         self._keys: list[tuple[float, KeyInputs]] = []
         self._given: deque[_Given] = deque()
+        self.failure: UserError | None = None
+        """Why the walk ends before the clip does: of several reasons, the one that comes first."""
 
     def is_cut_before(self, frame: Frame) -> bool:
         """Return whether the next frame, not taken yet, begins a new shot."""
@@ -165,23 +167,30 @@ class _Walk:
 
     def take(self, frame: Frame) -> list[Interval]:
         """Take the next frame and return the intervals that it completes, in order."""
-        if self._since_key % self._how.frame_gap:
+        if self._in_shot % self._how.frame_gap:
             self._remember(frame, self._checked(frame, self._intake.to_model, frame.image))
-            self._newest = frame
+            self._since_key.append(frame)
             return []
         inputs = self._prepare(frame)
         self._remember(frame, inputs.image)
         self._keys.append((float(frame.index), inputs))
-        self._newest = None  # only now: had this frame been unusable, the one before would be last
+        self._since_key = []  # only now: had this frame been unusable, those before would be last
         return self._flush() if len(self._keys) == self._how.batch_size else []
 
     def end_shot(self) -> list[Interval]:
-        """Make the last frame a key frame, leave nothing waiting, and begin a new shot."""
-        if self._newest is not None:
-            self._keys.append((float(self._newest.index), self._prepare(self._newest)))
+        """Make the last frame a key frame, leave nothing waiting, and begin a new shot.
+
+        Where it cannot be one, the last frame that can is, and :attr:`failure` says why.
+        """
+        for frame in reversed(self._since_key):
+            try:
+                self._keys.append((float(frame.index), self._prepare(frame)))
+                break
+            except UserError as error:
+                self.failure = error
         intervals = self._flush()
         lone = self._session.end_shot()
-        self._since_key, self._newest = 0, None
+        self._in_shot, self._since_key = 0, []
         return intervals if lone is None else [*intervals, lone]
 
     def render(self, intervals: list[Interval]) -> Iterator[RenderedFrame]:
@@ -211,7 +220,7 @@ class _Walk:
     def _remember(self, frame: Frame, image: Float[Tensor, "1 3 h w"]) -> None:
         self._given.append(_Given(self._count, frame.name, float(frame.index), image))
         self._count += 1
-        self._since_key += 1
+        self._in_shot += 1
 
     def _prepare(self, frame: Frame) -> KeyInputs:
         depth = self._how.depth.inverse_depth(frame)

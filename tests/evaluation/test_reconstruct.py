@@ -113,25 +113,27 @@ def test_what_came_before_an_unreadable_frame_is_rendered(
     assert seen == [0, 1, 2, 3, 4]
 
 
-class DepthUntil(NoDepth):
-    def __init__(self, damaged: int) -> None:
+class DamagedDepth(NoDepth):
+    def __init__(self, *damaged: int) -> None:
         self.damaged = damaged
 
     def inverse_depth(self, frame: Frame) -> torch.Tensor:
-        if frame.index == self.damaged:
-            raise UserError("the depth map is damaged")
+        if frame.index in self.damaged:
+            raise UserError(f"depth map {frame.index} is damaged")
         return super().inverse_depth(frame)
 
 
+@pytest.mark.parametrize("batch", [1, 2, 8])
+@pytest.mark.parametrize("damaged", [(6,), (11,), (10, 11), (8, 9), (0, 1)])
 def test_what_came_before_damaged_depth_is_rendered(
-    reconstruction: Build, synthetic_source, model_size
+    reconstruction: Build, synthetic_source, model_size, damaged: tuple[int, ...], batch: int
 ) -> None:
-    source = synthetic_source(8)
-    frames = reconstruction(depth=DepthUntil(6)).frames(
+    source = synthetic_source(12)
+    frames = reconstruction(depth=DamagedDepth(*damaged), batch_size=batch).frames(
         source, choose_fit(source, model_size, "stretch")
     )
-    assert [next(frames).index for _ in range(6)] == [0, 1, 2, 3, 4, 5]
-    with pytest.raises(UserError, match="depth map is damaged"):
+    assert [next(frames).index for _ in range(damaged[0])] == list(range(damaged[0]))
+    with pytest.raises(UserError, match=f"depth map {damaged[0]} is damaged"):
         next(frames)
 
 
@@ -164,7 +166,7 @@ def test_memory_does_not_grow_with_the_clip(
         most_inputs = max(most_inputs, sum(ref() is not None for ref in inputs))
         most_outputs = max(most_outputs, sum(ref() is not None for ref in outputs))
     assert len(outputs) == 60
-    # Two that are decoded ahead, the one at hand, and the newest one that may be the last.
+    # Two that are decoded ahead, the one at hand, and two since the key frame that may be the last.
     assert most_inputs <= 6
     assert most_outputs <= 1
 
@@ -207,6 +209,20 @@ def test_a_cut_ends_one_stream_and_begins_another(
         assert (frame.rgb - frame.target).abs().mean() < 0.1, "nothing of the other shot"
         interval = frame.interval
         assert (interval.first_time < counts[0]) == (interval.second_time < counts[0])
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+@pytest.mark.parametrize("damaged", [(4,), (3, 4), (5,)])
+def test_what_came_before_damaged_depth_at_a_cut_is_rendered(
+    reconstruction: Build, model_size, damaged: tuple[int, ...], batch: int
+) -> None:
+    source = TwoShots(5, 6)
+    frames = reconstruction(depth=DamagedDepth(*damaged), batch_size=batch).frames(
+        source, choose_fit(source, model_size, "stretch")
+    )
+    assert [next(frames).index for _ in range(damaged[0])] == list(range(damaged[0]))
+    with pytest.raises(UserError, match=f"depth map {damaged[0]} is damaged"):
+        next(frames)
 
 
 def test_without_cuts_one_shot_smears_into_the_next(reconstruction: Build, model_size) -> None:
