@@ -96,7 +96,7 @@ class Reconstruction:
             UserError: At the end, if a frame or its depth could not be read, or the source broke
                 off.
         """
-        frames = islice(source, self.max_frames)
+        frames, taken = islice(source, self.max_frames), 0
         with self._open_session(fit) as session:
             walk = _Walk(self, session, fit)
             while walk.failure is None:
@@ -105,6 +105,7 @@ class Reconstruction:
                     frame = next(frames, None)
                     if frame is None:
                         break
+                    taken += 1
                     if walk.is_cut_before(frame):
                         intervals = walk.end_shot()
                     if walk.failure is None:
@@ -115,7 +116,8 @@ class Reconstruction:
             yield from walk.render(walk.end_shot())
         if walk.failure is not None:
             raise walk.failure
-        if source.broken_off is not None:
+        # Beyond a limit, only what is decoded ahead has met the place where the source breaks off.
+        if source.broken_off is not None and taken != self.max_frames:
             raise UserError(source.broken_off)
 
     def _open_session(self, fit: FrameFit) -> Session:

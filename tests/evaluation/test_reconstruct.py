@@ -240,6 +240,21 @@ def test_a_source_that_breaks_off_is_an_error_after_its_last_frame(
         next(frames)
 
 
+def test_a_source_that_breaks_off_beyond_the_limit_is_no_error(
+    reconstruction: Build, synthetic_source, model_size
+) -> None:
+    class BreaksOff(synthetic_source):
+        def _decode(self) -> Generator[Frame, None, None]:
+            self._broken_off = "the camera stopped"  # as if decoding were far ahead
+            yield from super()._decode()
+
+    for limit in (4, 5):
+        frames = run(reconstruction(max_frames=limit), BreaksOff(5), model_size)
+        assert [frame.index for frame in frames] == list(range(limit))
+    with pytest.raises(UserError, match="the camera stopped"):
+        run(reconstruction(max_frames=6), BreaksOff(5), model_size)
+
+
 def test_a_limit_ends_the_walk(reconstruction: Build, synthetic_source, model_size) -> None:
     frames = run(reconstruction(max_frames=5), synthetic_source(30), model_size)
     assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
