@@ -24,7 +24,7 @@ from core.evaluation.depth_source import DepthSource, open_depth
 from core.io import Frame, VideoWriter, open_frames
 from core.logging import configure_logging
 from core.models import load_model
-from core.streaming import Interval, Session
+from core.streaming import CutDetector, Interval, Session
 from core.tracking import Tracker, TrackOverlay, grid_points
 
 DEMO_CLIP = EMBEDDED_MODEL.parent / "demo_clip" / "clip.mp4"
@@ -62,18 +62,42 @@ class Options:
 def walk(
     frames: Iterable[Frame], session: Session, depth: DepthSource, gap: int
 ) -> Iterator[tuple[Interval, list[Frame]]]:
-    """Push every ``gap``-th frame and the last one; yield intervals with the frames within them."""
+    """Yield the intervals of a clip, in order, with the frames within them: each frame once.
+
+    Key frames are every ``gap``-th frame of a shot and its last one.
+
+    Raises:
+        UserError: If a frame has another size than the ones before it.
+    """
+    cuts = CutDetector()
+    begins = ((frame, cuts.is_cut(frame.image)) for frame in frames)
     waiting: list[Frame] = []
-    for frame, following in pairwise(chain(frames, [None])):
+    place = 0  # in the shot
+    for (frame, _), (_, is_last) in pairwise(chain(begins, [(None, True)])):
         assert frame is not None
+        check_size(frame, session)
         waiting.append(frame)
-        if frame.index % gap and following is not None:
-            continue
-        interval = session.push(frame.image, frame.index, depth.inverse_depth(frame))
-        if interval is not None:
-            inside = [f for f in waiting if interval.first_time <= f.index <= interval.second_time]
-            waiting = [f for f in waiting if f.index > interval.second_time]
-            yield interval, inside
+        closed: list[Interval | None] = []
+        if is_last or place % gap == 0:
+            closed.append(session.push(frame.image, frame.index, depth.inverse_depth(frame)))
+        if is_last:
+            closed.append(session.end_shot())  # a shot of one frame
+        place = 0 if is_last else place + 1
+        for interval in closed:
+            if interval is not None:
+                inside = [f for f in waiting if f.index <= interval.second_time]
+                waiting = waiting[len(inside) :]
+                yield interval, inside
+
+
+def check_size(frame: Frame, session: Session) -> None:
+    """Refuse a frame that does not fit the ones before it; the session sees key frames only."""
+    height, width = frame.image.shape[:2]
+    if session.fit is not None and session.fit.input_size != (height, width):
+        raise UserError(
+            f"frame {frame.name} is {width} by {height} pixels, the ones before it "
+            f"{session.fit.input_size[1]} by {session.fit.input_size[0]}; bring them to one size."
+        )
 
 
 @cli_errors
@@ -94,7 +118,7 @@ def main() -> None:
     frames = tqdm(islice(source, options.max_frames), unit="frame", disable=None)
     tracker, overlay = None, TrackOverlay(options.trail)
     with (
-        Session(model) as session,
+        Session(model, detect_cuts=False) as session,  # between key frames there are cuts, too
         VideoWriter(options.output, size, source.fps or 24) as video,
     ):
         for interval, inside in walk(frames, session, depth, options.frame_gap):

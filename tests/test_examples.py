@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.io import read_video, write_depth_png16, write_png
+from core.io import read_image, read_video, write_depth_png16, write_png
 from core.models import StreamSplatConfig, build_model, save_model
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -110,6 +110,34 @@ def test_tracking(run: Run, clip: Path, tmp_path: Path) -> None:
     said = run("04_tracking.py", "--frames", clip, "--output", video, "--points", 7, 20, 40, 8)
     assert "8 frames, 2 points" in said
     assert len(read_video(video)) == 8
+
+
+def test_tracking_draws_points_on_every_frame_that_can_be_read(
+    run: Run, clip: Path, tmp_path: Path
+) -> None:
+    (clip / "00000.png").write_bytes(b"damaged")
+    other = np.random.default_rng(0).integers(150, 255, (40, 60, 3), np.uint8)
+    for index in (5, 7):  # shots of frames 1 to 4, 5 and 6, and 7
+        write_png(clip / f"{index:05d}.png", other if index == 5 else 0 * other)
+    write_png(clip / "00006.png", other)
+    video = tmp_path / "tracks.mp4"
+    said = run("04_tracking.py", "--frames", clip, "--output", video, "--points", 30, 20)
+    assert "7 frames, 1 points" in said
+    frames = read_video(video).astype(int)
+    assert len(frames) == 7
+    for index, drawn in enumerate(frames, 1):
+        change = np.abs(drawn - read_image(clip / f"{index:05d}.png"))
+        assert change[14:27, 24:37].max() > 60, index
+
+
+def test_tracking_refuses_frames_of_other_sizes_in_one_line(
+    run: Run, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_png(clip / "00004.png", np.zeros((40, 62, 3), np.uint8))
+    with pytest.raises(SystemExit) as end:
+        run("04_tracking.py", "--frames", clip, "--output", tmp_path / "tracks.mp4")
+    assert end.value.code == 2
+    assert "frame 00004 is 62 by 40 pixels" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("0*.py")))
