@@ -115,6 +115,12 @@ def is_alive(gaussians: DynamicGaussians, start: float, end: float) -> Bool[Tens
     return (opacities >= VISIBLE_OPACITY) & (high >= 0) & (low <= 1)
 
 
-def prune(gaussians: DynamicGaussians, start: float, end: float) -> DynamicGaussians:
-    """Drop the Gaussians of a single scene that are seen at no pair time in [start, end]."""
-    return gaussians.select(is_alive(gaussians, start, end)[0])
+def living_at(interval: Interval, pair_time: float, crossfade: float) -> DynamicGaussians:
+    """Return :func:`scene_at` without the Gaussians that are not seen from then on.
+
+    Those that fade in stay although they may not be seen yet.
+    """
+    scene, own = scene_at(interval, pair_time, crossfade), interval.gaussians
+    alive = is_alive(scene, pair_time, 1.0)
+    alive[:, -own.num_gaussians :] = is_alive(own, pair_time, 1.0)
+    return scene.select(alive[0])

@@ -21,9 +21,8 @@ from core.streaming.cuts import CutDetector
 from core.streaming.fusion import (
     CROSSFADE,
     join,
-    prune,
+    living_at,
     render_interval,
-    scene_at,
 )
 from core.streaming.intake import ArrayLike, EstimateDepth, Intake
 from core.streaming.interval import Interval
@@ -274,15 +273,18 @@ class Session:
             time: A stream time in :attr:`window`.
 
         Returns:
-            One scene in the pair time of its interval, see :meth:`interval_at`: what is seen at
-            ``time`` or later in that interval.
+            One scene in the pair time of its interval, see :meth:`interval_at`: all that is seen at
+            ``time`` or later in that interval. Rendered at ``time`` it is what :meth:`render`
+            shows. Beyond the crossfade that holds until the interval's end. Within it opacities
+            are those of this one moment, what fades in still faint and what fades out not gone:
+            for later times ask again, or take the interval's own Gaussians.
 
         Raises:
             UserError: If the time is outside of the window.
         """
         interval = self.interval_at(time)
         at = min(interval.pair_time(time), 1.0)
-        return prune(scene_at(interval, at, self._crossfade), at, 1.0)
+        return living_at(interval, at, self._crossfade)
 
     def interval_at(self, time: float) -> Interval:
         """Return the live interval that shows a time; a key frame belongs to the one it closes.

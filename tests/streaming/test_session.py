@@ -19,6 +19,7 @@ from core.geometry.motion import opacities_at
 from core.models import StreamSplat
 from core.rendering import render
 from core.streaming import Intake, Interval, Session
+from core.streaming.fusion import is_alive
 from core.types import DynamicGaussians
 
 SIZE = (32, 64)
@@ -197,6 +198,35 @@ def test_any_time_of_the_last_two_intervals_can_be_rendered(
         for time in (3.4, 9.1):
             with pytest.raises(UserError, match=r"from 3\.5 to 9"):
                 session.render(time)
+
+
+@pytest.mark.parametrize("max_persistent", [0, 50])
+def test_the_scene_of_a_time_is_what_is_rendered_then_and_later(
+    network: StreamSplat, frame: Draw, depth: Draw, max_persistent: int
+) -> None:
+    def picture(scene: DynamicGaussians, time: float) -> Tensor:
+        return render(scene, torch.tensor([[time - 2]]), SIZE).rgb[0]
+
+    with Session(network, max_persistent=max_persistent) as session:
+        for i in range(4):
+            session.push(frame(3 * i), depth=depth(i))
+        interval = session.intervals[-1]
+        scenes = {time: session.scene(time) for time in (2.00001, 2.02, 2.06, 2.5)}
+        for time, scene in scenes.items():
+            # One image at a time and another set of Gaussians: sums are in another order.
+            torch.testing.assert_close(
+                picture(scene, time), session.render(time).rgb[0], atol=1e-5, rtol=0
+            )
+        end = session.render(3.0).rgb[0]
+        for time in (2.06, 2.5):
+            torch.testing.assert_close(picture(scenes[time], 3.0), end, atol=1e-5, rtol=0)
+        n = interval.num_first
+        for time in (2.00001, 2.02):
+            scene = scenes[time]
+            fading_in = interval.gaussians.means[0, n : 2 * n]
+            held = (scene.means[0, None] == fading_in[:, None]).all(-1).any(1)
+            seen = is_alive(interval.gaussians, time - 2, 1.0)[0, n : 2 * n]
+            assert held[seen].all(), "what fades in is held before it can be seen"
 
 
 def test_a_first_frame_can_be_seen_at_once(network: StreamSplat, frame: Draw) -> None:
