@@ -63,7 +63,8 @@ class InferenceOptions:
     backend: Literal["auto", "reference", "cpu", "cuda"] = "auto"
     """The rasteriser's backend; auto is the one of the device."""
     ply_time: float = 0.0
-    """Frame index, whole or not, at which the scene is written as PLY."""
+    """Frame index, whole or not, at which the scene is written as PLY: counted from 0 as in
+    metrics.json, where frames that were skipped or dropped keep their numbers."""
     orbit_frames: int = 96
     """Frames of one round of the camera in the novel-view video; 0 writes none."""
     horizontal_fov_deg: float = 60.0

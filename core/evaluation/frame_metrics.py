@@ -15,7 +15,8 @@
     }
     MEAN = {"frames": 17, "native": {"psnr": ..., "ssim": ...}, "256": {...}}
 
-PSNR is in dB (100 for equal images), SSIM in [-1, 1]; means are over frames.
+``index`` is the place in the source; frames that were skipped or dropped keep theirs, and are not
+here. PSNR is in dB (100 for equal images), SSIM in [-1, 1]; means are over frames.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class FrameScore:
     """The scores of one frame."""
 
     index: int
-    """Place in the clip, from 0."""
+    """Place in the source, from 0; frames that were skipped or dropped have kept theirs."""
     name: str
     """Name of its file, or its number in a video."""
     role: Role

@@ -49,7 +49,7 @@ class OutputOptions:
     fps: float = 24.0
     """Frame rate of the videos."""
     ply_time: float = 0.0
-    """Frame index, whole or not, at which the scene is exported."""
+    """Frame index, as of :class:`RenderedFrame` or between two, at which the scene is exported."""
     orbit_frames: int = 96
     """Frames of one round of the orbit; 0 writes no orbit."""
     horizontal_fov_deg: float = 60.0

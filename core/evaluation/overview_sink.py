@@ -23,7 +23,7 @@ class OverviewSink:
         path: The PNG file, written at the end.
         view: Shows the scene from places on an orbit.
         fit: How the clip was fitted to the model.
-        index: Which frame is shown; in a shorter clip its last one.
+        index: Which frame is shown; where the clip lacks it the last one before, or its first one.
     """
 
     def __init__(self, path: Path, view: OrbitView, fit: FrameFit, *, index: int) -> None:
@@ -35,7 +35,7 @@ class OverviewSink:
 
     def write(self, frame: RenderedFrame) -> None:
         """Keep the frame if it is the one to show, or the newest before it."""
-        if frame.index <= self._index:
+        if self._shown is None or frame.index <= self._index:
             self._shown = frame
 
     @torch.inference_mode()

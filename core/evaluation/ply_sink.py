@@ -36,8 +36,9 @@ class PlySink:
         path: The PLY file.
         lens: Field of view, and the aspect of the model's picture.
         fit: How the clip was fitted to the model; what shows padding is left out.
-        time: Frame index from 0, between two frames if it is not whole; one beyond the end of the
-            clip stands for its last frame, which is said.
+        time: Frame index as of :class:`RenderedFrame`, between two frames if it is not whole; one
+            beyond the end of the clip stands for its last frame, which is said, and one before its
+            first frame or between two shots for the next frame.
     """
 
     def __init__(self, path: Path, lens: Lens, fit: FrameFit, *, time: float) -> None:
@@ -53,7 +54,7 @@ class PlySink:
         """Write the file when ``frame``'s interval is the one that was waited for."""
         self._newest = frame.interval
         if self.written is None and self._time <= frame.interval.second_time:
-            self._write(frame.interval, self._time)
+            self._write(frame.interval, max(self._time, frame.interval.first_time))
 
     def finish(self) -> None:
         """Write the last scene if the clip ended before the time came."""
@@ -69,7 +70,7 @@ class PlySink:
 
     @torch.inference_mode()
     def _write(self, interval: Interval, time: float) -> None:
-        still = freeze_at(interval.gaussians, min(max(interval.pair_time(time), 0.0), 1.0))
+        still = freeze_at(interval.gaussians, min(interval.pair_time(time), 1.0))
         x, _, z = still.means[0].unbind(-1)
         count = write_ply(self._path, lift(still, self._lens), self._fit.shows(x, z))
         self.written = ExportedScene(count, time)

@@ -36,7 +36,7 @@ class RenderedFrame:
     """One frame of the clip and its reconstruction, at the model's size."""
 
     index: int
-    """Place in the clip, from 0."""
+    """Place in the source, from 0; frames that were skipped or dropped have kept theirs."""
     name: str
     """Name of the frame's file, or its number in a video."""
     is_key: bool
@@ -137,7 +137,6 @@ class _Given:
 
     index: int
     name: str
-    time: float
     image: Float[Tensor, "1 3 h w"]
 
 
@@ -155,7 +154,6 @@ class _Walk:
         self._intake = Intake(fit.model_size, how.device, fit.mode, None)
         self._intake.fit = fit
         self._cuts = CutDetector() if how.detect_cuts else None
-        self._count = 0
         self._in_shot = 0
         self._since_key: list[Frame] = []  # any might turn out to be the last of its shot
         self._keys: list[tuple[float, KeyInputs]] = []
@@ -199,9 +197,9 @@ class _Walk:
         """Render the frames of ``intervals``: a key frame belongs to the one that it closes."""
         for interval in intervals:
             given = []
-            while self._given and self._given[0].time <= interval.second_time:
+            while self._given and self._given[0].index <= interval.second_time:
                 given.append(self._given.popleft())
-            times = [interval.pair_time(frame.time) for frame in given]
+            times = [interval.pair_time(frame.index) for frame in given]
             with torch.inference_mode():
                 pictures = render_interval(
                     interval, times, self._fit.model_size, backend=self._how.backend
@@ -210,7 +208,7 @@ class _Walk:
                 yield RenderedFrame(
                     index=frame.index,
                     name=frame.name,
-                    is_key=frame.time in (interval.first_time, interval.second_time),
+                    is_key=frame.index in (interval.first_time, interval.second_time),
                     target=frame.image,
                     rgb=pictures.rgb[0, j : j + 1].clamp(0, 1),
                     depth=pictures.depth[0, j : j + 1],
@@ -220,8 +218,7 @@ class _Walk:
                 )
 
     def _remember(self, frame: Frame, image: Float[Tensor, "1 3 h w"]) -> None:
-        self._given.append(_Given(self._count, frame.name, float(frame.index), image))
-        self._count += 1
+        self._given.append(_Given(frame.index, frame.name, image))
         self._in_shot += 1
 
     def _prepare(self, frame: Frame) -> KeyInputs:

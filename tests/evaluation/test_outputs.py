@@ -93,6 +93,25 @@ def test_the_scene_is_that_of_the_time_asked_for(
     assert summary.scene.time == written
 
 
+@pytest.mark.parametrize(("first", "time", "written"), [(3, 6.0, 6.0), (0, 2.0, 2.0), (30, 0, 30)])
+def test_frames_keep_their_numbers_where_others_are_left_out(
+    reconstruction: Build, synthetic_source, tmp_path: Path, first: int, time: float, written: float
+) -> None:
+    class Gaps(synthetic_source):
+        def _decode(self) -> Iterator:
+            yield from (f for f in super()._decode() if f.index >= first and f.index != 5)
+
+    options = replace(OPTIONS, ply_time=time, orbit_frames=0)
+    summary = write(reconstruction(), Gaps(first + 8), tmp_path, options)
+    assert (tmp_path / "overview.png").exists()
+    assert summary.scene.time == written
+    frames = json.loads((tmp_path / "metrics.json").read_text())["frames"]
+    assert [frame["index"] for frame in frames] == [
+        index for index in range(first, first + 8) if index != 5
+    ]
+    assert all(frame["index"] == int(frame["name"]) for frame in frames)
+
+
 def test_padding_is_no_part_of_the_exported_scene(
     reconstruction: Build, synthetic_source, tmp_path: Path
 ) -> None:
