@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -22,7 +23,9 @@ class Tracker:
     Within an interval a point moves as the Gaussians that it is bound to do on the average, see
     :mod:`core.tracking.bonds`. At a key frame it is bound anew, where it has arrived. It is visible
     where its surface is at least half of what is seen in its place. A cut ends the tracks of its
-    shot: there points stay where they were, invisible.
+    shot: there points stay where they were, invisible. A point chosen between two shots belongs to
+    the one that has been seen, as in :meth:`core.streaming.Session.interval_at`: it stays where it
+    was chosen, invisible, its depth unknown (NaN).
 
     Args:
         points: Pixel coordinates (u, v) in the input's frames, (0, 0) the centre of the first
@@ -51,6 +54,7 @@ class Tracker:
         self._follows = torch.zeros(len(points), dtype=torch.bool)
         self._lost = torch.zeros(len(points), dtype=torch.bool)
         self._newest: int | None = None
+        self._until = math.inf  # the newest interval's end; before the first there is no gap
 
     @torch.inference_mode()
     def advance(self, interval: Interval, times: Sequence[float] | None = None) -> Tracks:
@@ -68,7 +72,8 @@ class Tracker:
         asked = [interval.second_time] if times is None else list(times)
         self._check_step(interval, asked)
         if interval.opens:
-            self._lost = self._lost | self._follows
+            between = (self._times > self._until) & (self._times < interval.first_time)
+            self._lost = self._lost | self._follows | between
             self._follows = torch.zeros_like(self._lost)
         starts = self._pick_up(interval)
         device = interval.gaussians.means.device
@@ -83,7 +88,7 @@ class Tracker:
         parts = [Tracks.none(len(carried), device)]
         parts += [self._look(ride, carried, time, interval.pair_time(time)) for time in asked]
         self._places[carried] = ride.places_at(1.0)
-        self._newest = interval.second
+        self._newest, self._until = interval.second, interval.second_time
         return Tracks.cat(parts)
 
     def _pick_up(self, interval: Interval) -> Float[Tensor, " n"]:

@@ -20,7 +20,8 @@ class Tracks:
     """Pixel coordinates (u, v) in the input's frames, (0, 0) the centre of the first pixel; also of
     points that are hidden or outside of the frame. NaN before a point was asked for."""
     inverse_depths: Float[Tensor, "t n"]
-    """Normalised inverse depth of the scene there, 1 is near; NaN before a point was asked for."""
+    """Normalised inverse depth of the scene there, 1 is near; NaN before a point was asked for, and
+    of one that was chosen between two shots."""
     visible: Bool[Tensor, "t n"]
     """Whether the point is inside the frame and nothing else is seen in its place."""
 

@@ -167,6 +167,19 @@ def test_a_cut_ends_the_tracks_of_its_shot() -> None:
     assert not last.visible.any()
 
 
+def test_a_point_chosen_between_two_shots_stays_where_it_was_chosen() -> None:
+    starts = torch.tensor([1.0, 1.5, 2.0, -0.5])
+    intervals = [interval(0), interval(2, opens=True), interval(3)]
+    tracks = track(intervals, POINTS, starts, [1.0, 2.0, 4.0], FIT)
+    assert tracks.points[0, 1].isnan().all()
+    torch.testing.assert_close(tracks.points[1:, 1], POINTS[1].expand(2, 2), atol=1e-4, rtol=0)
+    assert tracks.inverse_depths[:, 1].isnan().all()
+    assert not tracks.visible[:, 1].any()
+    assert tracks.visible[:, 0].tolist() == [True, False, False]
+    assert tracks.points[1:, 2].isfinite().all(), "chosen at the new shot's first key frame"
+    assert tracks.points[:, 3].isnan().all(), "chosen before the stream"
+
+
 def test_points_are_those_of_the_input_frames() -> None:
     fit = FrameFit((48, 160), SIZE, "crop")  # the model sees columns 32 to 127
     points = torch.tensor([[33.0, 20.0], [100.0, 40.0]])
