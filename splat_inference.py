@@ -10,7 +10,7 @@ from pathlib import Path
 import tyro
 
 from configs.options_inference import InferenceOptions
-from core.checks import cli_errors
+from core.checks import UserError, cli_errors
 from core.devices import choose_device
 from core.evaluation import outputs
 from core.evaluation.depth_source import open_depth
@@ -21,7 +21,7 @@ from core.evaluation.staging import staged_outputs
 from core.io import FrameSource, open_frames
 from core.logging import configure_logging, get_logger
 from core.models import load_model
-from core.streaming import FastModel
+from core.streaming import FastModel, largest_pool
 from core.viewer import Page, ScoreRow, Video, write_page
 
 _logger = get_logger(__name__)
@@ -34,6 +34,7 @@ def run(options: InferenceOptions) -> None:
     check_rasterizer(options.backend, device)
     depth = open_depth(options.input_depths_path, source, device, Path("checkpoints"))
     model = load_model(options.resume, dinov2_path=options.dinov2_path).to(device)
+    check_pool(options.max_persistent, (model.config.image_height, model.config.image_width))
     fit = choose_fit(source, (model.config.image_height, model.config.image_width), options.fit)
     acceleration = options.acceleration
     if acceleration == "auto":
@@ -76,6 +77,16 @@ def open_source(options: InferenceOptions) -> FrameSource:
     stops = options.damaged == "stop" or (options.damaged == "auto" and is_folder)
     live = None if options.live == "auto" else options.live == "yes"
     return open_frames(path, on_error="raise" if stops else "skip", live=live)
+
+
+def check_pool(max_persistent: int, image_size: tuple[int, int]) -> None:
+    """Refuse a pool of more Gaussians than a model of this image size has a use for."""
+    most = largest_pool(image_size)
+    if max_persistent > most:
+        raise UserError(
+            f"--max_persistent is {max_persistent}; expected at most {most} with this model, four "
+            "for each pixel of its picture."
+        )
 
 
 def losses(source: FrameSource) -> list[tuple[str, str]]:

@@ -33,7 +33,8 @@ class InferenceOptions:
     detect_cuts: bool = True
     """Begin anew at scene cuts, so that nothing smears from one shot into the next."""
     max_persistent: int = 0
-    """How many Gaussians may outlive their two intervals because something nearer hides them."""
+    """How many Gaussians may outlive their two intervals because something nearer hides them: at
+    most four for each pixel of the model's picture."""
     max_frames: int = 0
     """Frames after which to stop; 0 goes on to the end, of an endless source until Ctrl-C."""
     live: Literal["auto", "yes", "no"] = "auto"

@@ -119,6 +119,17 @@ def test_a_folder_of_frames_becomes_a_page(frames: Path, model: Path, tmp_path: 
         assert file.name in page or file.name in ("index.html", "metrics.json")
 
 
+def test_a_pool_beyond_any_use_is_one_line(
+    frames: Path,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = arguments(frames, model, tmp_path / "output", "--max_persistent", str(10**20))
+    assert "expected at most 8192 with this model" in fail(capsys, monkeypatch, values)
+
+
 def test_an_unreadable_frame_in_the_middle_is_one_line(
     frames: Path, model: Path, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from core.streaming.interval import Interval
 from core.streaming.pair_model import KeyInputs, PairModel
 from core.streaming.session import Session
 from core.streaming.stopwatch import Stopwatch
+from core.streaming.survivors import largest_pool
 
 __all__ = [
     "CutDetector",
@@ -19,6 +20,7 @@ __all__ = [
     "PairModel",
     "Session",
     "Stopwatch",
+    "largest_pool",
     "living_at",
     "render_interval",
     "scene_at",

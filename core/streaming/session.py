@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from numbers import Integral
 from types import TracebackType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from core.streaming.intake import ArrayLike, EstimateDepth, Intake
 from core.streaming.interval import Interval
 from core.streaming.pair_model import KeyInputs, PairModel
 from core.streaming.stopwatch import Stopwatch
+from core.streaming.survivors import largest_pool
 from core.streaming.timeline import Key, Moment, Timeline
 from core.types import DynamicGaussians, RenderOutput
 
@@ -48,7 +50,8 @@ class Session:
             RGB in [0, 1] at the frame's size, (1, 3, h, w) to (1, 1, h, w); for example
             :meth:`core.depth.DepthAnythingV2.infer`. None means no depth.
         max_persistent: Size of the pool of Gaussians that outlive their two intervals because they
-            have become hidden, see :mod:`core.streaming.survivors`; 0 keeps none.
+            have become hidden, see :mod:`core.streaming.survivors`; 0 keeps none, and four for each
+            pixel of the image size are the most.
         detect_cuts: Begin a new shot by itself where a pushed frame has nothing to do with the one
             before, see :mod:`core.streaming.cuts`.
         crossfade: Share of an interval, in [0, 1), within which what a new key frame replaces fades
@@ -58,7 +61,8 @@ class Session:
             ``decode`` and ``render`` take.
 
     Raises:
-        ValueError: If the image size is not known, or a number is out of range.
+        ValueError: If the image size is not known, a number is out of range, or there is no such
+            fit.
     """
 
     def __init__(
@@ -77,10 +81,16 @@ class Session:
     ) -> None:
         if not 0 <= crossfade < 1:
             raise ValueError(f"Session: crossfade is {crossfade}; expected a number in [0, 1).")
-        if max_persistent < 0:
-            raise ValueError(f"Session: max_persistent is {max_persistent}; expected at least 0.")
+        if fit not in get_args(FitMode):
+            raise ValueError(f"Session: fit is {fit!r}; expected one of {get_args(FitMode)}.")
         self._model: PairModel | None = model
         self._image_size = image_size or _configured_size(model)
+        most = largest_pool(self._image_size)
+        if not (isinstance(max_persistent, Integral) and 0 <= max_persistent <= most):
+            raise ValueError(
+                f"Session: max_persistent is {max_persistent}; expected a whole number from 0 to "
+                f"{most}, four for each pixel of the image size."
+            )
         self._device = torch.device(device) if device is not None else _device_of(model)
         self._intake = Intake(self._image_size, self._device, fit, estimate_depth)
         self._timeline = Timeline(
@@ -394,5 +404,9 @@ def _numbers(values: object) -> list[float]:
         if any(isinstance(value, str) for value in several):
             raise TypeError
         return [float(value) for value in several]  # pyright: ignore[reportArgumentType]
+    except OverflowError as error:
+        raise UserError(
+            "the time is beyond what double precision holds; count from a later moment."
+        ) from error
     except (TypeError, ValueError) as error:
         raise UserError(f"the time is {values!r}; expected a number, or several.") from error

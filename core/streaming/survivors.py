@@ -30,6 +30,9 @@ MARGIN = 0.04
 """Normalised inverse depth by which a Gaussian lies behind the surface that hides it."""
 MAX_AGE = 30
 """Key frames after which a survivor goes."""
+MAX_PER_PIXEL = 4
+"""Places of a pool for each pixel of the model's picture, at most: a key frame brings no more than
+one, and a slip must not take all memory."""
 _COVER = 0.9
 """Opacity with which the new surface must cover what it hides."""
 
@@ -52,6 +55,15 @@ class Succession:
     """What lives on."""
     leaving: DynamicGaussians
     """One scene of what does not, standing still; the others have opacity 0 there."""
+
+
+def largest_pool(image_size: tuple[int, int]) -> int:
+    """Return how many places a pool may have.
+
+    Args:
+        image_size: Height and width of what the model takes.
+    """
+    return MAX_PER_PIXEL * image_size[0] * image_size[1]
 
 
 def empty_pool(size: int, like: DynamicGaussians) -> Survivors:

@@ -344,7 +344,16 @@ def test_what_a_session_keeps_does_not_grow(
 
 
 @pytest.mark.parametrize(
-    "options", [{"crossfade": 1.0}, {"crossfade": -0.1}, {"max_persistent": -1}]
+    "options",
+    [
+        {"crossfade": 1.0},
+        {"crossfade": -0.1},
+        {"max_persistent": -1},
+        {"max_persistent": 2.5},
+        {"max_persistent": 4 * 32 * 64 + 1},
+        {"max_persistent": 10**20},
+        {"fit": "foo"},
+    ],
 )
 def test_impossible_options_are_refused(network: StreamSplat, options: dict) -> None:
     (name,) = options
@@ -363,6 +372,8 @@ def test_times_come_in_any_kind_of_number(network: StreamSplat, frame: Draw) -> 
                 session.render(odd)  # type: ignore[arg-type]
         with pytest.raises(UserError, match="expected a number"):
             session.push(frame(2), time="3")  # type: ignore[arg-type]
+        with pytest.raises(UserError, match="beyond what double precision holds"):
+            session.push(frame(2), time=10**400)
         with pytest.raises(ValueError, match="2 depth maps came for 1 frames"):
             session.extend([frame(2)], depths=[None, None])
         assert session.window == (0.0, 2.0)
