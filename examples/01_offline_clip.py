@@ -8,6 +8,7 @@ the clip.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -64,12 +65,8 @@ def main() -> None:
     maps = Path(options.frames).parent / "depth"
     depth = open_depth(maps if maps.is_dir() else None, source, device, Path("checkpoints"))
 
-    keys = []
-    for frame in source:
-        if frame.index >= options.max_frames:
-            break
-        if frame.index % options.frame_gap == 0:
-            keys.append((float(frame.index), frame.image, depth.inverse_depth(frame)))
+    key_frames = islice(source, 0, options.max_frames, options.frame_gap)
+    keys = [(float(frame.index), frame.image, depth.inverse_depth(frame)) for frame in key_frames]
     times, images, depths = zip(*keys, strict=True)
     with Session(model) as session:
         intervals = session.extend(images, times=times, depths=depths)
