@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import re
-from collections.abc import Generator
+import time
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import av
@@ -14,13 +17,19 @@ from core.checks import UserError
 from core.io.frame_source import Frame, OnError
 from core.io.stream_source import StreamSource
 from core.io.video_decoding import VideoWalk, reason_of
+from core.logging import get_logger
 
 STANDARD_INPUT = "-"
 TIMEOUT_S = 10
 """How long a connection, or the next packet, is waited for."""
+_PAUSES_S = (0, 1, 3)
+"""How long to wait before each time that a lost connection is asked for again."""
+_STEADY_S = 60
+"""A connection that lasted as long counts as good: the next loss has all its tries again."""
 _LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "tcp", "mms")
 _PLAYLISTS = ("hls", "dash")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://.+")
+_logger = get_logger(__name__)
 
 
 def is_url(text: str) -> bool:
@@ -32,9 +41,11 @@ class NetworkSource(StreamSource):
     """A video stream that FFmpeg reads from a URL or from standard input (``-``).
 
     Streams of the protocols of cameras, and those over HTTP that announce neither duration nor
-    size, are live unless ``live`` says otherwise; standard input is not: its sender waits. Where a
-    live HTTP connection is lost FFmpeg asks for it again for a few seconds; after any other loss,
-    or before the end that the header announces, the walk ends, and :attr:`broken_off` says so.
+    size, are live unless ``live`` says otherwise; standard input is not: its sender waits. HTTP
+    that announces no size ends when the server closes the connection; where such a connection is
+    lost, by a reset or by silence, and is live, it is asked for again, a few times within seconds.
+    After any other loss, or before the end that the header announces, the walk ends, and
+    :attr:`broken_off` says so.
 
     Args:
         address: A URL, or ``-``.
@@ -50,39 +61,64 @@ class NetworkSource(StreamSource):
     ) -> None:
         is_pipe = address == STANDARD_INPUT
         name = "standard input" if is_pipe else _without_password(address)
-        scheme = _scheme(address)
-        is_http = scheme.startswith("http")
-        address = "pipe:0" if is_pipe else address
-        container = _open(address, name, again=is_http and live is True)
+        self._address = "pipe:0" if is_pipe else address
+        # Opened once: some senders serve a single connection, and what came by it is not repeated.
+        self._container = _open(self._address, name)
+        is_http = _scheme(address).startswith("http")
+        is_playlist = self._container.format.name in _PLAYLISTS
+        # The size of a playlist is not that of what it leads to.
+        is_sized = self._container.size > 0 and not is_playlist
+        self._is_endless = is_http and self._container.duration is None and not is_sized
+        self._ends_by_closing = is_http and not is_sized and not is_playlist
         if live is None:
-            endless = is_http and _is_endless(container)
-            live = scheme in _LIVE_SCHEMES or endless
-            if endless:
-                # Asked again, a recording would begin anew: only now is it known to be none.
-                container.close()
-                container = _open(address, name, again=True)
-        self._container = container
+            live = _scheme(address) in _LIVE_SCHEMES or self._is_endless
         super().__init__(name, live=live, on_error=on_error)
 
     def _decode(self) -> Generator[Frame, None, None]:
-        with self._container as container:
-            walk = VideoWalk(container, self._skip_packet)
-            delivered = 0
-            for image in walk:
-                index = delivered + self.skipped
-                yield Frame(index, f"{index:05d}", image)
-                delivered += 1
-            if walk.failure is not None:
-                self._broken_off = f"{self.path} was lost after {delivered} frames: {walk.failure}"
-            elif walk.shortfall is not None:
+        delivered = 0
+        pauses_s = iter(_PAUSES_S)
+        container: InputContainer | None = self._container
+        while container is not None:
+            opened = time.monotonic()
+            with container:
+                walk = VideoWalk(container, self._skip_packet)
+                for image in walk:
+                    index = delivered + self.skipped
+                    yield Frame(index, f"{index:05d}", image)
+                    delivered += 1
+            container = None
+            loss = self._loss(walk)
+            if loss is not None and self.live and self._is_endless:
+                if time.monotonic() - opened > _STEADY_S:
+                    pauses_s = iter(_PAUSES_S)
+                container = self._open_again(pauses_s)
+            if loss is not None and container is None:
+                self._broken_off = f"{self.path} was lost after {delivered} frames: {loss}"
+            elif loss is None and walk.shortfall is not None:
                 self._broken_off = f"{self.path} {walk.shortfall[1]}"
+
+    def _loss(self, walk: VideoWalk) -> str | None:
+        """Say how the connection was lost; None where the stream came to its end."""
+        # FFmpeg calls it an error of input when the server closes, and a loss by another name.
+        closed = walk.failure is not None and walk.failure.errno == errno.EIO
+        if walk.failure is None or (closed and self._ends_by_closing):
+            return None
+        return reason_of(walk.failure)
+
+    def _open_again(self, pauses_s: Iterator[float]) -> InputContainer | None:
+        """Ask for a lost connection until it is there; None once the tries are spent."""
+        for pause_s in pauses_s:
+            _logger.warning("%s is lost; it is asked for again.", self.path)
+            time.sleep(pause_s)
+            with suppress(UserError):
+                return _open(self._address, str(self.path))
+        return None
 
     def _skip_packet(self, reason: str) -> None:
         self._skip(f"{self.path}: a packet cannot be decoded: {reason}", quiet=self.skipped > 0)
 
 
-def _open(address: str, name: str, *, again: bool) -> InputContainer:
-    """Open an address; ``again`` is whether a lost HTTP connection is asked for anew."""
+def _open(address: str, name: str) -> InputContainer:
     scheme = _scheme(address)
     options = {}
     if scheme in _LIVE_SCHEMES:
@@ -90,8 +126,9 @@ def _open(address: str, name: str, *, again: bool) -> InputContainer:
     if scheme.startswith("rtsp"):
         options["rtsp_transport"] = "tcp"
     elif scheme.startswith("http"):
-        streamed = "1" if again else "0"
-        options = {"reconnect": "1", "reconnect_streamed": streamed, "reconnect_delay_max": "4"}
+        # What can be asked for from where it broke off. What cannot (``reconnect_streamed``) FFmpeg
+        # would ask for again also after its end, which it takes for a loss where no size is known.
+        options = {"reconnect": "1", "reconnect_delay_max": "4"}
     try:
         container = av.open(address, options=options, timeout=TIMEOUT_S, metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -108,12 +145,6 @@ def _open(address: str, name: str, *, again: bool) -> InputContainer:
         container.close()
         raise UserError(f"{name} holds no video stream.")
     return container
-
-
-def _is_endless(container: InputContainer) -> bool:
-    # The size of a playlist is not that of what it leads to.
-    sized = container.size > 0 and container.format.name not in _PLAYLISTS
-    return container.duration is None and not sized
 
 
 def _scheme(address: str) -> str:

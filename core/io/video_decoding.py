@@ -41,8 +41,8 @@ class VideoWalk:
         """Where the packets so far end, in seconds."""
         self.packets = 0
         """How many packets with a time there were."""
-        self.failure: str | None = None
-        """Why reading stopped before the end; None where it did not."""
+        self.failure: av.error.FFmpegError | None = None
+        """What stopped reading before the end; None where nothing did."""
         self._announced_end = _announced_end(container)
         # FFmpeg patches files that are cut short, as cameras on a bad line send them.
         self._holds_jpegs = container.format.name == "mpjpeg"
@@ -96,7 +96,7 @@ class VideoWalk:
         try:
             yield from self._container.demux(self._stream)
         except av.error.FFmpegError as error:
-            self.failure = reason_of(error)
+            self.failure = error
 
 
 def _announced_end(container: InputContainer) -> Fraction:

@@ -56,7 +56,7 @@ class VideoSource(FrameSource):
                 index = delivered + self.skipped
                 yield Frame(index, f"{index:05d}", image)
             if walk.failure is not None:
-                self._skip_packet(walk.failure)
+                self._skip_packet(reason_of(walk.failure))
             if walk.shortfall is not None:
                 count, reason = walk.shortfall
                 self._broken_off = f"{self.path} {reason}"

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,7 +19,7 @@ import numpy as np
 import pytest
 
 from core.checks import UserError
-from core.io import Frame, open_frames
+from core.io import Frame, network_source, open_frames
 from core.io.network_source import NetworkSource
 from core.io.stream_source import StreamSource
 
@@ -263,6 +266,103 @@ def test_a_piped_file_that_ends_too_early_says_so(tmp_path: Path) -> None:
     assert 10 <= int(count) < 22, errors
     assert reason.startswith("standard input breaks off after ")
     assert "of 2.0 seconds" in reason
+
+
+@pytest.fixture
+def connections() -> Iterator[Callable[[list[Callable[[socket.socket], None]]], str]]:
+    """Answer one connection after the other as listed; gives the address.
+
+    Nothing listens after the last one, as with senders that serve a single connection.
+    """
+    listeners: list[socket.socket] = []
+
+    def start(answers: list[Callable[[socket.socket], None]]) -> str:
+        listening = socket.create_server(("127.0.0.1", 0))
+
+        def serve() -> None:
+            for index, answer in enumerate(answers):
+                connection, _ = listening.accept()
+                if index == len(answers) - 1:
+                    listening.close()
+                with connection, suppress(OSError):
+                    connection.recv(4096)
+                    answer(connection)
+
+        listeners.append(listening)
+        threading.Thread(target=serve, daemon=True).start()
+        return f"http://127.0.0.1:{listening.getsockname()[1]}/camera"
+
+    yield start
+    for listening in listeners:
+        listening.close()
+
+
+def send_unsized(connection: socket.socket, data: bytes) -> None:
+    connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n" + data)
+
+
+def send_and_reset(connection: socket.socket, data: bytes) -> None:
+    send_unsized(connection, data)
+    time.sleep(0.2)  # a reset overtakes what has not been read
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize("live", [None, False])
+def test_a_stream_without_a_size_ends_when_the_server_closes_it(
+    serve: Callable, transport_stream: Path, live: bool | None
+) -> None:
+    requests = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        requests.append(request.path)
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(transport_stream.read_bytes())
+
+    source = NetworkSource(serve(answer), live=live)
+    assert source.live == (live is None)
+    assert len(list(source)) + source.dropped == 40
+    assert source.broken_off is None
+    assert len(requests) == 1
+
+
+def test_a_sender_that_serves_one_connection_is_enough(
+    connections: Callable, transport_stream: Path
+) -> None:
+    data = transport_stream.read_bytes()
+    source = NetworkSource(connections([lambda connection: send_unsized(connection, data)]))
+    assert source.live
+    assert len(list(source)) + source.dropped == 40
+    assert source.broken_off is None
+
+
+def test_a_live_connection_that_is_reset_is_asked_for_again(
+    connections: Callable, transport_stream: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network_source, "_PAUSES_S", (0, 0, 0))
+    data = transport_stream.read_bytes()
+    half = data[: len(data) // 2 // 188 * 188]
+    answers = [
+        lambda connection: send_and_reset(connection, half),
+        lambda connection: connection.sendall(b"HTTP/1.0 503 Busy\r\n\r\n"),
+        lambda connection: send_unsized(connection, data),
+    ]
+    source = NetworkSource(connections(answers))
+    frames = list(source)
+    assert 55 <= len(frames) + source.dropped < 62
+    assert [frame.index for frame in frames] == sorted({frame.index for frame in frames})
+    assert source.broken_off is None
+
+
+def test_a_connection_that_is_reset_each_time_is_given_up(
+    connections: Callable, transport_stream: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network_source, "_PAUSES_S", (0,))
+    data = transport_stream.read_bytes()
+    source = NetworkSource(connections([lambda connection: send_and_reset(connection, data)] * 3))
+    assert len(list(source)) + source.dropped == 80
+    assert source.broken_off is not None
+    assert "was lost after" in source.broken_off
 
 
 def motion_jpeg(
