@@ -83,6 +83,22 @@ def every(items: Generator[T, None, None]) -> Iterator[T]:
     return _capture(items, Mailbox[T](None))
 
 
+def await_result(call: Callable[[], T]) -> T:
+    """Run a call in a background thread and wait for what it returns or raises.
+
+    Unlike a library that waits by itself, the caller hears Ctrl-C and SIGTERM meanwhile; the call
+    is then left alone, and what it returns is dropped.
+
+    Args:
+        call: What to run.
+    """
+
+    def results() -> Generator[T, None, None]:
+        yield call()
+
+    return next(every(results()))
+
+
 def _capture(items: Generator[T, None, None], mailbox: Mailbox[T]) -> Iterator[T]:
     def produce() -> None:
         error: BaseException | None = None

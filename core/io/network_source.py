@@ -15,6 +15,7 @@ from av.container import InputContainer
 
 from core.checks import UserError
 from core.io.frame_source import Frame, OnError
+from core.io.mailbox import await_result
 from core.io.stream_source import StreamSource
 from core.io.video_decoding import VideoWalk, reason_of
 from core.logging import get_logger
@@ -63,7 +64,8 @@ class NetworkSource(StreamSource):
         name = "standard input" if is_pipe else _without_password(address)
         self._address = "pipe:0" if is_pipe else address
         # Opened once: some senders serve a single connection, and what came by it is not repeated.
-        self._container = _open(self._address, name)
+        # FFmpeg waits for its first bytes without hearing Ctrl-C, on standard input for ever.
+        self._container = await_result(lambda: _open(self._address, name))
         is_http = _scheme(address).startswith("http")
         is_playlist = self._container.format.name in _PLAYLISTS
         # The size of a playlist is not that of what it leads to.

@@ -189,6 +189,38 @@ def test_standard_input_that_is_no_video_is_one_line() -> None:
         assert errors.startswith("error: standard input")
 
 
+@pytest.mark.parametrize(
+    ("number", "sent"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGTERM, 20)]
+)
+def test_standard_input_that_gives_too_little_can_be_stopped(
+    transport_stream: Path, number: signal.Signals, sent: int
+) -> None:
+    program = (
+        "from core.io import open_frames; from core.checks import cli_errors\n"
+        "cli_errors(lambda: (print('opening', flush=True), list(open_frames('-'))))()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        try:
+            process.stdin.write(transport_stream.read_bytes()[: sent * 188])
+            process.stdin.flush()
+            process.stdout.readline()
+            time.sleep(0.3)
+            process.send_signal(number)
+            assert process.wait(5) == 128 + number
+        finally:
+            process.kill()
+        assert process.stderr.read().decode().startswith("interrupted; ")
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]], str]]:
     """Start a web server that answers as asked; gives its address."""
