@@ -12,20 +12,23 @@ import numpy as np
 from av.container import InputContainer
 from jaxtyping import UInt8
 
-from core.io.images import is_damaged_jpeg
+from core.io.damage_trace import DamageTrace
 
 _BT709, _BT601 = 1, 5
 # Headers round, and the last frame of a stream of variable rate may have no duration.
 _SLACK_FRAMES = 3
 _SLACK_SHARE = Fraction(1, 50)
 
+_CONSEQUENCE = "what builds on it is left out, up to the next key frame"
+
 
 class VideoWalk:
     """One pass over the first video stream of a container.
 
     Iterating yields the frames, RGB and upright as the rotation metadata says. A packet that cannot
-    be decoded, or gives a picture with holes, goes through ``skip``. Where the container can be
-    read no further the walk ends, and :attr:`failure` says why.
+    be decoded, or gives a picture with holes, goes through ``skip``, and so does each frame that
+    builds on it, up to the next key frame. Where the container can be read no further the walk
+    ends, and :attr:`failure` says why.
 
     Args:
         container: Open, with a video stream; its owner closes it.
@@ -44,8 +47,12 @@ class VideoWalk:
         self.failure: av.error.FFmpegError | None = None
         """What stopped reading before the end; None where nothing did."""
         self._announced_end = _announced_end(container)
-        # FFmpeg patches files that are cut short, as cameras on a bad line send them.
-        self._holds_jpegs = container.format.name == "mpjpeg"
+        self._damage = DamageTrace()
+        codec = self._stream.codec_context
+        if codec.name == "mjpeg":
+            # FFmpeg otherwise fills a JPEG that is cut short, as cameras on a bad line send them.
+            codec.options = {"err_detect": "explode"}
+        self._consequence = "" if codec.codec.intra_only else f"; {_CONSEQUENCE}"
 
     @property
     def shortfall(self) -> tuple[int, str] | None:
@@ -66,11 +73,20 @@ class VideoWalk:
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         for frame in self._decoded():
+            whole = self._damage.is_whole(frame)
             if frame.is_corrupt:
                 # The decoder patched what it could not read, in grey or from other frames.
-                self._skip("a part of the picture is missing")
+                self._skip(f"a part of the picture is missing{self._consequence}")
+            elif not whole:
+                self._skip("its picture builds on a damaged one")
             else:
+                self._skip_withheld()
                 yield _upright(frame)
+        self._skip_withheld(at_end=True)
+
+    def _skip_withheld(self, *, at_end: bool = False) -> None:
+        for _ in range(self._damage.take_withheld(at_end=at_end)):
+            self._skip("the decoder gives no picture")
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         time_base = self._stream.time_base or Fraction(0)
@@ -79,15 +95,18 @@ class VideoWalk:
                 end = (packet.pts + (packet.duration or 0)) * time_base
                 self.end = max(self.end, end)
                 self.packets += 1
+            if packet.size:
+                self._damage.add_packet(packet)
             try:
                 if packet.is_corrupt:
-                    self._skip(f"the one at {float(self.end):.2f} s is cut short")
-                elif self._holds_jpegs and packet.size and is_damaged_jpeg(bytes(packet)):
-                    self._skip("a JPEG is cut short")
+                    self._damage.add_damaged_packet()
+                    cut = f"the one at {float(self.end):.2f} s is cut short"
+                    self._skip(cut + self._consequence)
                 else:
                     yield from packet.decode()
             except av.error.FFmpegError as error:
-                self._skip(reason_of(error))
+                self._damage.add_error()
+                self._skip(reason_of(error) + self._consequence)
         # After a break the decoder still holds frames that came before it.
         with suppress(av.error.FFmpegError):
             yield from self._stream.decode(None)
