@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 import av
 
 _REMEMBERED = 512
 """Packets; no decoder of FFmpeg's holds back as many."""
+_MAX_WAITING = 16
+"""Frames; no codec reorders more."""
 
 
 class DamageTrace:
@@ -17,6 +20,9 @@ class DamageTrace:
     without being marked. Here all that follows in decoding order counts as such, up to the next key
     frame. Where the picture is refreshed bit by bit instead (x264's ``intra-refresh``) no frame is
     one: packets are marked where a refresh begins, and the second such mark says that one is over.
+
+    Damage that is only seen in the picture is seen late where frames are not shown in the order in
+    which they are decoded. A frame that may refer to one which is shown later waits for that one.
     """
 
     def __init__(self) -> None:
@@ -26,16 +32,22 @@ class DamageTrace:
         self._finished = -1
         self._by_pts: dict[int, int] = {}
         self._by_dts: dict[int, int] = {}
+        self._to_come: dict[int, int] = {}
         self._key_packets: deque[int] = deque(maxlen=_REMEMBERED)
         self._first_damage: int | None = None
         self._last_damage = -1
+        self._waiting: deque[tuple[int, av.VideoFrame]] = deque()
         self._told = 0
         self._withheld = 0
 
     def add_packet(self, packet: av.Packet) -> None:
         """Take note of the next packet, in decoding order."""
         self._sent += 1
-        for numbers, time in ((self._by_pts, packet.pts), (self._by_dts, packet.dts)):
+        for numbers, time in (
+            (self._by_pts, packet.pts),
+            (self._to_come, packet.pts),
+            (self._by_dts, packet.dts),
+        ):
             if time is not None:
                 numbers[time] = self._sent
             if len(numbers) > _REMEMBERED:
@@ -45,22 +57,44 @@ class DamageTrace:
 
     def add_damaged_packet(self) -> None:
         """Say that the newest packet is not given to the decoder."""
-        self._mark(self._sent)
-        self._told += 1
+        self._lose(self._sent)
 
     def add_error(self) -> None:
         """Say that the decoder failed: at the packet after the one that it gave a frame for."""
         self._finished = min(self._finished + 1, self._sent)
-        self._mark(self._finished)
-        self._told += 1
+        self._lose(self._finished)
 
-    def is_whole(self, frame: av.VideoFrame) -> bool:
-        """Take the next frame; return whether neither it nor what it builds on is damaged."""
+    def judge(self, frame: av.VideoFrame) -> Iterator[tuple[av.VideoFrame, bool]]:
+        """Take the next frame that is shown; yield those that can be judged now.
+
+        Yields:
+            A frame, and whether neither it nor what it builds on is damaged.
+        """
         finished = self._sent if frame.dts is None else self._by_dts.get(frame.dts, self._sent)
         self._finished = max(self._finished, finished)
-        number = finished if frame.pts is None else self._by_pts.get(frame.pts, finished)
+        number = finished
+        if frame.pts is not None:
+            number = self._by_pts.get(frame.pts, finished)
+            # What should have been shown by now does not come any more.
+            self._to_come = {pts: n for pts, n in self._to_come.items() if pts > frame.pts}
         if frame.is_corrupt:
             self._mark(number)
+        self._waiting.append((number, frame))
+        while self._waiting:
+            number, frame = self._waiting[0]
+            is_early = any(other < number for other in self._to_come.values())
+            if is_early and len(self._waiting) <= _MAX_WAITING:
+                break
+            self._waiting.popleft()
+            yield frame, self._is_whole(number, frame)
+
+    def judge_rest(self) -> Iterator[tuple[av.VideoFrame, bool]]:
+        """Yield what :meth:`judge` has kept, once no frame follows."""
+        while self._waiting:
+            number, frame = self._waiting.popleft()
+            yield frame, self._is_whole(number, frame)
+
+    def _is_whole(self, number: int, frame: av.VideoFrame) -> bool:
         if self._first_damage is None or number < self._first_damage:
             return True
         if number > self._last_damage:
@@ -81,6 +115,11 @@ class DamageTrace:
             self._close(self._sent + 1)
         count, self._withheld = self._withheld, 0
         return count
+
+    def _lose(self, number: int) -> None:
+        self._to_come = {pts: n for pts, n in self._to_come.items() if n != number}
+        self._mark(number)
+        self._told += 1
 
     def _mark(self, number: int) -> None:
         if self._first_damage is None or number < self._first_damage:

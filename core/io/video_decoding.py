@@ -72,12 +72,11 @@ class VideoWalk:
         )
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        for frame in self._decoded():
-            whole = self._damage.is_whole(frame)
+        for frame, is_whole in self._judged():
             if frame.is_corrupt:
                 # The decoder patched what it could not read, in grey or from other frames.
                 self._skip(f"a part of the picture is missing{self._consequence}")
-            elif not whole:
+            elif not is_whole:
                 self._skip("its picture builds on a damaged one")
             else:
                 self._skip_withheld()
@@ -87,6 +86,11 @@ class VideoWalk:
     def _skip_withheld(self, *, at_end: bool = False) -> None:
         for _ in range(self._damage.take_withheld(at_end=at_end)):
             self._skip("the decoder gives no picture")
+
+    def _judged(self) -> Iterator[tuple[av.VideoFrame, bool]]:
+        for frame in self._decoded():
+            yield from self._damage.judge(frame)
+        yield from self._damage.judge_rest()
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         time_base = self._stream.time_base or Fraction(0)

@@ -39,6 +39,14 @@ def damage(path: Path, packets: list[tuple[int, int]]) -> None:
     path.write_bytes(data)
 
 
+def cut_short(path: Path, packet: tuple[int, int]) -> None:
+    """Overwrite the second half of a packet with zeros."""
+    data = bytearray(path.read_bytes())
+    at, size = packet
+    data[at + size // 2 : at + size] = bytes(size - size // 2)
+    path.write_bytes(data)
+
+
 def places(path: Path, whole: UInt8[np.ndarray, "t h w 3"]) -> tuple[list[int], int]:
     """Walk through; return where each frame is in the whole video, and how many were skipped."""
     source = open_frames(path)
@@ -70,6 +78,19 @@ def test_frames_come_again_from_the_next_key_frame(
         assert "up to the next key frame" in caplog.text
 
 
+@pytest.mark.parametrize("first", [16, 25])
+def test_a_frame_that_is_shown_before_a_patched_one_that_it_refers_to_is_left_out(
+    tmp_path: Path, first: int
+) -> None:
+    path = tmp_path / "clip.mp4"
+    packets = write(path, "libx264", g="12", sc_threshold="0")
+    whole = read_video(path)
+    cut_short(path, packets[first])
+    found, skipped = places(path, whole)
+    assert len(found) + skipped == COUNT
+    assert 1 < skipped <= 12
+
+
 def test_without_another_key_frame_all_that_follows_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     packets = write(path, "libx264", g="250", sc_threshold="0", bf="0")
@@ -94,8 +115,5 @@ def test_a_damaged_jpeg_of_any_container_is_the_only_frame_left_out(tmp_path: Pa
     path = tmp_path / "clip.avi"
     packets = write(path, "mjpeg")
     whole = read_video(path)
-    data = bytearray(path.read_bytes())
-    at, size = packets[7]
-    data[at + size // 2 : at + size // 2 + 300] = bytes(300)
-    path.write_bytes(data)
+    cut_short(path, packets[7])
     assert places(path, whole) == ([i for i in range(COUNT) if i != 7], 1)
