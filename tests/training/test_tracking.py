@@ -1,6 +1,7 @@
 """What trackers receive, read back from what they leave on the disk."""
 
 import json
+import shutil
 import struct
 import sys
 import time
@@ -39,6 +40,19 @@ def test_tensorboard_receives_every_number_and_the_pictures(
             assert [event.step for event in events] == [line["step"] for line in written]
             assert [event.value for event in events] == pytest.approx([w[name] for w in written])
     assert [image.step for image in reader.Images("samples")] == [2, 4]
+
+
+def test_tensorboard_forgets_what_was_drawn_before_the_first_checkpoint(
+    make_static_stage, scenes, optimizer, run_options
+):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run = run_options(tracker="tensorboard", **STEPS)
+    for _ in range(2):
+        train(make_static_stage(), scenes, run, optimizer)
+        shutil.rmtree(run.workspace / LATEST)  # as after a kill before there was one
+    reader = events.EventAccumulator(str(run.workspace / "streamsplat"))
+    reader.Reload()
+    assert [event.step for event in reader.Scalars("train/loss")] == [1, 2, 3, 4]
 
 
 def test_wandb_is_given_the_same_run_again(
