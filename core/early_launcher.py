@@ -17,7 +17,6 @@ import signal
 import sys
 from types import FrameType
 
-_TRY_AGAIN = 75
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 _LAUNCHED = ("TORCHELASTIC_RUN_ID", "ACCELERATE_DYNAMO_MODE")
 """What launchers set for several processes and for one, and nobody else: a shell that ends must not
@@ -38,7 +37,7 @@ def stop_with_launcher() -> None:
 
 def _try_again(number: int, frame: FrameType | None) -> None:
     os.write(2, b"SIGUSR1 asked to stop; nothing was done.\n")
-    os._exit(_TRY_AGAIN)
+    os._exit(os.EX_TEMPFAIL)
 
 
 if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:

@@ -111,7 +111,7 @@ def decode_bytes(data: bytes, flags: int, source: str | Path) -> np.ndarray:
         UserError: If it cannot be decoded.
     """
     pixels = None
-    if data and not is_damaged_jpeg(data) and not _is_cut_png(data):
+    if data and not _is_damaged_jpeg(data) and not _is_cut_png(data):
         # Decoding from memory also serves paths that OpenCV's own file access cannot spell.
         with suppress(cv2.error):
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -159,7 +159,7 @@ def _is_cut_png(data: bytes) -> bool:
     return data.startswith(_PNG_BEGIN) and _PNG_END not in data
 
 
-def is_damaged_jpeg(data: bytes) -> bool:
+def _is_damaged_jpeg(data: bytes) -> bool:
     """Whether a JPEG ends before its end marker, or has markers that no JPEG has.
 
     Decoders fill what is missing with grey, and what is overwritten with noise.

@@ -2,7 +2,7 @@
 
 from core.streaming.acceleration import FastDepth, FastModel
 from core.streaming.cuts import CutDetector
-from core.streaming.fusion import living_at, render_interval, scene_at
+from core.streaming.fusion import render_interval, scene_at
 from core.streaming.intake import Intake
 from core.streaming.interval import Interval
 from core.streaming.pair_model import KeyInputs, PairModel
@@ -21,7 +21,6 @@ __all__ = [
     "Session",
     "Stopwatch",
     "largest_pool",
-    "living_at",
     "render_interval",
     "scene_at",
 ]

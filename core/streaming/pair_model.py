@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.types import DynamicGaussians
 
@@ -40,3 +41,21 @@ class PairModel(Protocol):
     def static_gaussians(self, keyframe: Any, /) -> DynamicGaussians:
         """Return the Gaussians of frames by themselves, the same at all times."""
         ...
+
+
+def configured_size(model: PairModel) -> tuple[int, int]:
+    """Return the height and width that a model takes, from its configuration.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    config = getattr(model, "config", None)
+    if config is None:
+        raise ValueError("Session: the model has no config; give image_size, (height, width).")
+    return config.image_height, config.image_width
+
+
+def device_of(model: PairModel) -> torch.device:
+    """Return where a model's parameters are; the CPU for one without any."""
+    parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    return torch.device("cpu") if parameter is None else parameter.device

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.checks import UserError
 from core.geometry.fit import FitMode, FrameFit
@@ -27,7 +27,7 @@ from core.streaming.fusion import (
 )
 from core.streaming.intake import ArrayLike, EstimateDepth, Intake
 from core.streaming.interval import Interval
-from core.streaming.pair_model import KeyInputs, PairModel
+from core.streaming.pair_model import KeyInputs, PairModel, configured_size, device_of
 from core.streaming.stopwatch import Stopwatch
 from core.streaming.survivors import largest_pool
 from core.streaming.timeline import Key, Moment, Timeline
@@ -84,14 +84,14 @@ class Session:
         if fit not in get_args(FitMode):
             raise ValueError(f"Session: fit is {fit!r}; expected one of {get_args(FitMode)}.")
         self._model: PairModel | None = model
-        self._image_size = image_size or _configured_size(model)
+        self._image_size = image_size or configured_size(model)
         most = largest_pool(self._image_size)
         if not (isinstance(max_persistent, Integral) and 0 <= max_persistent <= most):
             raise ValueError(
                 f"Session: max_persistent is {max_persistent}; expected a whole number from 0 to "
                 f"{most}, four for each pixel of the image size."
             )
-        self._device = torch.device(device) if device is not None else _device_of(model)
+        self._device = torch.device(device) if device is not None else device_of(model)
         self._intake = Intake(self._image_size, self._device, fit, estimate_depth)
         self._timeline = Timeline(
             self._image_size, max_persistent=max_persistent, backend=backend, timed=self._timed
@@ -377,18 +377,6 @@ class Session:
         if self._model is None:
             raise UserError("the session is closed; open a new one.")
         return self._model
-
-
-def _configured_size(model: PairModel) -> tuple[int, int]:
-    config = getattr(model, "config", None)
-    if config is None:
-        raise ValueError("Session: the model has no config; give image_size, (height, width).")
-    return config.image_height, config.image_width
-
-
-def _device_of(model: PairModel) -> torch.device:
-    parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    return torch.device("cpu") if parameter is None else parameter.device
 
 
 def _numbers(values: object) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +35,6 @@ from core.training.validation import validate
 from core.types import ClipBatch
 
 _GIB = 2**30
-_TRY_AGAIN = 75
 _logger = get_logger(__name__)
 
 
@@ -60,7 +60,7 @@ class Outcome:
 
         A scheduler that looks at it can tell a run that has to go on from one that has ended.
         """
-        return _TRY_AGAIN if self.stopped_by == "signal" else 0
+        return os.EX_TEMPFAIL if self.stopped_by == "signal" else 0
 
 
 class Trainer:

@@ -61,8 +61,7 @@ class Meters:
         if accelerator.num_processes > 1:
             names = list(dict.fromkeys(chain.from_iterable(gather_object([names]))))
         none = torch.zeros(2, device=accelerator.device)
-        totals = [self._totals.get(name, none) for name in names]
-        return names, torch.stack(totals) if names else none[None]
+        return names, torch.stack([self._totals.get(name, none) for name in names] or [none])
 
     def restore(self, state: Mapping[str, list[list[float]]], accelerator: Accelerator) -> None:
         """Go on from :meth:`state`; it is forgotten where the number of processes has changed."""

@@ -121,6 +121,7 @@ def train(
             ),
             accelerator.device,
         )
+        _logger.info("training on %s", _describe_devices(accelerator))
         outcome = trainer.train(feed, validation_sets)
         _tell_end(outcome, plan, run, signals)
         return outcome
@@ -215,9 +216,6 @@ def _check_devices(accelerator: Accelerator, stage: Stage) -> None:
         )
     if stage.options.rasterizer == "cuda" and accelerator.device.type != "cuda":
         raise UserError("--rasterizer cuda: there is no CUDA device here; leave it at auto.")
-    device, count = accelerator.device, accelerator.num_processes
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
-    _logger.info("training on %s%s", name, f", {count} processes" if count > 1 else "")
 
 
 def _take_up(
@@ -259,6 +257,12 @@ def _open_validation_sets(
             device=accelerator.device,
         )
     return dict(sets)
+
+
+def _describe_devices(accelerator: Accelerator) -> str:
+    device, count = accelerator.device, accelerator.num_processes
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
+    return f"{name}, {count} processes" if count > 1 else name
 
 
 def _tell_end(outcome: Outcome, plan: Plan, run: RunOptions, signals: StopSignals) -> None:
