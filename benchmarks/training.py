@@ -240,6 +240,7 @@ def main() -> None:
         accelerator.wait_for_everyone()
     if datasets:
         say("", "Fed from files:", "", *describe_waiting(results))
+    accelerator.end_training()
 
 
 def _row(cells: list[str]) -> str:
