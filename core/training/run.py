@@ -22,6 +22,7 @@ from core.logging import configure_logging, get_logger
 from core.metrics import Lpips
 from core.models.blocks import set_gradient_checkpointing
 from core.training.agreement import on_main_process
+from core.training.averaging import average_in_rank_order
 from core.training.batches import Stride, stream_batches
 from core.training.checkpoints import (
     LATEST,
@@ -185,6 +186,7 @@ def build_trainer(
             perceptual.compile(dynamic=False)
     prepared = accelerator.prepare(model)
     assert isinstance(prepared, nn.Module)
+    average_in_rank_order(prepared)
     return Trainer(
         accelerator=accelerator,
         stage=stage,

@@ -100,11 +100,11 @@ def _free_port():
 @pytest.mark.slow
 def test_processes_that_train_together_skip_stop_and_go_on_together(start):
     def start_both(name):
-        port, options = _free_port(), {"processes": 2, "batch_size": 1}
+        port, options = _free_port(), {"processes": 3, "batch_size": 1}
         # Only one of them has a loss that is not finite; without steps in common they would part.
         runs = [
             start(name, port=port, process=rank, broken_steps=(2,) if rank else (), **options)
-            for rank in range(2)
+            for rank in range(3)
         ]
         return [process for process, _ in runs], runs[0][1]
 
