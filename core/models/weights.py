@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.checks import UserError
-from core.io.atomic import atomic_path
+from core.io.atomic import atomic_path, flush
 from core.io.checkpoints import describe_mismatch
 
 
@@ -38,7 +38,7 @@ def assign_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str
 
 
 def write_safetensors(module: nn.Module, path: Path, *, dtype: torch.dtype = torch.float32) -> None:
-    """Write a module's state dict, beside first and then into place.
+    """Write a module's state dict, beside first, to the disk, and then into place.
 
     Args:
         module: Whose weights are written.
@@ -55,3 +55,4 @@ def write_safetensors(module: nn.Module, path: Path, *, dtype: torch.dtype = tor
             save_file(tensors, partial, metadata={"format": "pt"})
         except SafetensorError as error:  # of a full disk, for example
             raise OSError(str(error)) from error
+        flush(partial)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 from jaxtyping import Bool
 from torch import Tensor
 
@@ -29,10 +29,12 @@ class StepFlags:
     """A signal asked to stop."""
     save_due: bool = False
     """The last checkpoint is old."""
+    failed: bool = False
+    """A process has no sample to go on with."""
 
 
 def on_main_process(accelerator: Accelerator, work: Callable[[], T]) -> T:
-    """Do in the main process what the user may have to mend, and fail in all of them alike.
+    """Do in the main process what may fail, and fail in all of them alike.
 
     The others would wait for a process that has ended otherwise. All processes call this.
 
@@ -44,17 +46,60 @@ def on_main_process(accelerator: Accelerator, work: Callable[[], T]) -> T:
         What it returned, in every process.
 
     Raises:
-        UserError: If it raised one, in every process.
+        UserError: If it raised anything, in every process but the main one, where that is raised.
     """
-    result: list[Any] = [None]
+    failure: Exception | None = None
+    result: list[Any] = [None, None]
     if accelerator.is_main_process:
         try:
-            result = [work()]
-        except UserError as error:
-            result = [error]
+            result[0] = work()
+        except Exception as error:  # of any kind: the others are to end as well
+            failure, result[1] = error, _describe(error)
     broadcast_object_list(result)
-    if isinstance(result[0], UserError):
-        raise result[0]
+    if failure is not None:
+        raise failure
+    if result[1] is not None:
+        raise UserError(result[1])
+    return result[0]
+
+
+def in_each_process(
+    accelerator: Accelerator, work: Callable[[], T], *, local_main_first: bool = False
+) -> T:
+    """Do in every process what may fail in some of them, and fail in all of them alike.
+
+    All processes call this.
+
+    Args:
+        accelerator: Knows which process this is.
+        work: Is done once in each.
+        local_main_first: One process a machine does it before the others, which then find what it
+            has left on the disk.
+
+    Returns:
+        What it returned in this process.
+
+    Raises:
+        UserError: If it raised anything in another process; what it raised in this one is raised
+            as it is.
+    """
+    turns = (True,)
+    if local_main_first:
+        turns = (accelerator.is_local_main_process, not accelerator.is_local_main_process)
+    result: list[T] = []
+    for is_mine in turns:
+        failure: Exception | None = None
+        if is_mine:
+            try:
+                result.append(work())
+            except Exception as error:  # see above
+                failure = error
+        failures = gather_object([None if failure is None else _describe(failure)])
+        if failure is not None:
+            raise failure
+        for description in failures:
+            if description is not None:
+                raise UserError(description)
     return result[0]
 
 
@@ -78,26 +123,32 @@ class Agreement:
             skipped: Whether the step was skipped, on the device; all processes agree on it already.
             flags: The others, as this process sees them.
         """
-        mine = torch.tensor(astuple(flags), dtype=torch.float32).to(skipped.device)
+        # From pageable memory the copy would wait for all that the device has still to do.
+        told = torch.tensor(astuple(flags), dtype=torch.float32, pin_memory=self._on_cuda)
+        mine = told.to(skipped.device, non_blocking=True)
         mine[0] = skipped
         if self._accelerator.num_processes > 1:
             reduced = self._accelerator.reduce(mine, reduction="sum")
             assert isinstance(reduced, Tensor)
             mine = reduced
-        told = torch.empty(mine.shape, pin_memory=self._on_cuda)
-        told.copy_(mine, non_blocking=True)
+        heard = torch.empty(mine.shape, pin_memory=self._on_cuda)
+        heard.copy_(mine, non_blocking=True)
         copied = None
         if self._on_cuda:
             copied = torch.cuda.Event()
             copied.record()
-        self._pending = told, copied
+        self._pending = heard, copied
 
     def hear(self) -> StepFlags | None:
         """Return what any process told last; None where that was heard already."""
         if self._pending is None:
             return None
-        told, copied = self._pending
+        heard, copied = self._pending
         self._pending = None
         if copied is not None:
             copied.synchronize()
-        return StepFlags(*(bool(value > 0) for value in told))
+        return StepFlags(*(bool(value > 0) for value in heard))
+
+
+def _describe(error: Exception) -> str:
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

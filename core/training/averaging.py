@@ -33,7 +33,8 @@ def _average(
     work = dist.all_gather(gathered, mine, group=group, async_op=True)
     assert work is not None
 
-    def add(_: Future[list[Tensor]]) -> Tensor:
+    def add(done: Future[list[Tensor]]) -> Tensor:
+        done.value()  # raises where a process was lost on the way
         total = gathered[0]
         for other in gathered[1:]:
             total += other

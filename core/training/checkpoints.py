@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -31,6 +30,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.checks import UserError
+from core.io.atomic import flush
 from core.io.checkpoints import read_tensors
 from core.logging import get_logger
 from core.models.weights import assign_weights, write_safetensors
@@ -106,12 +106,12 @@ def write_checkpoint(
             "".join(f"{_digest(partial / name)}  {name}\n" for name in _FILES)
         )
         for path in (*partial.iterdir(), partial):
-            _flush(path)
+            flush(path)
         if latest.exists():
             shutil.rmtree(previous, ignore_errors=True)
             latest.rename(previous)
         partial.rename(latest)
-        _flush(workspace)
+        flush(workspace)
     except (OSError, SafetensorError, UserError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise UserError(
@@ -244,12 +244,3 @@ def _digest(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the entries of a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

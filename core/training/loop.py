@@ -18,7 +18,7 @@ from core.checks import UserError
 from core.logging import get_logger
 from core.metrics import Lpips
 from core.models.hub import HubModel, save_model
-from core.training.agreement import Agreement, StepFlags, on_main_process
+from core.training.agreement import Agreement, StepFlags, in_each_process, on_main_process
 from core.training.checkpoints import LATEST, Progress, RunState, write_checkpoint
 from core.training.journal import Journal
 from core.training.memory import is_out_of_memory, out_of_memory
@@ -119,6 +119,8 @@ class Trainer:
         self._saved_step = self._progress.step
         self._save_due = False
         self._stopped_by: Literal["signal", "time"] | None = None
+        self._batch: ClipBatch | None = None
+        self._failure: Exception | None = None
         self._metrics: dict[str, float] = {}
         self._model.train()
 
@@ -140,15 +142,20 @@ class Trainer:
             UserError: If loss or gradients are not finite in many steps in a row, memory does not
                 suffice, a sample cannot be read, or a checkpoint cannot be written.
         """
-        steps = self._plan.steps
+        steps = self._plan.last_step
         journal = Journal(self._accelerator, self._run.workspace, self._progress.step, steps)
         try:
+            if self._progress.step < steps:
+                in_each_process(self._accelerator, feed.start)
+            else:
+                self._save_result()  # may have been removed, or lost with the power
             while self._progress.step < steps and self._stopped_by is None:
-                self.step(feed.next())
+                self.step(self._next_batch(feed))
                 self._watch.count(feed.waited)
                 journal.advance()
                 self._report(journal, validation_sets)
-                if self._save_due or self._ends_epochs(self._run.save_every_epochs):
+                ends = self._plan.ends_epochs(self._progress.step, self._run.save_every_epochs)
+                if self._save_due or ends:
                     self._save()
             if self._saved_step != self._progress.step:
                 self._save()
@@ -180,7 +187,8 @@ class Trainer:
             UserError: If the steps before were not finite too many times in a row.
         """
         step = self._progress.step
-        lr = learning_rate(step, self._plan.steps, self._schedule)
+        plan = self._plan
+        lr = learning_rate(step, plan.steps, self._schedule, ahead=plan.ahead)
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         losses = self._compute_losses(batch, step)
@@ -198,6 +206,21 @@ class Trainer:
             self._progress, step=step + 1, samples=self._progress.samples + taken
         )
         return losses.terms
+
+    def _next_batch(self, feed: Prefetcher) -> ClipBatch:
+        """Return the next batch, or the last one where others have still to hear of a failure.
+
+        They would wait for this process's gradients otherwise. The steps until then are not saved.
+        """
+        if self._failure is None:
+            try:
+                self._batch = feed.next()
+            except Exception as error:  # of any kind: the others are to end as well
+                if self._accelerator.num_processes == 1:
+                    raise
+                self._failure = error
+        assert self._batch is not None, "the first batch was drawn by all processes"
+        return self._batch
 
     def _compute_losses(self, batch: ClipBatch, step: int) -> StepLosses:
         options = self._stage.options
@@ -229,6 +252,7 @@ class Trainer:
             out_of_time=limit is not None and now - self._started > 60 * limit,
             signalled=self._signals.received is not None,
             save_due=is_old and self._accelerator.is_main_process,
+            failed=self._failure is not None,
         )
 
     def _listen(self) -> None:
@@ -236,6 +260,10 @@ class Trainer:
         flags = self._agreement.hear()
         if flags is None:
             return
+        if flags.failed:
+            raise self._failure or UserError(
+                "another process has no samples to go on with; its line says why."
+            )
         progress = self._progress
         in_a_row = progress.skipped_in_a_row + 1 if flags.skipped else 0
         self._progress = replace(
@@ -256,22 +284,20 @@ class Trainer:
         elif flags.out_of_time:
             self._stopped_by = "time"
 
-    def _ends_epochs(self, count: int) -> bool:
-        return self._progress.step % (count * self._plan.steps_per_epoch) == 0
-
     def _report(self, journal: Journal, validation_sets: Mapping[str, Sequence[ClipBatch]]) -> None:
         """Write, validate and draw, each at its own steps; none of it counts as training time."""
         report, step = self._run.report, self._progress.step
-        last = step == self._plan.steps
+        last = step == self._plan.last_step
         if step % report.log_every == 0 or last:
             described = self._describe()
             on_main_process(self._accelerator, lambda: journal.write(step, "train", described))
             self._watch.restart()
-        eval_every = report.eval_every
-        if eval_every is None:
-            eval_every = self._plan.steps_per_epoch
+        if report.eval_every is None:
+            eval_due = self._plan.ends_epochs(step) or last
+        else:
+            eval_due = report.eval_every > 0 and (step % report.eval_every == 0 or last)
         model = self._accelerator.unwrap_model(self._model)
-        if eval_every and (step % eval_every == 0 or last):
+        if eval_due:
             self._metrics = validate(
                 self._accelerator, self._stage, model, validation_sets, self._perceptual
             )
@@ -317,18 +343,22 @@ class Trainer:
             progress=self._progress,
             meters=self._meters.state(self._accelerator),
         )
-        model = self._accelerator.unwrap_model(self._model)
-        assert isinstance(model, HubModel)
-
-        def write() -> None:
-            # First what the run is for: no step has a checkpoint to go on from without its result.
-            save_model(model, self._run.workspace)
-            write_checkpoint(self._run.workspace, model, self._optimizer, state)
-
-        on_main_process(self._accelerator, write)
+        # First what the run is for: no step has a checkpoint to go on from without its result.
+        model = self._save_result()
+        on_main_process(
+            self._accelerator,
+            lambda: write_checkpoint(self._run.workspace, model, self._optimizer, state),
+        )
         self._saved_at, self._saved_step = time.monotonic(), self._progress.step
         self._save_due = False
         self._watch.restart()
+
+    def _save_result(self) -> HubModel:
+        """Write the network as the run's result, and return it."""
+        model = self._accelerator.unwrap_model(self._model)
+        assert isinstance(model, HubModel)
+        on_main_process(self._accelerator, lambda: save_model(model, self._run.workspace))
+        return model
 
 
 def _poison_unless_finite(loss: Float[Tensor, ""]) -> Float[Tensor, ""]:

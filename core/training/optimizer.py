@@ -43,17 +43,24 @@ class OptimizerOptions:
             raise UserError(f"--betas is {self.betas}; expected two numbers in [0, 1).")
 
 
-def learning_rate(step: int, steps: int, options: OptimizerOptions) -> float:
+def learning_rate(step: int, steps: int, options: OptimizerOptions, *, ahead: int = 0) -> float:
     """Return the learning rate of ``step`` (from 0) in a run of ``steps``.
 
     Rises linearly over the warm-up, whose first step already moves the weights, then follows half
     a cosine down to ``final_lr_fraction``. A function of the step alone, so that a schedule has no
     state to save.
+
+    Args:
+        step: Steps done. The warm-up counts these.
+        steps: Steps of a whole run.
+        options: Of the schedule.
+        ahead: By how many steps the run is farther than ``step`` says; see
+            :attr:`core.training.plan.Plan.ahead`. The cosine counts these as well.
     """
     if step < options.warmup_steps:
         return options.lr * (step + 1) / options.warmup_steps
     after_warmup = max(steps - 1 - options.warmup_steps, 1)
-    progress = min((step - options.warmup_steps) / after_warmup, 1.0)
+    progress = min(max(step + ahead - options.warmup_steps, 0) / after_warmup, 1.0)
     cosine = 0.5 * (1.0 + math.cos(math.pi * progress))
     low = options.final_lr_fraction
     return options.lr * (low + (1.0 - low) * cosine)

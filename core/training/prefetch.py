@@ -45,19 +45,26 @@ class Prefetcher:
         self.waited = 0.0
         """Seconds that the last batch was waited for."""
 
-    def next(self) -> ClipBatch:
-        """Return the next batch, safe to use on the current stream.
+    def start(self) -> None:
+        """Draw the first batch, and let the thread draw those after it.
 
         Raises:
             UserError: If a file of a sample cannot be read.
         """
+        self._ready.put(self._draw())
+        self._thread = threading.Thread(target=self._work, name="prefetch", daemon=True)
+        self._thread.start()
+
+    def next(self) -> ClipBatch:
+        """Return the next batch, safe to use on the current stream.
+
+        Raises:
+            UserError: If a file of a sample cannot be read. There is no batch after that.
+        """
         started = time.monotonic()
         if self._thread is None:
-            item: _Ready | BaseException = self._draw()
-            self._thread = threading.Thread(target=self._work, name="prefetch", daemon=True)
-            self._thread.start()
-        else:
-            item = self._ready.get()
+            self.start()
+        item = self._ready.get()
         self.waited = time.monotonic() - started
         if isinstance(item, BaseException):
             raise item

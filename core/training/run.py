@@ -21,7 +21,7 @@ from core.io.atomic import remove_partial_files, write_bytes
 from core.logging import configure_logging, get_logger
 from core.metrics import Lpips
 from core.models.blocks import set_gradient_checkpointing
-from core.training.agreement import on_main_process
+from core.training.agreement import in_each_process, on_main_process
 from core.training.averaging import average_in_rank_order
 from core.training.batches import Stride, stream_batches
 from core.training.checkpoints import (
@@ -80,8 +80,11 @@ def train(
         if not on_main_process(accelerator, lambda: lock.acquire(signals)):
             _logger.info("%s asked to stop; nothing was done.", signals.received)
             return Outcome(Progress(), "signal", {})
-        with accelerator.local_main_process_first():  # one process a machine builds the indices
-            sources = open_sources(data, stage, seed=run.seed, device=accelerator.device)
+        sources = in_each_process(
+            accelerator,
+            lambda: open_sources(data, stage, seed=run.seed, device=accelerator.device),
+            local_main_first=True,  # which builds the indices
+        )
         plan = plan_run(
             run,
             samples_per_epoch=sources.samples_per_epoch,
@@ -98,6 +101,15 @@ def train(
             run_id=new_run_id(),
         )
         state, checkpoint = _take_up(accelerator, run, state)
+        plan = plan.going_on_from(state.progress)
+        if plan.ahead:
+            _logger.info(
+                "steps took other numbers of samples before; as to epochs and the fall of the "
+                "learning rate, step %d is step %d of %d.",
+                state.progress.step,
+                state.progress.step + plan.ahead,
+                plan.steps,
+            )
         validation_sets = _open_validation_sets(accelerator, stage, data, run)
         trainer = build_trainer(
             accelerator,
@@ -111,7 +123,7 @@ def train(
             signals=signals,
             started=started,
         )
-        start_tracker(accelerator, run, state)
+        on_main_process(accelerator, lambda: start_tracker(accelerator, run, state))
         feed = Prefetcher(
             stream_batches(
                 sources,
@@ -134,12 +146,20 @@ def build_accelerator(run: RunOptions) -> Accelerator:
         mixed_precision=run.mixed_precision,
         log_with=None if run.report.tracker == "none" else run.report.tracker,
         project_dir=run.workspace,
-        # Gradients are averaged where they lie, without a second copy of them.
-        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(
+                # Gradients are averaged where they lie, without a second copy of them.
+                gradient_as_bucket_view=True,
+                # Buffers are constants.
+                broadcast_buffers=False,
+            )
+        ],
     )
-    if accelerator.device.type == "cuda" and run.mixed_precision == "bf16":
+    if accelerator.device.type == "cuda":
         # Heads stay in float32; their products in TF32 are finer than the features, which are not.
-        torch.set_float32_matmul_precision("high")
+        half = run.mixed_precision == "bf16"
+        torch.set_float32_matmul_precision("high" if half else "highest")
+        torch.backends.cudnn.allow_tf32 = half
     if not accelerator.is_main_process:
         configure_logging(level=logging.WARNING)
     return accelerator
@@ -250,14 +270,17 @@ def _open_validation_sets(
     report = run.report
     if report.eval_every == 0 and not report.picture_every:
         return {}
-    with accelerator.local_main_process_first():
-        sets = open_validation_sets(
+    sets = in_each_process(
+        accelerator,
+        lambda: open_validation_sets(
             data,
             stage,
             eval_clips_path=report.eval_clips_path,
             num_samples=report.eval_samples,
             device=accelerator.device,
-        )
+        ),
+        local_main_first=True,
+    )
     return dict(sets)
 
 
@@ -278,7 +301,7 @@ def _tell_end(outcome: Outcome, plan: Plan, run: RunOptions, signals: StopSignal
     _logger.info(
         "stopped at step %d of %d, %s; all is saved in %s, the same command goes on from there.",
         step,
-        plan.steps,
+        plan.last_step,
         reason,
         run.workspace / LATEST,
     )

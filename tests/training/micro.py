@@ -8,12 +8,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from core.checks import UserError
 from core.data.procedural import ProceduralOptions
 from core.models.config import StreamSplatConfig
 from core.training import (
@@ -25,10 +28,12 @@ from core.training import (
     RunOptions,
     StaticStage,
     StaticStageOptions,
+    run,
     train,
 )
 from core.training.data import DatasetOptions
 from core.training.stage import StepLosses
+from core.types import ClipBatch
 
 MICRO = StreamSplatConfig(
     image_height=32,
@@ -72,6 +77,7 @@ def main(
     processes: int = 1,
     port: int = 0,
     broken_steps: tuple[int, ...] = (),
+    failing_batch: int | None = None,
     **changes: Any,
 ) -> int:
     """Train on clips and procedural scenes, stage 2 where there is an encoder.
@@ -84,6 +90,7 @@ def main(
         processes: How many train together.
         port: A free one, if there are several.
         broken_steps: Calls, from 0, in which this process's loss is not finite.
+        failing_batch: The batch, from 0, that this process cannot read.
         changes: Options of the run.
     """
     # The method of the process that started this one would be inherited otherwise, and workers
@@ -107,6 +114,8 @@ def main(
     else:
         stage = DynamicStage(MICRO, DynamicStageOptions(encoder_path=encoder, num_frames=3))
     _break_steps(stage, broken_steps)
+    if failing_batch is not None:
+        _fail_batch(failing_batch)
     return train(stage, data, run_options(workspace, **changes), OPTIMIZER).exit_status
 
 
@@ -122,5 +131,20 @@ def _break_steps(stage: StaticStage | DynamicStage, steps: tuple[int, ...]) -> N
     stage.compute_losses = compute_losses  # type: ignore[method-assign]
 
 
+def _fail_batch(number: int) -> None:
+    stream = run.stream_batches
+
+    def stream_batches(*arguments: Any, **options: Any) -> Iterator[ClipBatch]:
+        yield from islice(stream(*arguments, **options), number)
+        raise UserError(f"batch {number} cannot be read")
+
+    run.stream_batches = stream_batches  # type: ignore[assignment]
+
+
 if __name__ == "__main__":
-    sys.exit(main(**globals()["ARGUMENTS"]))
+    try:
+        status = main(**globals()["ARGUMENTS"])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 2
+    sys.exit(status)

@@ -97,7 +97,7 @@ class Killed(BaseException):
 
 MOMENTS = (
     *((shutil, "rmtree"), (Path, "rename"), (Path, "mkdir"), (Path, "write_text")),
-    *((checkpoints, "save_file"), (checkpoints, "write_safetensors"), (checkpoints, "_flush")),
+    *((checkpoints, "save_file"), (checkpoints, "write_safetensors"), (checkpoints, "flush")),
 )
 
 

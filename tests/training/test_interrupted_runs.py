@@ -129,3 +129,17 @@ def test_processes_that_train_together_skip_stop_and_go_on_together(start):
     # The third step after a start is broken, so that only what came before is the same.
     before = [line for line in _lines(expected) if line["step"] <= stopped_at + 2]
     assert _lines(workspace)[: len(before)] == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [0, 5])
+def test_what_one_process_cannot_read_ends_them_all(start, batch):
+    options = {"port": _free_port(), "processes": 2, "batch_size": 1}
+    runs = [
+        start("run", process=rank, failing_batch=batch if rank else None, **options)
+        for rank in range(2)
+    ]
+    for process, _ in runs:
+        process.join(60)
+        assert process.exitcode == 2
+    assert len(_lines(runs[0][1])) <= batch + 2

@@ -195,3 +195,27 @@ def test_out_of_memory_on_the_cpu_says_what_helps(
     stage.compute_losses = compute_losses
     with pytest.raises(UserError, match="ran out of memory at --batch_size"):
         train(stage, scenes, run_options(), optimizer)
+
+
+def test_a_finished_run_mends_its_result(make_static_stage, scenes, optimizer, run_options):
+    run = run_options(steps=3)
+    train(make_static_stage(), scenes, run, optimizer)
+    result = run.workspace / "model.safetensors"
+    whole = result.read_bytes()
+    result.write_bytes(b"")  # as a machine that loses power may leave it
+    train(make_static_stage(), scenes, run, optimizer)
+    assert result.read_bytes() == whole
+
+
+def test_a_run_goes_on_to_its_last_epoch_with_batches_of_another_size(
+    make_static_stage, optimizer, run_options, clips_root, caplog
+):
+    data = DataOptions(datasets=(DatasetOptions(name="frames", path=clips_root),), workers=0)
+    options = {"steps": None, "steps_per_epoch": None}
+    first = train(make_static_stage(), data, run_options(**options, epochs=2), optimizer).progress
+    assert first.samples == 2 * first.step
+    changed = {"epochs": 5, "batch_size": 1, "resume_with_changes": True}
+    with caplog.at_level("INFO", "streamsplat"):
+        last = train(make_static_stage(), data, run_options(**options, **changed), optimizer)
+    assert last.progress.samples * 2 == first.samples * 5
+    assert f"step {first.step} is step {2 * first.step} of {5 * first.step}" in caplog.text

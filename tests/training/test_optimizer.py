@@ -20,6 +20,13 @@ def test_cosine_ends_at_the_final_fraction_and_is_halfway_in_the_middle():
     assert learning_rate(500, 101, options) == pytest.approx(0.2)
 
 
+def test_the_warm_up_counts_steps_and_the_cosine_what_they_have_seen():
+    options = OptimizerOptions(lr=1.0, warmup_steps=10)
+    assert learning_rate(4, 101, options, ahead=30) == learning_rate(4, 101, options)
+    assert learning_rate(20, 101, options, ahead=30) == learning_rate(50, 101, options)
+    assert learning_rate(20, 101, options, ahead=-15) == 1.0
+
+
 def test_only_matrices_decay_and_frozen_weights_are_left_alone():
     class Model(nn.Module):
         def __init__(self):
