@@ -13,6 +13,8 @@ from core.data.augmentation.options import AugmentationOptions
 _STREAM = 2
 """Keeps these numbers apart from those that choose frames; see core.data.frame_sampling."""
 _UNIFORMS, _NORMALS = 13, 7
+_SLANT = 0.5
+"""Probability that an anisotropic scaling goes along any direction rather than along the axes."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,12 @@ def draw(
     generators = [np.random.default_rng((seed, position, _STREAM)) for position in positions]
     uniforms = np.stack([generator.random(_UNIFORMS) for generator in generators]).T
     normals = np.stack([generator.standard_normal(_NORMALS) for generator in generators]).T
+    slants = np.array([generator.random() < _SLANT for generator in generators])
     gates = uniforms[1:10] < options.p
     flips = np.stack([uniforms[0] < options.x_flip, gates[0] & options.y_flip])
     turns = 2.0 * uniforms[10:] - 1.0  # in [-1, 1)
     return (
-        _compose_geometry(options, flips, gates[1:5], turns[:2], normals[:4], aspect),
+        _compose_geometry(options, flips, gates[1:5], turns[:2], slants, normals[:4], aspect),
         _compose_recoloring(options, gates[5:], turns[2], normals[4:]),
     )
 
@@ -68,6 +71,7 @@ def _compose_geometry(
     flips: Bool[np.ndarray, "2 b"],
     gates: Bool[np.ndarray, "4 b"],
     turns: Float[np.ndarray, "2 b"],
+    slants: Bool[np.ndarray, " b"],
     normals: Float[np.ndarray, "4 b"],
     aspect: float,
 ) -> Geometry:
@@ -75,7 +79,7 @@ def _compose_geometry(
     angle = np.where(gates[1], np.deg2rad(options.rotation) * turns[0], 0.0)
     stretch = 2.0 ** np.where(gates[2], options.anisotropy * normals[1], 0.0)
     shift = np.where(gates[3], options.translation * 2.0 * normals[2:], 0.0).T
-    direction = np.where(gates[2], np.pi * turns[1], 0.0)
+    direction = np.where(gates[2] & slants, np.pi * turns[1], 0.0)
     linear = _diagonals(*(size * (1.0 - 2.0 * flips)))
     linear = _rotations(angle) @ linear
     linear = _diagonals(stretch, 1.0 / stretch) @ _rotations(-direction) @ linear

@@ -26,8 +26,8 @@ class AugmentationOptions:
     rotation: float = 180.0
     """Largest rotation in degrees; all from its negative on are as likely."""
     anisotropy: float = 0.2
-    """Standard deviation of the binary logarithm by which what is seen is stretched along a random
-    direction, and squeezed across it."""
+    """Standard deviation of the binary logarithm by which what is seen is stretched along x, or in
+    half of the cases along a random direction, and squeezed across it."""
     translation: float = 0.125
     """Standard deviation of the shift along each axis, as a fraction of the image's side."""
     brightness: float = 0.1
