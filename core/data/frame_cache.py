@@ -32,7 +32,8 @@ class FrameCache:
     """Reads frames of a dataset, cut and resized about their centre.
 
     If all frames fit into the budget they are decoded once, now, and processes that are forked
-    later share them; if not, each is decoded whenever it is asked for. What comes out is the same.
+    later share them; if not, each is decoded whenever it is asked for. What comes out is the same,
+    but for sequences whose frames differ in size: kept ones are each cut out of their own.
 
     Args:
         sequences: The dataset.
