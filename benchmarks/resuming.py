@@ -16,7 +16,8 @@ the first steps of the others (``repeated_steps.py``); and where the kills fell.
 - on a GPU, where whole runs differ widely without interruption as well, if the loss of the first
   or second step after a checkpoint is farther from itself than three times what first and second
   steps of the others are from one another, and than rounding;
-- anywhere, if a kill left a damaged checkpoint, or no step was taken twice.
+- anywhere, if a kill left a damaged checkpoint, or no first step was taken twice; on a GPU, or no
+  second one.
 
 ``--data combined`` writes miniatures of the four layouts to train on; ``--size 32 64`` takes
 networks for such frames, on which all of it takes a minute or two.
@@ -239,8 +240,9 @@ def judge(result: StageResult, options: Options) -> list[str]:
     wrong = []
     if any(kill.damaged for kill in result.kills):
         wrong.append("a kill left a damaged checkpoint in place of the newest")
-    if spread(result.repeats, since=1) is None:
-        wrong.append("no step was taken twice, so that nothing is known; use more --kills")
+    for since, name in _JUDGED.items():
+        if spread(result.repeats, since) is None and (since == 1 or options.device == "cuda"):
+            wrong.append(f"no {name} step after a checkpoint was taken twice; use more --kills")
     if options.device == "cpu":
         if not result.noise.same_bits:
             wrong.append("runs of the same command differ")

@@ -64,7 +64,7 @@ def test_any_difference_on_the_cpu_is_said(resuming, result):
         ({"interrupted": noisy}, "the interrupted run differs from one that was not"),
         ({"noise": noisy}, "runs of the same command differ"),
         ({"repeats": [Repeat(1, 0, 1e-9)]}, "steps differ from themselves"),
-        ({"repeats": [Repeat(3, 0, 0)]}, "no step was taken twice"),
+        ({"repeats": [Repeat(3, 0, 0)]}, "no first step"),
         ({"kills": [replace(result.kills[0], damaged=True)]}, "damaged checkpoint"),
     ):
         (problem,) = resuming.judge(replace(result, **changes), on_cpu)
@@ -99,6 +99,8 @@ def test_steps_on_a_gpu_are_as_far_from_themselves_as_first_steps(
     )
     problems = resuming.judge(noisy, on_gpu)
     assert [problem.split()[2] for problem in problems] == expected
+    (unknown,) = resuming.judge(replace(noisy, repeats=[Repeat(1, 0, 0)]), on_gpu)
+    assert "no second step" in unknown
 
 
 def test_tables_tell_what_was_found(resuming, result):
