@@ -36,11 +36,12 @@ from core.training import (
 )
 from core.training.batches import Stride, stream_batches
 from core.training.data import open_sources
+from core.training.launch import build_accelerator
 from core.training.loop import Trainer
 from core.training.perceptual import open_perceptual
 from core.training.plan import Plan
 from core.training.resuming import new_state
-from core.training.run import build_accelerator, build_trainer
+from core.training.run import build_trainer
 from core.training.signals import StopSignals
 from core.training.stage import Stage
 from core.types import ClipBatch

@@ -173,18 +173,22 @@ def read_state(checkpoint: Path) -> RunState:
         UserError: If it is of another version of this program, or cannot be read here.
     """
     try:
-        values = json.loads((checkpoint / _STATE).read_text())
+        text = (checkpoint / _STATE).read_text()
     except OSError as error:
         raise UserError(
             f"{checkpoint} cannot be read by every process ({error.strerror}); put --workspace on "
             "a file system that all machines share."
         ) from error
-    if values.get("format") != _FORMAT:
+    try:
+        values = json.loads(text)
+        state = RunState(**{**values, "progress": Progress(**values["progress"])})
+    except (ValueError, KeyError, TypeError):
+        state = None
+    if state is None or state.format != _FORMAT:
         raise UserError(
-            f"{checkpoint} has format {values.get('format')}, this program reads {_FORMAT}; go on "
-            "with the version that wrote it."
+            f"{checkpoint} is of another version of this program; go on with the one that wrote it."
         )
-    return RunState(**{**values, "progress": Progress(**values["progress"])})
+    return state
 
 
 def restore(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

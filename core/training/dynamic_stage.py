@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +57,7 @@ class DynamicStageOptions(StageOptions):
         if self.num_frames < 2:
             raise UserError(f"--num_frames is {self.num_frames}; expected at least 2 (key frames).")
         for name in ("lambda_mask", "lambda_motion"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
         if (self.encoder_path is None) == (self.init_from is None):
             raise UserError(

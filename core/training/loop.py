@@ -143,7 +143,10 @@ class Trainer:
                 suffice, a sample cannot be read, or a checkpoint cannot be written.
         """
         steps = self._plan.last_step
-        journal = Journal(self._accelerator, self._run.workspace, self._progress.step, steps)
+        journal = in_each_process(
+            self._accelerator,
+            lambda: Journal(self._accelerator, self._run.workspace, self._progress.step, steps),
+        )
         try:
             if self._progress.step < steps:
                 in_each_process(self._accelerator, feed.start)
@@ -154,8 +157,9 @@ class Trainer:
                 self._watch.count(feed.waited)
                 journal.advance()
                 self._report(journal, validation_sets)
-                ends = self._plan.ends_epochs(self._progress.step, self._run.save_every_epochs)
-                if self._save_due or ends:
+                if self._plan.ends_epochs(self._progress.step, self._run.save_every_epochs):
+                    self._save_due = True
+                if self._save_due and not self._is_diverging():
                     self._save()
             if self._saved_step != self._progress.step:
                 self._save()
@@ -283,6 +287,11 @@ class Trainer:
             self._stopped_by = "signal"
         elif flags.out_of_time:
             self._stopped_by = "time"
+
+    def _is_diverging(self) -> bool:
+        """Return whether the last step was skipped; what was saved before may be better then."""
+        self._listen()
+        return self._progress.skipped_in_a_row > 0
 
     def _report(self, journal: Journal, validation_sets: Mapping[str, Sequence[ClipBatch]]) -> None:
         """Write, validate and draw, each at its own steps; none of it counts as training time."""

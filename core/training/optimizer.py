@@ -30,10 +30,10 @@ class OptimizerOptions:
 
     def __post_init__(self) -> None:
         for name in ("lr", "max_grad_norm"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"--{name} is {getattr(self, name)}; expected more than 0.")
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"--{name} is {getattr(self, name)}; expected a positive number.")
         for name in ("weight_decay", "warmup_steps"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
         if not 0 <= self.final_lr_fraction <= 1:
             raise UserError(

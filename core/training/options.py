@@ -87,8 +87,8 @@ class RunOptions:
         for name in (*at_least_one, *given):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least 1.")
-        if self.seed < 0:
-            raise UserError(f"--seed is {self.seed}; expected at least 0.")
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"--seed is {self.seed}; expected a number from 0 to 2**63 - 1.")
         for name in ("max_minutes", "save_every_minutes"):
             value = getattr(self, name)
             if value is not None and not value > 0:

@@ -70,7 +70,7 @@ def plan_run(
     if run.steps_per_epoch is not None:
         epoch = run.steps_per_epoch
     elif samples_per_epoch is not None:
-        epoch = max(samples_per_epoch // samples_per_step, 1)
+        epoch = max(round(samples_per_epoch / samples_per_step), 1)
         in_passes = run.steps is None
     else:
         epoch = _STEPS_WITHOUT_END

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import shutil
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 
 from core.checks import UserError
 from core.io.atomic import remove_partial_files, write_bytes
-from core.logging import configure_logging, get_logger
+from core.logging import get_logger
 from core.metrics import Lpips
 from core.models.blocks import set_gradient_checkpointing
 from core.training.agreement import in_each_process, on_main_process
@@ -36,6 +34,7 @@ from core.training.checkpoints import (
 from core.training.compilation import compile_blocks
 from core.training.data import DataOptions, open_sources, open_validation_sets
 from core.training.journal import SAMPLES
+from core.training.launch import build_accelerator, check_alike, lost_processes_explained
 from core.training.loop import Outcome, Trainer
 from core.training.memory import decide_recomputation
 from core.training.optimizer import OptimizerOptions, build_optimizer
@@ -74,9 +73,14 @@ def train(
     """
     started = time.monotonic()
     require_tracker(run.report.tracker)
-    with StopSignals() as signals, WorkspaceLock(run.workspace) as lock:
+    with (
+        lost_processes_explained(),
+        StopSignals() as signals,
+        WorkspaceLock(run.workspace) as lock,
+    ):
         accelerator = build_accelerator(run)
-        _check_devices(accelerator, stage)
+        if stage.options.rasterizer == "cuda" and accelerator.device.type != "cuda":
+            raise UserError("--rasterizer cuda: there is no CUDA device here; leave it at auto.")
         if not on_main_process(accelerator, lambda: lock.acquire(signals)):
             _logger.info("%s asked to stop; nothing was done.", signals.received)
             return Outcome(Progress(), "signal", {})
@@ -100,6 +104,7 @@ def train(
             num_processes=accelerator.num_processes,
             run_id=new_run_id(),
         )
+        check_alike(accelerator, state.options, sources.samples_per_epoch)
         state, checkpoint = _take_up(accelerator, run, state)
         plan = plan.going_on_from(state.progress)
         if plan.ahead:
@@ -138,31 +143,6 @@ def train(
         outcome = trainer.train(feed, validation_sets)
         _tell_end(outcome, plan, run, signals)
         return outcome
-
-
-def build_accelerator(run: RunOptions) -> Accelerator:
-    """Join the processes that train together; all but the main one speak of warnings only."""
-    accelerator = Accelerator(
-        mixed_precision=run.mixed_precision,
-        log_with=None if run.report.tracker == "none" else run.report.tracker,
-        project_dir=run.workspace,
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(
-                # Gradients are averaged where they lie, without a second copy of them.
-                gradient_as_bucket_view=True,
-                # Buffers are constants.
-                broadcast_buffers=False,
-            )
-        ],
-    )
-    if accelerator.device.type == "cuda":
-        # Heads stay in float32; their products in TF32 are finer than the features, which are not.
-        half = run.mixed_precision == "bf16"
-        torch.set_float32_matmul_precision("high" if half else "highest")
-        torch.backends.cudnn.allow_tf32 = half
-    if not accelerator.is_main_process:
-        configure_logging(level=logging.WARNING)
-    return accelerator
 
 
 def build_trainer(
@@ -204,7 +184,10 @@ def build_trainer(
         perceptual = perceptual.to(accelerator.device)
         if compiled:
             perceptual.compile(dynamic=False)
-    prepared = accelerator.prepare(model)
+    with warnings.catch_warnings():
+        # Newer versions of PyTorch have another name for it, which Accelerate does not know.
+        warnings.filterwarnings("ignore", ".*broadcast_buffers.*", FutureWarning)
+        prepared = accelerator.prepare(model)
     assert isinstance(prepared, nn.Module)
     average_in_rank_order(prepared)
     return Trainer(
@@ -221,23 +204,6 @@ def build_trainer(
         signals=signals,
         started=started,
     )
-
-
-def _check_devices(accelerator: Accelerator, stage: Stage) -> None:
-    """Check that the processes train together, and where they can.
-
-    Raises:
-        UserError: If they would not, or could not.
-    """
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started > accelerator.num_processes:
-        raise UserError(
-            f"{started} processes were started, but each would train by itself on "
-            f"{accelerator.device}, for want of a CUDA device; start a single one, or set "
-            "ACCELERATE_USE_CPU=true to let them share the CPU."
-        )
-    if stage.options.rasterizer == "cuda" and accelerator.device.type != "cuda":
-        raise UserError("--rasterizer cuda: there is no CUDA device here; leave it at auto.")
 
 
 def _take_up(

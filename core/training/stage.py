@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -52,7 +53,7 @@ class StageOptions:
         if not 0 <= self.depth_drop <= 1:
             raise UserError(f"--depth_drop is {self.depth_drop}; expected a number in [0, 1].")
         for name in ("lambda_depth", "lambda_lpips", "lpips_from_epoch"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
 
 

@@ -1,6 +1,8 @@
 """Short runs of a micro network on the CPU."""
 
 import json
+import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,7 +17,7 @@ from core.models import weights
 from core.models.loading import load_model
 from core.models.static_model import StaticModel
 from core.training import DataOptions, OptimizerOptions, loop, train
-from core.training.checkpoints import LATEST, find_checkpoint
+from core.training.checkpoints import LATEST, find_checkpoint, read_state
 from core.training.data import DatasetOptions
 from core.training.stage import StepLosses
 
@@ -108,6 +110,18 @@ def test_steps_that_are_not_finite_are_skipped_and_counted(
     assert _lines(run.workspace, "train")[-1]["skipped_steps"] == 2
 
 
+def test_nothing_is_saved_over_while_steps_are_skipped(
+    make_static_stage, scenes, optimizer, run_options
+):
+    run = run_options(steps=12, steps_per_epoch=2, save_every_epochs=1, max_skipped_steps=4)
+    stage = _break_steps(make_static_stage(), range(5, 12))
+    with pytest.raises(UserError, match="not finite in 4 steps"):
+        train(stage, scenes, run, optimizer)
+    assert read_state(run.workspace / LATEST).progress.step == 4
+    one = _break_steps(make_static_stage(), {1})  # step 6, after which it would have been saved
+    assert train(one, scenes, replace(run, steps=12), optimizer).progress.skipped_steps == 1
+
+
 def test_divergence_ends_the_run_with_a_message(make_static_stage, scenes, optimizer, run_options):
     stage = _break_steps(make_static_stage(), range(100))
     with pytest.raises(UserError, match="not finite in 10 steps in a row"):
@@ -115,9 +129,14 @@ def test_divergence_ends_the_run_with_a_message(make_static_stage, scenes, optim
 
 
 def test_impossible_options_name_their_flag(make_static_stage, scenes, run_options):
-    for changes in ({"steps": 0}, {"seed": -1}, {"max_minutes": 0.0}):
+    for changes in ({"steps": 0}, {"seed": -1}, {"seed": 2**63}, {"max_minutes": 0.0}):
         with pytest.raises(UserError, match=f"--{next(iter(changes))}"):
             run_options(**changes)
+    for changes in ({"lr": math.inf}, {"lr": math.nan}, {"weight_decay": math.nan}):
+        with pytest.raises(UserError, match=f"--{next(iter(changes))}"):
+            OptimizerOptions(**changes)
+    with pytest.raises(UserError, match="--lambda_depth"):
+        make_static_stage(lambda_depth=math.nan)
     with pytest.raises(UserError, match="--warmup_steps"):
         train(make_static_stage(), scenes, run_options(), OptimizerOptions(warmup_steps=4))
 
@@ -166,14 +185,6 @@ def test_a_log_with_a_broken_line_goes_on(make_static_stage, scenes, optimizer, 
         file.write(b'{"step": 2, "kind": "tr\xff')
     train(make_static_stage(), scenes, run_options(steps=4), optimizer)
     assert [line["step"] for line in _lines(first.workspace, "train")] == [1, 2, 3, 4]
-
-
-def test_processes_that_would_train_apart_are_refused(
-    make_static_stage, scenes, optimizer, run_options, monkeypatch
-):
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.raises(UserError, match="4 processes were started"):
-        train(make_static_stage(), scenes, run_options(), optimizer)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -16,7 +16,8 @@ def test_an_epoch_is_a_pass_over_the_data_unless_said_otherwise(run_options):
     assert _plan(run_options(steps=None, steps_per_epoch=5, epochs=3)) == Plan(15, 5)
     assert _plan(run_options(steps=7, steps_per_epoch=None, epochs=3)) == Plan(7, 12)
     assert _plan(run_options(steps=None, steps_per_epoch=None, epochs=3), None) == Plan(3000, 1000)
-    assert _plan(run_options(steps=None, steps_per_epoch=None, epochs=3), 5) == Plan(3, 1, 8)
+    assert _plan(run_options(steps=None, steps_per_epoch=None, epochs=3), 101) == Plan(39, 13, 8)
+    assert _plan(run_options(steps=None, steps_per_epoch=None, epochs=3), 3) == Plan(3, 1, 8)
 
 
 def test_epochs_are_counted_from_0_and_the_last_may_be_short():
