@@ -89,13 +89,6 @@ def train(
             lambda: open_sources(data, stage, seed=run.seed, device=accelerator.device),
             local_main_first=True,  # which builds the indices
         )
-        plan = plan_run(
-            run,
-            samples_per_epoch=sources.samples_per_epoch,
-            samples_per_step=run.batch_size * accelerator.num_processes,
-            warmup_steps=optimizer_options.warmup_steps,
-        )
-        perceptual = open_perceptual(stage.options, plan)
         options = {"data": data, "model": stage.options, "optimizer": optimizer_options, "run": run}
         state = new_state(
             stage.name,
@@ -105,16 +98,15 @@ def train(
             run_id=new_run_id(),
         )
         check_alike(accelerator, state.options, sources.samples_per_epoch)
+        plan = plan_run(
+            run,
+            samples_per_epoch=sources.samples_per_epoch,
+            samples_per_step=run.batch_size * accelerator.num_processes,
+            warmup_steps=optimizer_options.warmup_steps,
+        )
+        perceptual = in_each_process(accelerator, lambda: open_perceptual(stage.options, plan))
         state, checkpoint = _take_up(accelerator, run, state)
-        plan = plan.going_on_from(state.progress)
-        if plan.ahead:
-            _logger.info(
-                "steps took other numbers of samples before; as to epochs and the fall of the "
-                "learning rate, step %d is step %d of %d.",
-                state.progress.step,
-                state.progress.step + plan.ahead,
-                plan.steps,
-            )
+        plan = _go_on(plan, state.progress)
         validation_sets = _open_validation_sets(accelerator, stage, data, run)
         trainer = build_trainer(
             accelerator,
@@ -164,7 +156,9 @@ def build_trainer(
         UserError: If weights that are needed are missing or do not fit.
     """
     torch.manual_seed(run.seed)
-    model = stage.build_model(initial_weights=checkpoint is None)
+    model = in_each_process(
+        accelerator, lambda: stage.build_model(initial_weights=checkpoint is None)
+    )
     model = model.to(accelerator.device)
     optimizer = build_optimizer(model, optimizer_options)
     if checkpoint is not None:
@@ -220,6 +214,19 @@ def _take_up(
     data = json.dumps(record, indent=2).encode()
     on_main_process(accelerator, lambda: write_bytes(run.workspace / OPTIONS_FILE, data))
     return state, checkpoint
+
+
+def _go_on(plan: Plan, progress: Progress) -> Plan:
+    plan = plan.going_on_from(progress)
+    if plan.ahead:
+        _logger.info(
+            "steps took other numbers of samples before; as to epochs and the fall of the "
+            "learning rate, step %d is step %d of %d.",
+            progress.step,
+            progress.step + plan.ahead,
+            plan.steps,
+        )
+    return plan
 
 
 def _clear_up(workspace: Path) -> Path | None:

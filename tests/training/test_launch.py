@@ -20,7 +20,7 @@ from core.training.launch import build_accelerator, check_alike, lost_processes_
 def test_processes_that_do_not_find_each_other_name_what_is_missing(
     monkeypatch, run_options, values
 ):
-    for name, value in {"ACCELERATE_USE_CPU": "true", **values}.items():
+    for name, value in {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", **values}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=r"cannot be joined .*MASTER_ADDR and MASTER_PORT"):
         build_accelerator(run_options())
