@@ -76,6 +76,7 @@ def time_steps_on_files(
         stream_batches(sources, stride, first=0, workers=data.workers, device=device), device
     )
     try:
+        feed.start()
         for _ in range(warmup):
             trainer.step(feed.next())
         synchronize(device)

@@ -23,6 +23,7 @@ from core.checks import UserError
 from core.logging import configure_logging
 from core.training.options import RunOptions
 
+_PLACES = ("path", "workspace", "init_from")
 _WHOLE_NETWORKS = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 
 
@@ -32,7 +33,6 @@ def build_accelerator(run: RunOptions) -> Accelerator:
     Raises:
         UserError: If they do not find each other, or were started in a way that is not ours.
     """
-    several = "WORLD_SIZE" in os.environ
     try:
         accelerator = Accelerator(
             mixed_precision=run.mixed_precision,
@@ -48,7 +48,7 @@ def build_accelerator(run: RunOptions) -> Accelerator:
             ],
         )
     except (ValueError, RuntimeError) as error:
-        if not several:
+        if "WORLD_SIZE" not in os.environ:
             raise
         raise UserError(
             f"the processes cannot be joined ({_first_line(error)}); start them with accelerate "
@@ -109,8 +109,8 @@ def check_alike(
     Raises:
         UserError: If one has other options or data, in every process.
     """
-    mine = {name: value for name, value in options.items() if not name.endswith("path")}
-    mine |= {"run.workspace": None, "data.samples_per_epoch": samples_per_epoch}
+    mine = {name: value for name, value in options.items() if not name.endswith(_PLACES)}
+    mine["data.samples_per_epoch"] = samples_per_epoch
     everyone = gather_object([(platform.node(), mine)])
     (host, first), *others = everyone
     for rank, (other_host, theirs) in enumerate(others, start=1):

@@ -28,7 +28,8 @@ class Prefetcher:
     of the process that needs them. The streams of samples do not use PyTorch's generators, so that
     what a step draws does not depend on how far ahead the thread is.
 
-    The first batch is drawn by the caller's thread, from which worker processes are then forked.
+    :meth:`start` draws the first batch in the thread of its caller, from which worker processes are
+    then forked.
 
     Args:
         batches: Gives batches on ``device``; closed by :meth:`close`.
@@ -56,14 +57,12 @@ class Prefetcher:
         self._thread.start()
 
     def next(self) -> ClipBatch:
-        """Return the next batch, safe to use on the current stream.
+        """Return the next batch, safe to use on the current stream; after :meth:`start`.
 
         Raises:
             UserError: If a file of a sample cannot be read. There is no batch after that.
         """
         started = time.monotonic()
-        if self._thread is None:
-            self.start()
         item = self._ready.get()
         self.waited = time.monotonic() - started
         if isinstance(item, BaseException):

@@ -206,7 +206,7 @@ def _take_up(
     """Return the state with which the run begins, and the checkpoint to load, if there is one."""
     checkpoint = on_main_process(accelerator, lambda: _clear_up(run.workspace))
     if checkpoint is not None:
-        before = read_state(checkpoint)
+        before = in_each_process(accelerator, lambda: read_state(checkpoint))
         check_options(before, state, allow_changes=run.resume_with_changes, where=str(checkpoint))
         state = replace(state, progress=before.progress, run_id=before.run_id, meters=before.meters)
         _logger.info("going on from step %d of %s", state.progress.step, checkpoint)

@@ -77,7 +77,7 @@ def main(
     processes: int = 1,
     port: int = 0,
     broken_steps: tuple[int, ...] = (),
-    failing_batch: int | None = None,
+    failing: str | int | None = None,
     **changes: Any,
 ) -> int:
     """Train on clips and procedural scenes, stage 2 where there is an encoder.
@@ -90,7 +90,7 @@ def main(
         processes: How many train together.
         port: A free one, if there are several.
         broken_steps: Calls, from 0, in which this process's loss is not finite.
-        failing_batch: The batch, from 0, that this process cannot read.
+        failing: What fails in this process: a function of core.training.run, or a batch, from 0.
         changes: Options of the run.
     """
     # The method of the process that started this one would be inherited otherwise, and workers
@@ -114,8 +114,10 @@ def main(
     else:
         stage = DynamicStage(MICRO, DynamicStageOptions(encoder_path=encoder, num_frames=3))
     _break_steps(stage, broken_steps)
-    if failing_batch is not None:
-        _fail_batch(failing_batch)
+    if isinstance(failing, int):
+        _fail_batch(failing)
+    elif failing is not None:
+        _fail_call(failing)
     return train(stage, data, run_options(workspace, **changes), OPTIMIZER).exit_status
 
 
@@ -141,10 +143,19 @@ def _fail_batch(number: int) -> None:
     run.stream_batches = stream_batches  # type: ignore[assignment]
 
 
+def _fail_call(name: str) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise UserError(f"{name} fails")
+
+    setattr(run, name, fail)
+
+
 if __name__ == "__main__":
     try:
         status = main(**globals()["ARGUMENTS"])
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        arguments = globals()["ARGUMENTS"]
+        said = arguments["workspace"] / f"error_{arguments.get('process', 0)}.txt"
+        said.write_text(str(error))
         status = 2
     sys.exit(status)

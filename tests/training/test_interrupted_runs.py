@@ -132,14 +132,27 @@ def test_processes_that_train_together_skip_stop_and_go_on_together(start):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch", [0, 5])
-def test_what_one_process_cannot_read_ends_them_all(start, batch):
+@pytest.mark.parametrize(
+    ("failing", "rank", "said", "others_say"),
+    [
+        ("open_sources", 0, "open_sources fails", "open_sources fails"),
+        ("open_perceptual", 1, "open_perceptual fails", "open_perceptual fails"),
+        ("start_tracker", 0, "start_tracker fails", "start_tracker fails"),
+        (0, 1, "batch 0 cannot be read", "batch 0 cannot be read"),
+        (5, 1, "batch 5 cannot be read", "another process has no samples to go on with"),
+    ],
+)
+def test_what_fails_in_one_process_ends_them_all(start, failing, rank, said, others_say):
     options = {"port": _free_port(), "processes": 2, "batch_size": 1}
     runs = [
-        start("run", process=rank, failing_batch=batch if rank else None, **options)
-        for rank in range(2)
+        start("run", process=process, failing=failing if process == rank else None, **options)
+        for process in range(2)
     ]
     for process, _ in runs:
         process.join(60)
         assert process.exitcode == 2
-    assert len(_lines(runs[0][1])) <= batch + 2
+    workspace = runs[0][1]
+    assert said in (workspace / f"error_{rank}.txt").read_text()
+    assert others_say in (workspace / f"error_{1 - rank}.txt").read_text()
+    if isinstance(failing, int):
+        assert len(_lines(workspace)) <= failing + 2

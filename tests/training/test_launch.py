@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 from accelerate.utils import DistributedType, DynamoBackend
 from torch.distributed import DistBackendError
 
@@ -32,6 +33,14 @@ def test_processes_that_would_train_apart_are_refused(monkeypatch, run_options):
         build_accelerator(run_options())
 
 
+def _attributes_of(accelerator):
+    names = (
+        *("distributed_type", "state", "gradient_accumulation_steps", "num_processes"),
+        "is_main_process",
+    )
+    return {name: getattr(accelerator, name) for name in names}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -45,20 +54,43 @@ def test_processes_that_would_train_apart_are_refused(monkeypatch, run_options):
 )
 def test_launches_that_change_training_are_refused(monkeypatch, run_options, changes, message):
     plain = build_accelerator(run_options())
-    values = {
-        name: getattr(plain, name)
-        for name in ("distributed_type", "state", "gradient_accumulation_steps", "num_processes")
-    }
-    monkeypatch.setattr(launch, "Accelerator", lambda **_: SimpleNamespace(**values | changes))
+    values = _attributes_of(plain) | changes
+    monkeypatch.setattr(launch, "Accelerator", lambda **_: SimpleNamespace(**values))
     with pytest.raises(UserError, match=message):
         build_accelerator(run_options())
 
 
+@pytest.mark.parametrize(("precision", "matmul"), [("bf16", "high"), ("no", "highest")])
+def test_float32_on_a_gpu_is_tf32_beside_half_precision_alone(
+    monkeypatch, run_options, precision, matmul
+):
+    plain = build_accelerator(run_options())
+    asked = {}
+
+    def build(**options):
+        asked.update(options)
+        return SimpleNamespace(**{**_attributes_of(plain), "device": torch.device("cuda")})
+
+    monkeypatch.setattr(launch, "Accelerator", build)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    before = torch.get_float32_matmul_precision()
+    try:
+        build_accelerator(run_options(mixed_precision=precision))
+        assert torch.get_float32_matmul_precision() == matmul
+        assert torch.backends.cudnn.allow_tf32 == (precision == "bf16")
+    finally:
+        torch.set_float32_matmul_precision(before)
+    (averaging,) = asked["kwargs_handlers"]
+    assert not averaging.broadcast_buffers
+
+
 def test_processes_are_compared_but_for_places(monkeypatch):
-    options = {"run.seed": 1, "data.datasets.davis.path": "/a", "run.workspace": "/shared/run"}
+    places = ("data.datasets.davis.path", "run.workspace", "model.init_from")
+    options = {"run.seed": 1, **dict.fromkeys(places, "/here")}
 
     def check(theirs, samples):
         def gather(mine):
+            assert not {*places} & {*mine[0][1]}
             return [*mine, ("other", {**mine[0][1], **theirs})]
 
         monkeypatch.setattr(launch, "gather_object", gather)

@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -17,7 +16,7 @@ from core.models import weights
 from core.models.loading import load_model
 from core.models.static_model import StaticModel
 from core.training import DataOptions, OptimizerOptions, loop, train
-from core.training.checkpoints import LATEST, find_checkpoint, read_state
+from core.training.checkpoints import LATEST, find_checkpoint
 from core.training.data import DatasetOptions
 from core.training.stage import StepLosses
 
@@ -111,15 +110,23 @@ def test_steps_that_are_not_finite_are_skipped_and_counted(
 
 
 def test_nothing_is_saved_over_while_steps_are_skipped(
-    make_static_stage, scenes, optimizer, run_options
+    make_static_stage, scenes, optimizer, run_options, monkeypatch
 ):
+    saved, write = [], loop.write_checkpoint
+
+    def record(*arguments):
+        saved.append(arguments[-1].progress.step)
+        write(*arguments)
+
+    monkeypatch.setattr(loop, "write_checkpoint", record)
     run = run_options(steps=12, steps_per_epoch=2, save_every_epochs=1, max_skipped_steps=4)
     stage = _break_steps(make_static_stage(), range(5, 12))
     with pytest.raises(UserError, match="not finite in 4 steps"):
         train(stage, scenes, run, optimizer)
-    assert read_state(run.workspace / LATEST).progress.step == 4
-    one = _break_steps(make_static_stage(), {1})  # step 6, after which it would have been saved
-    assert train(one, scenes, replace(run, steps=12), optimizer).progress.skipped_steps == 1
+    assert saved == [2, 4]
+    one = _break_steps(make_static_stage(), {1})  # step 6
+    assert train(one, scenes, run, optimizer).progress.skipped_steps == 1
+    assert saved == [2, 4, 7, 8, 10, 12]
 
 
 def test_divergence_ends_the_run_with_a_message(make_static_stage, scenes, optimizer, run_options):

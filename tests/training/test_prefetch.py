@@ -25,6 +25,7 @@ def _numbers(drawn, closed, fail_at=None):
 def test_batches_come_in_order_and_a_few_ahead():
     drawn, closed = [], []
     feed = Prefetcher(_numbers(drawn, closed), CPU)
+    feed.start()
     assert [feed.next() for _ in range(5)] == [0, 1, 2, 3, 4]
     deadline = time.monotonic() + 5
     while len(drawn) < 8 and time.monotonic() < deadline:
@@ -41,6 +42,7 @@ def test_batches_come_in_order_and_a_few_ahead():
 def test_errors_reach_whoever_asks_for_the_batch():
     drawn, closed = [], []
     feed = Prefetcher(_numbers(drawn, closed, fail_at=2), CPU)
+    feed.start()
     assert [feed.next(), feed.next()] == [0, 1]
     with pytest.raises(UserError, match="sample 2"):
         feed.next()
@@ -50,16 +52,18 @@ def test_errors_reach_whoever_asks_for_the_batch():
 
 def test_waiting_is_timed():
     def slowly():
-        for number in range(3):
-            time.sleep(0.05)
+        for number in range(4):
+            time.sleep(0.0 if number < 3 else 0.5)
             yield number
 
     feed = Prefetcher(slowly(), CPU)
+    feed.start()
+    time.sleep(0.3)
     assert feed.next() == 0
-    assert feed.waited >= 0.05
-    time.sleep(0.2)
-    assert feed.next() == 1
     assert feed.waited < 0.05
+    assert [feed.next(), feed.next()] == [1, 2]
+    assert feed.next() == 3
+    assert feed.waited >= 0.2
     feed.close()
 
 
