@@ -11,17 +11,17 @@ import tyro
 
 from configs.options_inference import InferenceOptions
 from core.checks import UserError, cli_errors
+from core.depth.source import open_depth
 from core.devices import choose_device
-from core.evaluation import outputs
-from core.evaluation.depth_source import open_depth
-from core.evaluation.device import check_rasterizer
-from core.evaluation.frame_metrics import Role
-from core.evaluation.reconstruct import Reconstruction, choose_fit
-from core.evaluation.staging import staged_outputs
 from core.io import FrameSource, open_frames
 from core.logging import configure_logging, get_logger
 from core.models import load_model
+from core.outputs import outputs
+from core.outputs.frame_metrics import Role
+from core.outputs.staging import staged_outputs
+from core.rendering.device import check_rasterizer
 from core.streaming import FastModel, largest_pool
+from core.streaming.reconstruct import Reconstruction, choose_fit
 from core.viewer import Page, ScoreRow, Video, write_page
 
 _logger = get_logger(__name__)

@@ -25,14 +25,14 @@ from tqdm import tqdm
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
+from core.depth.source import open_depth
 from core.devices import choose_device
-from core.evaluation.depth_source import open_depth
-from core.evaluation.reconstruct import Reconstruction, RenderedFrame, choose_fit
 from core.geometry.resample import resize
 from core.io import open_frames
 from core.logging import configure_logging
 from core.metrics import psnr, ssim
 from core.models import load_model
+from core.streaming.reconstruct import Reconstruction, RenderedFrame, choose_fit
 
 SIZES = {"native": None, "256": (256, 256)}
 COLUMNS = ("given", "middle", "blend", "flow")

@@ -20,8 +20,8 @@ import psutil
 from repeated_steps import Start, read_lines
 
 from core.checks import UserError
-from core.training.checkpoints import LATEST, PARTIAL, PREVIOUS, find_damage, read_state
-from core.training.journal import LOG_FILE
+from core.training.reporting.journal import LOG_FILE
+from core.training.workspace.checkpoints import LATEST, PARTIAL, PREVIOUS, find_damage, read_state
 
 ROOT = Path(__file__).parents[1]
 Moment = Literal["in a step", "at a save", "at a start"]

@@ -18,7 +18,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as vision
 
 from core.data.frame_sampling import draw_frames, sample_generator
-from core.io.depth_chunks import DepthChunk, depth_chunk_path
+from core.io.chunks.depth import DepthChunk, depth_chunk_path
 
 SIZE = (288, 512)
 """Height and width of samples."""

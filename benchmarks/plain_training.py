@@ -19,9 +19,9 @@ from core.losses import depth_loss, masked_mse, mse
 from core.metrics import Lpips, psnr, ssim
 from core.models.streamsplat import StreamSplat
 from core.rendering import render
-from core.training.optimizer import OptimizerOptions
-from core.training.randomness import draw_step_noise
-from core.training.stage import Stage
+from core.training.compute.optimizer import OptimizerOptions
+from core.training.compute.randomness import draw_step_noise
+from core.training.stages.stage import Stage
 from core.types import ClipBatch, DynamicGaussians, RenderOutput
 
 _MIN_ALPHA = 0.1

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from core.checks import UserError
 from core.io.checkpoints import read_tensors
-from core.training.checkpoints import LATEST
-from core.training.journal import LOG_FILE
+from core.training.reporting.journal import LOG_FILE
+from core.training.workspace.checkpoints import LATEST
 
 OF_THE_MACHINE = frozenset({"samples_per_second", "data_wait", "gpu_memory_gib"})
 """What a log tells of the machine rather than of what is learnt."""

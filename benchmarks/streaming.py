@@ -40,10 +40,10 @@ from core.depth import CONFIGS, DepthAnythingV2
 from core.devices import choose_device
 from core.models import PRESETS, StreamSplat, build_model, load_model
 from core.models.dino import build_dino
+from core.models.fast.acceleration import Acceleration, Precision
+from core.models.fast.recording import Recorded
 from core.rendering import render
 from core.streaming import FastDepth, FastModel, Intake, Session, Stopwatch
-from core.streaming.acceleration import Acceleration, Precision
-from core.streaming.recording import Recorded
 
 _PICTURES = 16
 """Different frames that are pushed in turn."""

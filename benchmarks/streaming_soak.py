@@ -35,8 +35,8 @@ from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
 from core.devices import choose_device
 from core.models import PRESETS, StreamSplat, build_model, load_model
+from core.models.fast.acceleration import Acceleration
 from core.streaming import FastModel, Session
-from core.streaming.acceleration import Acceleration
 
 _SETTLED = 500
 """Frame from which on nothing may grow: allocators and thread pools have what they need."""

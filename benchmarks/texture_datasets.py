@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from core.io.depth_chunks import depth_chunk_path, write_depth_chunk
+from core.io.chunks.depth import depth_chunk_path, write_depth_chunk
 from core.io.images import write_png
 
 FRAMES = 16

@@ -9,8 +9,8 @@ difference is the share of the step in which communication is waited for. Then t
 that steps wait for their data, when the readers feed them from datasets of the four layouts, whose
 frames are as large as the real ones (DAVIS 1080 x 1920), every frame decoded anew.
 
-Utilisation is of the operations of the network alone (``core/training/flops.py``), of what the
-device can do in bfloat16. Weights are random: what is computed does not depend on them.
+Utilisation is of the operations of the network alone (``core/training/compute/flops.py``), of what
+the device can do in bfloat16. Weights are random: what is computed does not depend on them.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ from training_steps import (
 
 from core.checks import UserError, cli_errors
 from core.metrics import load_lpips
-from core.training.data import DatasetOptions
-from core.training.flops import model_flops
-from core.training.stage import Stage
+from core.training.compute.flops import model_flops
+from core.training.feeding.sources import DatasetOptions
+from core.training.stages.stage import Stage
 from core.types import ClipBatch
 
 _GIB = 2**30

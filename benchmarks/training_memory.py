@@ -2,8 +2,8 @@
 
 Prints a Markdown table: for each stage, each batch size and with activations kept or computed
 twice, the most memory that a few whole optimiser steps took on one GPU (allocated, and reserved by
-PyTorch's allocator), beside what ``core/training/memory.py`` says by arithmetic, and samples a
-second. Where memory does not suffice the row says so, and the rest goes on.
+PyTorch's allocator), beside what ``core/training/compute/memory.py`` says by arithmetic, and
+samples a second. Where memory does not suffice the row says so, and the rest goes on.
 
 ``--device cpu`` takes the same steps and leaves the memory out.
 """
@@ -32,8 +32,8 @@ from training_steps import (
 )
 
 from core.checks import UserError, cli_errors
-from core.training.memory import planned_bytes
-from core.training.stage import Stage
+from core.training.compute.memory import planned_bytes
+from core.training.stages.stage import Stage
 
 _GIB = 2**30
 

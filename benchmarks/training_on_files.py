@@ -14,11 +14,11 @@ from training_steps import counted, synchronize
 
 from core.data.procedural import ProceduralOptions
 from core.training import DataOptions
-from core.training.batches import Stride, stream_batches
-from core.training.data import DatasetOptions, open_sources
+from core.training.feeding.batches import Stride, stream_batches
+from core.training.feeding.prefetch import Prefetcher
+from core.training.feeding.sources import DatasetOptions, open_sources
 from core.training.loop import Trainer
-from core.training.prefetch import Prefetcher
-from core.training.stage import Stage
+from core.training.stages.stage import Stage
 
 LAYOUTS = ("davis", "vos", "co3d", "re10k")
 

@@ -34,16 +34,16 @@ from core.training import (
     StaticStage,
     StaticStageOptions,
 )
-from core.training.batches import Stride, stream_batches
-from core.training.data import open_sources
-from core.training.launch import build_accelerator
+from core.training.compute.perceptual import open_perceptual
+from core.training.distributed.launch import build_accelerator
+from core.training.distributed.signals import StopSignals
+from core.training.feeding.batches import Stride, stream_batches
+from core.training.feeding.sources import open_sources
 from core.training.loop import Trainer
-from core.training.perceptual import open_perceptual
 from core.training.plan import Plan
-from core.training.resuming import new_state
 from core.training.run import build_trainer
-from core.training.signals import StopSignals
-from core.training.stage import Stage
+from core.training.stages.stage import Stage
+from core.training.workspace.resuming import new_state
 from core.types import ClipBatch
 
 SEED = 0

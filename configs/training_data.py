@@ -11,7 +11,7 @@ from core.checks import UserError
 from core.data.augmentation import AugmentationOptions
 from core.data.procedural import ProceduralOptions
 from core.training import DataOptions
-from core.training.data import DatasetOptions
+from core.training.feeding.sources import DatasetOptions
 
 
 @dataclass(frozen=True, kw_only=True)

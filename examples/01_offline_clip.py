@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
+from core.depth.source import open_depth
 from core.devices import choose_device
-from core.evaluation.depth_source import open_depth
-from core.evaluation.pictures import to_8bit
 from core.io import VideoWriter, open_frames, write_png
 from core.logging import configure_logging
 from core.models import load_model
+from core.outputs.pictures import to_8bit
 from core.streaming import Session, render_interval
 
 DEMO_CLIP = EMBEDDED_MODEL.parent / "demo_clip" / "clip.mp4"

@@ -21,11 +21,11 @@ from tqdm import tqdm
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
 from core.devices import choose_device
-from core.evaluation.pictures import to_8bit
 from core.io import Frame, FrameSource, VideoWriter, open_frames
-from core.io.mailbox import newest
+from core.io.streams.mailbox import newest
 from core.logging import configure_logging
 from core.models import load_model
+from core.outputs.pictures import to_8bit
 from core.streaming import Session
 
 DEMO_CLIP = EMBEDDED_MODEL.parent / "demo_clip" / "clip.mp4"

@@ -18,15 +18,15 @@ from tqdm import tqdm
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
+from core.depth.source import open_depth
 from core.devices import choose_device
-from core.evaluation.depth_source import open_depth
-from core.evaluation.pictures import to_8bit
 from core.geometry.cameras import Lens, Orbit, fit_orbit, look_at
 from core.geometry.lift import lift
 from core.geometry.motion import freeze_at
 from core.io import VideoWriter, open_frames
 from core.logging import configure_logging
 from core.models import load_model
+from core.outputs.pictures import to_8bit
 from core.rendering.perspective import render_perspective
 from core.streaming import Session
 

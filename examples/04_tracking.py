@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
+from core.depth.source import DepthSource, open_depth
 from core.devices import choose_device
-from core.evaluation.depth_source import DepthSource, open_depth
 from core.io import Frame, VideoWriter, open_frames
 from core.logging import configure_logging
 from core.models import load_model

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"train", "train_decoder", "splat_inference", "preprocess_depth_davis"},
     {"configs"},
-    {"core.evaluation", "core.tracking", "core.viewer"},
+    {"core.outputs", "core.tracking", "core.viewer"},
     {"core.streaming", "core.training"},
     {"core.data", "core.models", "core.losses", "core.metrics", "core.export"},
     {"core.rendering", "core.depth"},

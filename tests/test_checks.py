@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from core.checks import UserError, cli_errors
-from core.evaluation.staging import staged_outputs
+from core.outputs.staging import staged_outputs
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = ["train.py", "train_decoder.py", "splat_inference.py", "preprocess_depth_davis.py"]

@@ -25,7 +25,7 @@ from core.depth.estimation import Engine
 from core.depth.weights import find_depth_weights, how_to_get_weights, load_depth_anything
 from core.depth.writing import Advance, Report, write_chunk_maps, write_png_maps
 from core.devices import choose_device
-from core.io.depth_chunks import depth_chunk_path, is_whole_depth_chunk
+from core.io.chunks.depth import depth_chunk_path, is_whole_depth_chunk
 from core.io.images import is_whole_png
 from core.io.layouts import (
     CO3D_IMAGES,

@@ -16,9 +16,9 @@ from jaxtyping import UInt8, UInt16
 
 from core.checks import UserError
 from core.depth.estimation import Engine, Estimated, estimate_maps
-from core.io.depth_chunks import write_depth_chunk
+from core.io.chunks.depth import write_depth_chunk
+from core.io.chunks.images import ChunkSequence, read_image_chunk
 from core.io.depth_maps import quantize_inverse_depth, write_depth_png16
-from core.io.image_chunks import ChunkSequence, read_image_chunk
 from core.io.images import decode_bytes, read_image
 
 Advance = Callable[[float], object]
@@ -73,7 +73,7 @@ def write_chunk_maps(
     engine: Engine,
     advance: Advance = lambda _: None,
 ) -> Report:
-    """Write one file of depth maps for every chunk of images; see :mod:`core.io.depth_chunks`.
+    """Write one file of depth maps for every chunk of images; see :mod:`core.io.chunks.depth`.
 
     A file appears whole or not at all. A frame that cannot be read is noted and has a map of zeros,
     which stands for "no depth". A sequence without a readable frame has no maps; a chunk without

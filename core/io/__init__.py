@@ -15,7 +15,7 @@ from core.io.images import list_frames, read_image, write_png
 
 if TYPE_CHECKING:
     from core.io.frames import open_frames
-    from core.io.video import VideoWriter, read_video
+    from core.io.video.encoding import VideoWriter, read_video
 
 __all__ = [
     "DepthFolder",
@@ -35,9 +35,9 @@ __all__ = [
 ]
 
 _ON_FIRST_USE = {
-    "VideoWriter": "core.io.video",
+    "VideoWriter": "core.io.video.encoding",
     "open_frames": "core.io.frames",
-    "read_video": "core.io.video",
+    "read_video": "core.io.video.encoding",
 }
 
 

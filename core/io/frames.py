@@ -8,9 +8,9 @@ from pathlib import Path
 from core.checks import UserError
 from core.io.frame_source import Frame, FrameSource, OnError
 from core.io.images import IMAGE_EXTENSIONS, list_frames, read_image
-from core.io.network_source import STANDARD_INPUT, NetworkSource, is_url
-from core.io.video_source import VideoSource
-from core.io.webcam_source import WebcamSource
+from core.io.streams.network import STANDARD_INPUT, NetworkSource, is_url
+from core.io.streams.webcam import WebcamSource
+from core.io.video.source import VideoSource
 
 
 class FolderSource(FrameSource):

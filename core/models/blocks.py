@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from core.models.attention import CrossAttention, SelfAttention
-from core.models.linear_silu import LinearSilu
+from core.models.fast.linear_silu import LinearSilu
 from core.models.norm import RMSNorm
 
 _MLP_RATIO = 4

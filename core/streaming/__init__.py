@@ -1,6 +1,6 @@
 """Frames in, a living scene out: sessions, their intervals, and how these become one scene."""
 
-from core.streaming.acceleration import FastDepth, FastModel
+from core.models.fast.acceleration import FastDepth, FastModel
 from core.streaming.cuts import CutDetector
 from core.streaming.fusion import render_interval, scene_at
 from core.streaming.intake import Intake

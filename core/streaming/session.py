@@ -17,7 +17,6 @@ from torch import Tensor
 from core.checks import UserError
 from core.geometry.fit import FitMode, FrameFit
 from core.rendering import SteadyRenderer
-from core.streaming.batching import concatenate, take
 from core.streaming.cuts import CutDetector
 from core.streaming.fusion import (
     CROSSFADE,
@@ -32,6 +31,7 @@ from core.streaming.stopwatch import Stopwatch
 from core.streaming.survivors import largest_pool
 from core.streaming.timeline import Key, Moment, Timeline
 from core.types import DynamicGaussians, RenderOutput
+from core.types.batching import concatenate, take
 
 
 class Session:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from core.streaming.batching import concatenate, take
 from core.streaming.interval import Interval, stand_still
 from core.streaming.pair_model import PairModel
 from core.streaming.survivors import Survivors, empty_pool, succeed
 from core.types import DynamicGaussians
+from core.types.batching import concatenate, take
 
 _LIVE_INTERVALS = 2
 """A key frame's Gaussians live from the key frame before it to the one after."""

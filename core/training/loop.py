@@ -18,20 +18,25 @@ from core.checks import UserError
 from core.logging import get_logger
 from core.metrics import Lpips
 from core.models.hub import HubModel, save_model
-from core.training.agreement import Agreement, StepFlags, in_each_process, on_main_process
-from core.training.checkpoints import LATEST, Progress, RunState, write_checkpoint
-from core.training.journal import Journal
-from core.training.memory import is_out_of_memory, out_of_memory
-from core.training.meters import Meters, Stopwatch
-from core.training.optimizer import OptimizerOptions, learning_rate
+from core.training.compute.memory import is_out_of_memory, out_of_memory
+from core.training.compute.optimizer import OptimizerOptions, learning_rate
+from core.training.compute.randomness import draw_step_noise
+from core.training.distributed.agreement import (
+    Agreement,
+    StepFlags,
+    in_each_process,
+    on_main_process,
+)
+from core.training.distributed.signals import StopSignals
+from core.training.feeding.prefetch import Prefetcher
 from core.training.options import RunOptions
 from core.training.plan import Plan
-from core.training.prefetch import Prefetcher
-from core.training.randomness import draw_step_noise
-from core.training.sheet import draw_samples
-from core.training.signals import StopSignals
-from core.training.stage import NonFiniteSceneError, Stage, StepLosses
-from core.training.validation import validate
+from core.training.reporting.journal import Journal
+from core.training.reporting.meters import Meters, Stopwatch
+from core.training.reporting.sheet import draw_samples
+from core.training.reporting.validation import validate
+from core.training.stages.stage import NonFiniteSceneError, Stage, StepLosses
+from core.training.workspace.checkpoints import LATEST, Progress, RunState, write_checkpoint
 from core.types import ClipBatch
 
 _GIB = 2**30

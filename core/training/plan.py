@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, replace
 
 from core.checks import UserError
-from core.training.checkpoints import Progress
 from core.training.options import RunOptions
+from core.training.workspace.checkpoints import Progress
 
 _STEPS_WITHOUT_END = 1000
 

@@ -19,10 +19,28 @@ from core.io.atomic import remove_partial_files, write_bytes
 from core.logging import get_logger
 from core.metrics import Lpips
 from core.models.blocks import set_gradient_checkpointing
-from core.training.agreement import in_each_process, on_main_process
-from core.training.averaging import average_in_rank_order
-from core.training.batches import Stride, stream_batches
-from core.training.checkpoints import (
+from core.training.compute.compilation import compile_blocks
+from core.training.compute.memory import decide_recomputation
+from core.training.compute.optimizer import OptimizerOptions, build_optimizer
+from core.training.compute.perceptual import open_perceptual
+from core.training.distributed.agreement import in_each_process, on_main_process
+from core.training.distributed.averaging import average_in_rank_order
+from core.training.distributed.launch import (
+    build_accelerator,
+    check_alike,
+    lost_processes_explained,
+)
+from core.training.distributed.signals import StopSignals
+from core.training.feeding.batches import Stride, stream_batches
+from core.training.feeding.prefetch import Prefetcher
+from core.training.feeding.sources import DataOptions, open_sources, open_validation_sets
+from core.training.loop import Outcome, Trainer
+from core.training.options import RunOptions
+from core.training.plan import Plan, plan_run
+from core.training.reporting.journal import SAMPLES
+from core.training.reporting.trackers import new_run_id, require_tracker, start_tracker
+from core.training.stages.stage import Stage
+from core.training.workspace.checkpoints import (
     LATEST,
     PARTIAL,
     Progress,
@@ -31,22 +49,8 @@ from core.training.checkpoints import (
     read_state,
     restore,
 )
-from core.training.compilation import compile_blocks
-from core.training.data import DataOptions, open_sources, open_validation_sets
-from core.training.journal import SAMPLES
-from core.training.launch import build_accelerator, check_alike, lost_processes_explained
-from core.training.loop import Outcome, Trainer
-from core.training.memory import decide_recomputation
-from core.training.optimizer import OptimizerOptions, build_optimizer
-from core.training.options import RunOptions
-from core.training.perceptual import open_perceptual
-from core.training.plan import Plan, plan_run
-from core.training.prefetch import Prefetcher
-from core.training.resuming import check_options, new_state
-from core.training.signals import StopSignals
-from core.training.stage import Stage
-from core.training.tracking import new_run_id, require_tracker, start_tracker
-from core.training.workspace_lock import WorkspaceLock
+from core.training.workspace.lock import WorkspaceLock
+from core.training.workspace.resuming import check_options, new_state
 from core.types import ClipBatch
 
 OPTIONS_FILE = "options.json"

@@ -7,7 +7,7 @@ import torch
 
 from core.models import config
 from core.models.dino import load_dino
-from core.training.flops import model_flops
+from core.training.compute.flops import model_flops
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from core.training import (
     RunOptions,
     StaticStageOptions,
 )
-from core.training.data import DataOptions, DatasetOptions
-from core.training.stage import StageOptions
+from core.training.feeding.sources import DataOptions, DatasetOptions
+from core.training.stages.stage import StageOptions
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("re10k", "co3d", "davis", "vos", "frames")

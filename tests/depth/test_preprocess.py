@@ -17,7 +17,7 @@ import torch
 from core.depth import CONFIGS, preprocess
 from core.depth.preprocess import Share
 from core.io import write_png
-from core.io.depth_chunks import DepthChunk
+from core.io.chunks.depth import DepthChunk
 from core.io.images import is_whole_png
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from core.checks import UserError
 from core.depth.estimation import Engine
 from core.depth.writing import Report, write_chunk_maps, write_png_maps
 from core.io import read_depth, write_png
-from core.io.depth_chunks import DepthChunk, depth_chunk_path
+from core.io.chunks.depth import DepthChunk, depth_chunk_path
 from core.io.layouts import JPEG_IMAGES, find_jpeg_images
 
 

@@ -31,8 +31,8 @@ from core.training import (
     run,
     train,
 )
-from core.training.data import DatasetOptions
-from core.training.stage import StepLosses
+from core.training.feeding.sources import DatasetOptions
+from core.training.stages.stage import StepLosses
 from core.types import ClipBatch
 
 MICRO = StreamSplatConfig(

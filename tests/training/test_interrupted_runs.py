@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from core.training.checkpoints import LATEST, find_checkpoint
+from core.training.workspace.checkpoints import LATEST, find_checkpoint
 
 STEPS = 18
 TIMING = {"samples_per_second", "data_wait", "gpu_memory_gib"}

@@ -16,9 +16,9 @@ from core.models import weights
 from core.models.loading import load_model
 from core.models.static_model import StaticModel
 from core.training import DataOptions, OptimizerOptions, loop, train
-from core.training.checkpoints import LATEST, find_checkpoint
-from core.training.data import DatasetOptions
-from core.training.stage import StepLosses
+from core.training.feeding.sources import DatasetOptions
+from core.training.stages.stage import StepLosses
+from core.training.workspace.checkpoints import LATEST, find_checkpoint
 
 
 def _lines(workspace, kind):

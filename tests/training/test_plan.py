@@ -1,8 +1,8 @@
 import pytest
 
 from core.checks import UserError
-from core.training.checkpoints import Progress
 from core.training.plan import Plan, plan_run
+from core.training.workspace.checkpoints import Progress
 
 
 def _plan(run, samples_per_epoch=100, warmup_steps=0):

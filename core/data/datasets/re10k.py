@@ -27,10 +27,10 @@ from core.data.datasets.index_cache import IndexCache
 from core.data.datasets.splits import Split
 from core.data.resizing import resize
 from core.data.sequence_set import MAX_EXAMPLES, Coverage, Lack, RawClip
-from core.io.depth_chunks import DepthChunk, depth_chunk_path
-from core.io.image_chunks import ChunkSequence, read_image_chunk
+from core.io.chunks.depth import DepthChunk, depth_chunk_path
+from core.io.chunks.images import ChunkSequence, read_image_chunk
+from core.io.chunks.pickled_depth import PickledDepthChunk, PickleRefusedError
 from core.io.images import list_files
-from core.io.pickled_depth_chunks import PickledDepthChunk, PickleRefusedError
 
 REACH = 15
 PICKLED_SUFFIX = ".pt"
@@ -67,7 +67,7 @@ class RealEstate10K:
         root: Folder that holds ``train`` and ``test``.
         split: Which of them.
         cache: Where the index is kept.
-        allow_pickle_depth: See :class:`~core.io.pickled_depth_chunks.PickledDepthChunk`.
+        allow_pickle_depth: See :class:`~core.io.chunks.pickled_depth.PickledDepthChunk`.
         chunk_cache_mib: Most chunks that are open at a time, by the size of their files, in MiB.
 
     Raises:

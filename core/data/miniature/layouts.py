@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core.data.miniature.clips import MAX_SEQUENCES, Draw, MiniatureClip, Recipe
 from core.data.procedural.motion import FOCAL
-from core.io.depth_chunks import depth_chunk_path, write_depth_chunk
+from core.io.chunks.depth import depth_chunk_path, write_depth_chunk
 from core.io.images import write_png
 
 _SEQUENCES_PER_CHUNK = 2

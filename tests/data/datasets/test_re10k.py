@@ -10,8 +10,8 @@ import torch
 from core.checks import UserError
 from core.data.datasets.index_cache import IndexCache
 from core.data.datasets.re10k import RealEstate10K
-from core.io import image_chunks
-from core.io.depth_chunks import DepthChunk, depth_chunk_path, write_depth_chunk
+from core.io.chunks import images as image_chunks
+from core.io.chunks.depth import DepthChunk, depth_chunk_path, write_depth_chunk
 
 SIZE = (24, 40)
 

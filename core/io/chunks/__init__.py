@@ -1,0 +1,1 @@
+"""Files that hold the images or depth maps of many sequences."""

@@ -1,0 +1,1 @@
+"""Frames that come once: cameras, network streams, standard input."""

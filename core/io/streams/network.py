@@ -1,0 +1,158 @@
+"""URLs and standard input, read by FFmpeg as they come."""
+
+from __future__ import annotations
+
+import errno
+import re
+import time
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import av
+import av.error
+from av.container import InputContainer
+
+from core.checks import UserError
+from core.io.frame_source import Frame, OnError
+from core.io.streams.mailbox import await_result
+from core.io.streams.stream import StreamSource
+from core.io.video.decoding import VideoWalk, reason_of
+from core.logging import get_logger
+
+STANDARD_INPUT = "-"
+TIMEOUT_S = 10
+"""How long a connection, or the next packet, is waited for."""
+_PAUSES_S = (0, 1, 3)
+"""How long to wait before each time that a lost connection is asked for again."""
+_STEADY_S = 60
+"""A connection that lasted as long counts as good: the next loss has all its tries again."""
+_LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "tcp", "mms")
+_PLAYLISTS = ("hls", "dash")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://.+")
+_logger = get_logger(__name__)
+
+
+def is_url(text: str) -> bool:
+    """Return whether ``text`` names something by a protocol."""
+    return _URL.fullmatch(text) is not None
+
+
+class NetworkSource(StreamSource):
+    """A video stream that FFmpeg reads from a URL or from standard input (``-``).
+
+    Streams of the protocols of cameras, and those over HTTP that announce neither duration nor
+    size, are live unless ``live`` says otherwise; standard input is not: its sender waits. HTTP
+    that announces no size ends when the server closes the connection; where such a connection is
+    lost, by a reset or by silence, and is live, it is asked for again, a few times within seconds.
+    After any other loss, or before the end that the header announces, the walk ends, and
+    :attr:`broken_off` says so.
+
+    Args:
+        address: A URL, or ``-``.
+        live: Whether the newest frame wins; None decides as above.
+        on_error: What becomes of packets that cannot be decoded.
+
+    Raises:
+        UserError: If it cannot be opened, or holds no video.
+    """
+
+    def __init__(
+        self, address: str, *, live: bool | None = None, on_error: OnError = "skip"
+    ) -> None:
+        is_pipe = address == STANDARD_INPUT
+        name = "standard input" if is_pipe else _without_password(address)
+        self._address = "pipe:0" if is_pipe else address
+        # Opened once: some senders serve a single connection, and what came by it is not repeated.
+        # FFmpeg waits for its first bytes without hearing Ctrl-C, on standard input for ever.
+        self._container = await_result(lambda: _open(self._address, name))
+        is_http = _scheme(address).startswith("http")
+        is_playlist = self._container.format.name in _PLAYLISTS
+        # The size of a playlist is not that of what it leads to.
+        is_sized = self._container.size > 0 and not is_playlist
+        self._is_endless = is_http and self._container.duration is None and not is_sized
+        self._ends_by_closing = is_http and not is_sized and not is_playlist
+        if live is None:
+            live = _scheme(address) in _LIVE_SCHEMES or self._is_endless
+        super().__init__(name, live=live, on_error=on_error)
+
+    def _decode(self) -> Generator[Frame, None, None]:
+        delivered = 0
+        pauses_s = iter(_PAUSES_S)
+        container: InputContainer | None = self._container
+        while container is not None:
+            opened = time.monotonic()
+            with container:
+                walk = VideoWalk(container, self._skip_packet)
+                for image in walk:
+                    index = delivered + self.skipped
+                    yield Frame(index, f"{index:05d}", image)
+                    delivered += 1
+            container = None
+            loss = self._loss(walk)
+            if loss is not None and self.live and self._is_endless:
+                if time.monotonic() - opened > _STEADY_S:
+                    pauses_s = iter(_PAUSES_S)
+                container = self._open_again(pauses_s)
+            if loss is not None and container is None:
+                self._broken_off = f"{self.path} was lost after {delivered} frames: {loss}"
+            elif loss is None and walk.shortfall is not None:
+                self._broken_off = f"{self.path} {walk.shortfall[1]}"
+
+    def _loss(self, walk: VideoWalk) -> str | None:
+        """Say how the connection was lost; None where the stream came to its end."""
+        # FFmpeg calls it an error of input when the server closes, and a loss by another name.
+        closed = walk.failure is not None and walk.failure.errno == errno.EIO
+        if walk.failure is None or (closed and self._ends_by_closing):
+            return None
+        return reason_of(walk.failure)
+
+    def _open_again(self, pauses_s: Iterator[float]) -> InputContainer | None:
+        """Ask for a lost connection until it is there; None once the tries are spent."""
+        for pause_s in pauses_s:
+            _logger.warning("%s is lost; it is asked for again.", self.path)
+            time.sleep(pause_s)
+            with suppress(UserError):
+                return _open(self._address, str(self.path))
+        return None
+
+    def _skip_packet(self, reason: str) -> None:
+        self._skip(f"{self.path}: a packet cannot be decoded: {reason}", quiet=self.skipped > 0)
+
+
+def _open(address: str, name: str) -> InputContainer:
+    scheme = _scheme(address)
+    options = {}
+    if scheme in _LIVE_SCHEMES:
+        options["fflags"] = "nobuffer"  # what was read to find the format is old by then
+    if scheme.startswith("rtsp"):
+        options["rtsp_transport"] = "tcp"
+    elif scheme.startswith("http"):
+        # What can be asked for from where it broke off. What cannot (``reconnect_streamed``) FFmpeg
+        # would ask for again also after its end, which it takes for a loss where no size is known.
+        options = {"reconnect": "1", "reconnect_delay_max": "4"}
+    try:
+        container = av.open(address, options=options, timeout=TIMEOUT_S, metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        hint = "give a URL that FFmpeg can read"
+        if address.startswith("pipe:"):
+            hint = (
+                "pipe in a format that can be read from start to end, for example MPEG-TS or "
+                "Matroska"
+            )
+        raise UserError(
+            f"{name} cannot be opened as a video: {reason_of(error)}; {hint}."
+        ) from error
+    if container.format.name == "tty" or not container.streams.video:
+        container.close()
+        raise UserError(f"{name} holds no video stream.")
+    return container
+
+
+def _scheme(address: str) -> str:
+    return urlsplit(address).scheme.lower()
+
+
+def _without_password(url: str) -> str:
+    """Leave out what a log should not show."""
+    return re.sub(r"(?<=://)[^/@]*@", "", url)

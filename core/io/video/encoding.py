@@ -1,0 +1,169 @@
+"""Video files out, and short ones in."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import av.error
+import numpy as np
+import torch
+from av.video.stream import VideoStream
+from jaxtyping import UInt8
+from torch import Tensor
+
+from core.checks import UserError
+from core.io.atomic import atomic_path
+from core.io.frame_source import OnError
+from core.io.video.source import VideoSource
+from core.logging import get_logger, warn_once
+
+_CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+_ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "mpeg4")
+_CRF = 16
+MIN_FPS, MAX_FPS = 0.01, 1000
+"""Frame rates that can be written, 1/s."""
+_BT709 = 1
+_LIMITED_RANGE = 1
+_logger = get_logger(__name__)
+
+
+class VideoWriter:
+    """Write frames to an H.264 video that browsers play, as a context manager.
+
+    4:2:0 chroma needs even sides: an odd one is padded by repeating the last row or column. The
+    file is written beside ``path`` and takes its place when the block ends well; when it raises,
+    the partial file is removed and what was at ``path`` stays. Where PyAV comes without x264 the
+    next best encoder is used, and a warning names it.
+
+    Args:
+        path: Ends in .mp4, .m4v, .mov or .mkv.
+        size: Height and width of the frames.
+        fps: Frames per second, from 0.01 to 1000.
+
+    Raises:
+        UserError: On entering, if the suffix, the size or the frame rate cannot be used or the
+            file cannot be written; on leaving, if no frame was written.
+    """
+
+    def __init__(self, path: str | Path, size: tuple[int, int], fps: float | Fraction) -> None:
+        self.path = Path(path)
+        self.size = size
+        self.num_frames = 0
+        if self.path.suffix.lower() not in _CONTAINERS:
+            raise UserError(f"cannot write {self.path}: name a file in {', '.join(_CONTAINERS)}.")
+        if min(size) < 1:
+            raise UserError(f"cannot write {self.path}: frames of {size[1]} x {size[0]} pixels.")
+        if not MIN_FPS <= fps <= MAX_FPS:
+            raise UserError(
+                f"cannot write {self.path} at {fps} frames per second; choose a rate from "
+                f"{MIN_FPS} to {MAX_FPS}."
+            )
+        self._fps = Fraction(fps).limit_denominator(1001)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> VideoWriter:
+        with ExitStack() as stack:
+            partial = stack.enter_context(atomic_path(self.path))
+            container = _CONTAINERS[self.path.suffix.lower()]
+            options = {} if container == "matroska" else {"movflags": "faststart"}
+            self._container = stack.enter_context(
+                av.open(f"file:{partial}", "w", format=container, options=options)
+            )
+            self._stream = self._add_stream(_choose_encoder())
+            self._stack = stack.pop_all()
+        return self
+
+    def write(self, frame: UInt8[np.ndarray, "h w 3"] | UInt8[Tensor, "h w 3"]) -> None:
+        """Append an RGB frame.
+
+        Raises:
+            ValueError: If it is not uint8 of the size that was announced.
+            UserError: If it cannot be encoded or written, for example because the disk is full.
+        """
+        image = frame.detach().cpu().numpy() if isinstance(frame, torch.Tensor) else frame
+        if image.dtype != np.uint8 or image.shape != (*self.size, 3):
+            raise ValueError(
+                f"VideoWriter.write: got {image.dtype} of shape {image.shape}; expected uint8 of "
+                f"shape {(*self.size, 3)}."
+            )
+        odd_h, odd_w = self.size[0] % 2, self.size[1] % 2
+        if odd_h or odd_w:
+            image = np.pad(image, ((0, odd_h), (0, odd_w), (0, 0)), mode="edge")
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24").reformat(
+            format="yuv420p",
+            dst_colorspace=_BT709,
+            dst_color_range=_LIMITED_RANGE,
+        )
+        picture.pts = self.num_frames
+        self._mux(picture)
+        self.num_frames += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._stack.__exit__(kind, error, trace)
+            return
+        with self._stack:
+            if self.num_frames == 0:
+                raise UserError(f"{self.path} was not written: there is no frame to put in it.")
+            self._mux(None)
+            try:
+                self._container.close()
+            except (av.error.FFmpegError, OSError) as problem:
+                raise UserError(self._failure(problem)) from problem
+
+    def _add_stream(self, encoder: str) -> VideoStream:
+        height, width = self.size
+        stream = self._container.add_stream(encoder, rate=self._fps)
+        assert isinstance(stream, VideoStream)
+        stream.height, stream.width = height + height % 2, width + width % 2
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = stream.codec_context.time_base = 1 / self._fps
+        stream.codec_context.colorspace = _BT709
+        stream.codec_context.color_primaries = _BT709
+        stream.codec_context.color_trc = _BT709
+        stream.codec_context.color_range = _LIMITED_RANGE
+        if encoder == "libx264":
+            stream.options = {"crf": str(_CRF)}
+        else:
+            stream.bit_rate = int(height * width * float(self._fps) * 0.2)
+        return stream
+
+    def _mux(self, picture: av.VideoFrame | None) -> None:
+        try:
+            self._container.mux(self._stream.encode(picture))
+        except (av.error.FFmpegError, OSError) as error:
+            raise UserError(self._failure(error)) from error
+
+    def _failure(self, error: Exception) -> str:
+        return f"cannot write {self.path}: {getattr(error, 'strerror', None) or error}."
+
+
+def read_video(path: str | Path, *, on_error: OnError = "raise") -> UInt8[np.ndarray, "t h w 3"]:
+    """Read a whole video into memory; for short ones, :class:`VideoSource` walks through others.
+
+    Raises:
+        UserError: If the file is not a video, or (unless ``on_error`` is ``"skip"``) is damaged.
+    """
+    return np.stack([frame.image for frame in VideoSource(path, on_error=on_error)])
+
+
+def _choose_encoder() -> str:
+    chosen = next((name for name in _ENCODERS if name in av.codecs_available), None)
+    if chosen is None:
+        raise UserError("this build of PyAV has no video encoder; install the wheel from PyPI.")
+    if chosen != _ENCODERS[0]:
+        warn_once(
+            _logger,
+            f"this build of PyAV lacks {_ENCODERS[0]}; videos are encoded with {chosen}"
+            + ("." if "264" in chosen else ", which browsers may not play."),
+        )
+    return chosen

@@ -1,0 +1,1 @@
+"""The networks made fast for inference: fused kernels, compilation, CUDA graphs."""

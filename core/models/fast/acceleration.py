@@ -1,0 +1,232 @@
+"""Networks made fast for a stream: half precision, compilation, CUDA graphs.
+
+``graphs`` records what a network does on the GPU for one shape of inputs and plays it back, so that
+the host has next to nothing to do; ``compile`` lets torch.compile fuse what lies between the matrix
+products first. Results are those of the plain network up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Literal, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from core.checks import UserError
+from core.depth import DepthAnythingV2
+from core.devices import has_c_compiler
+from core.models import StreamSplat
+from core.models.dynamic_heads import DynamicHeads
+from core.models.fast.linear_silu import LinearSilu
+from core.models.fast.recording import Recorded
+from core.models.keyframe import KeyFrame
+from core.models.static_heads import StaticHeads
+from core.types import DynamicGaussians
+
+Precision = Literal["float32", "bfloat16"]
+Acceleration = Literal["none", "graphs", "compile"]
+T = TypeVar("T")
+
+
+class FastModel:
+    """A network as a :class:`PairModel` that runs in a given precision, recorded or not.
+
+    It takes the network over: in ``bfloat16`` the weights of its layers are rounded, which changes
+    nothing in that precision, and ``compile`` compiles its parts in place.
+
+    Args:
+        model: In evaluation mode, on its device.
+        precision: ``bfloat16`` runs matrix products in half precision; positions, norms and heads
+            stay in float32, on CUDA with TF32 products, as in training.
+        acceleration: ``graphs`` and ``compile`` are explained above; the first pass takes a few
+            seconds with graphs, about a minute compiled. ``none`` starts at once.
+
+    Raises:
+        UserError: If CUDA graphs are asked for on another device, or compilation without a C
+            compiler.
+    """
+
+    def __init__(
+        self,
+        model: StreamSplat,
+        *,
+        precision: Precision = "float32",
+        acceleration: Acceleration = "none",
+    ) -> None:
+        self.config = model.config
+        self.device = next(model.parameters()).device
+        self._model = model
+        self._half = precision == "bfloat16"
+        on_cuda = self.device.type == "cuda"
+        _check(acceleration, self.device)
+        if self._half:
+            _round_weights(model)
+        if acceleration == "compile":
+            if self._half and on_cuda:
+                _fuse_wide_layers(model)
+            _compile_parts(model)
+        self._encode: Callable[..., KeyFrame] = self._in_precision(self._encode_one_after_another)
+        self._decode: Callable[..., DynamicGaussians] = self._in_precision(model.decode)
+        if on_cuda and acceleration != "none":
+            self._side = torch.cuda.Stream(self.device)
+            self._encode = Recorded(self._in_precision(self._encode_side_by_side))
+            self._decode = Recorded(self._decode)
+
+    def encode(
+        self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"], /
+    ) -> KeyFrame:
+        """Run everything that concerns a frame by itself."""
+        return self._encode(images, inverse_depths)
+
+    def decode(self, first: KeyFrame, second: KeyFrame, /) -> DynamicGaussians:
+        """Return the Gaussians of the pairs."""
+        return self._decode(first, second)
+
+    def static_gaussians(self, keyframe: KeyFrame, /) -> DynamicGaussians:
+        """Return the Gaussians of frames by themselves."""
+        return self._model.static_gaussians(keyframe)
+
+    def _encode_one_after_another(self, images: Tensor, inverse_depths: Tensor) -> KeyFrame:
+        return self._lightened(self._model.encode(images, inverse_depths))
+
+    def _encode_side_by_side(self, images: Tensor, inverse_depths: Tensor) -> KeyFrame:
+        """Let the observer fill what the encoder leaves idle of the GPU; to be recorded."""
+        if self._model.dino is None:
+            return self._encode_one_after_another(images, inverse_depths)
+        here = torch.cuda.current_stream(self.device)
+        self._side.wait_stream(here)
+        with torch.cuda.stream(self._side):
+            condition = self._model.observe(images)
+        keyframe = self._model.encode_unobserved(images, inverse_depths)
+        here.wait_stream(self._side)
+        return self._lightened(replace(keyframe, condition=condition))
+
+    def _lightened(self, keyframe: KeyFrame) -> KeyFrame:
+        if not self._half:
+            return keyframe
+        # What takes the features would round them; there are many of them to carry until then.
+        return replace(keyframe, features=keyframe.features.bfloat16())
+
+    def _in_precision(self, function: Callable[..., T]) -> Callable[..., T]:
+        if not self._half:
+            return function
+
+        def in_half(*arguments: Any) -> T:
+            with torch.autocast(self.device.type, torch.bfloat16), _tensor_cores(self.device):
+                return function(*arguments)
+
+        return in_half
+
+
+class FastDepth:
+    """Depth Anything V2 for :class:`Session`'s ``estimate_depth``.
+
+    Args:
+        network: In evaluation mode, on its device.
+        half: Run its transformer in float16; on CUDA only.
+        acceleration: As of :class:`FastModel`.
+
+    Raises:
+        UserError: As of :class:`FastModel`.
+    """
+
+    def __init__(
+        self, network: DepthAnythingV2, *, half: bool, acceleration: Acceleration = "none"
+    ) -> None:
+        device = next(network.parameters()).device
+        _check(acceleration, device)
+        if acceleration == "compile":
+            _compile(network, "estimate")
+
+        def in_precision(image: Tensor) -> Tensor:
+            return network.estimate(image, autocast=half)
+
+        self._infer: Callable[[Tensor], Tensor] = in_precision
+        if device.type == "cuda" and acceleration != "none":
+            self._infer = Recorded(in_precision)
+
+    @torch.inference_mode()
+    def __call__(self, image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 1 h w"]:
+        """Estimate relative inverse depth of RGB in [0, 1], at its size."""
+        return self._infer(image)
+
+
+def _check(acceleration: Acceleration, device: torch.device) -> None:
+    if acceleration == "graphs" and device.type != "cuda":
+        raise UserError(
+            f"acceleration graphs needs a CUDA device, and this is {device}; choose none or "
+            "compile."
+        )
+    if acceleration == "compile" and not has_c_compiler():
+        raise UserError(
+            "acceleration compile needs a C compiler, and none is found; install gcc, or choose "
+            "none or, on CUDA, graphs."
+        )
+
+
+def _compile_parts(model: StreamSplat) -> None:
+    """Compile what a network is made of, in place.
+
+    The parts end where tokens are rearranged or rolled. In one graph, which fuses that into the
+    norms behind, torch 2.11 gave wrong numbers on a GPU, at other tokens each time.
+    """
+    static, dynamic = model.static, model.dynamic
+    _compile(static.encoder, "forward")
+    _compile(dynamic.decoder, "forward")
+    for upsampler in (static.upsampler, dynamic.upsampler):
+        for level in upsampler.levels:
+            for step in ("enlarge", "mix", "mix_rolled"):
+                _compile(level, step)
+        _compile(upsampler.norm, "forward")
+    _compile(static.heads, "forward")
+    _compile(dynamic, "animate")
+    if model.dino is not None:
+        _compile(model, "observe")
+
+
+def _compile(module: nn.Module, method: str) -> None:
+    # Shapes are fixed: kernels for sizes that vary would be slower.
+    setattr(module, method, torch.compile(getattr(module, method), dynamic=False))
+
+
+@contextmanager
+def _tensor_cores(device: torch.device) -> Iterator[None]:
+    """Let float32 products on a GPU be TF32."""
+    before = torch.get_float32_matmul_precision()
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _round_weights(model: StreamSplat) -> None:
+    """Keep the weights that autocast would cast at each pass as bfloat16 from now on."""
+    heads = [m for m in model.modules() if isinstance(m, (StaticHeads, DynamicHeads))]
+    in_float32 = {module for head in heads for module in head.modules()}
+    modules = list(model.modules())
+    if model.dino is not None and model.dino.attached:
+        modules += model.dino.__dict__["vit"].modules()
+    for module in modules:
+        if isinstance(module, (nn.Linear, nn.Conv2d)) and module not in in_float32:
+            module.to(torch.bfloat16)
+
+
+def _fuse_wide_layers(model: StreamSplat) -> None:
+    """Let layers of many tokens compute their SiLU along with them."""
+    heads = model.dynamic.heads
+    for mlp in (heads.motion.mean, heads.opacity_window):
+        assert isinstance(mlp, nn.Sequential)
+        for i, follower in enumerate(mlp):
+            layer = mlp[i - 1]
+            if isinstance(follower, nn.SiLU) and isinstance(layer, nn.Linear):
+                mlp[i - 1], mlp[i] = LinearSilu.of(layer), nn.Identity()
+    for part in (model.static.upsampler, model.dynamic.upsampler, heads):
+        for module in part.modules():
+            if isinstance(module, LinearSilu):
+                module.fuse()

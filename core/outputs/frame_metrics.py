@@ -1,0 +1,170 @@
+"""How close each rendered frame is to the input, in numbers.
+
+``metrics.json`` holds::
+
+    {
+      "frame_gap": 3,                        distance between key frames
+      "sizes": {"native": [288, 512],        height and width of what is compared: the model's
+                "256": [256, 256]},          picture without padding, and the published protocol
+      "mean": {"given":  MEAN,               over the key frames
+               "middle": MEAN or null,       over the frames between them; null if there are none
+               "all":    MEAN},
+      "frames": [{"index": 0, "name": "00000", "role": "given" or "middle",
+                  "native": {"psnr": 31.2, "ssim": 0.93},
+                  "256":    {"psnr": 32.5, "ssim": 0.95}}, ...]
+    }
+    MEAN = {"frames": 17, "native": {"psnr": ..., "ssim": ...}, "256": {...}}
+
+``index`` is the place in the source; frames that were skipped or dropped keep theirs, and are not
+here. PSNR is in dB (100 for equal images), SSIM in [-1, 1]; means are over frames.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from core.streaming.reconstruct import RenderedFrame
+from core.geometry.fit import FrameFit
+from core.geometry.resample import resize
+from core.io import write_bytes
+from core.metrics import psnr, ssim
+
+_PUBLISHED_SIZE = (256, 256)
+Role = Literal["given", "middle"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How close one image is to another, or the mean of such scores."""
+
+    psnr: float
+    """Peak signal-to-noise ratio, dB."""
+    ssim: float
+    """Structural similarity, in [-1, 1]."""
+
+    @staticmethod
+    def mean(scores: list[Score]) -> Score:
+        """Average at least one score."""
+        count = len(scores)
+        return Score(sum(s.psnr for s in scores) / count, sum(s.ssim for s in scores) / count)
+
+
+@dataclass(frozen=True)
+class FrameScore:
+    """The scores of one frame."""
+
+    index: int
+    """Place in the source, from 0; frames that were skipped or dropped have kept theirs."""
+    name: str
+    """Name of its file, or its number in a video."""
+    role: Role
+    """``given`` for key frames, ``middle`` for the others."""
+    native: Score
+    """At the model's size, without padding."""
+    published: Score
+    """At 256 by 256, as in the published tables."""
+
+
+@dataclass(frozen=True)
+class MeanScore:
+    """Averages over frames."""
+
+    frames: int
+    """How many there are, at least 1."""
+    native: Score
+    """At the model's size, without padding."""
+    published: Score
+    """At 256 by 256."""
+
+
+@dataclass(frozen=True)
+class ClipMetrics:
+    """The scores of a clip."""
+
+    frame_gap: int
+    """Distance between key frames."""
+    native_size: tuple[int, int]
+    """Height and width of what is compared at the model's size."""
+    frames: list[FrameScore]
+    """One for each frame, in order."""
+
+    def mean(self, role: Role | None = None) -> MeanScore | None:
+        """Average the scores of one role, or of all frames; None where no frame has this role."""
+        chosen = [frame for frame in self.frames if role in (None, frame.role)]
+        if not chosen:
+            return None
+        return MeanScore(
+            len(chosen),
+            Score.mean([frame.native for frame in chosen]),
+            Score.mean([frame.published for frame in chosen]),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``metrics.json`` holds, see above."""
+        return {
+            "frame_gap": self.frame_gap,
+            "sizes": {"native": list(self.native_size), "256": list(_PUBLISHED_SIZE)},
+            "mean": {role or "all": _json(self.mean(role)) for role in ("given", "middle", None)},
+            "frames": [
+                {
+                    "index": frame.index,
+                    "name": frame.name,
+                    "role": frame.role,
+                    "native": asdict(frame.native),
+                    "256": asdict(frame.published),
+                }
+                for frame in self.frames
+            ],
+        }
+
+
+class MetricsSink:
+    """Compare each frame with the input; what remains of a frame is five numbers.
+
+    Args:
+        path: The JSON file, written at the end.
+        fit: How the clip was fitted to the model; padding is not compared.
+        frame_gap: Distance between key frames.
+    """
+
+    def __init__(self, path: Path, fit: FrameFit, *, frame_gap: int) -> None:
+        self._path = path
+        self._fit = fit
+        content = fit.content
+        self.metrics = ClipMetrics(frame_gap, (content.height, content.width), [])
+        """Scores of the frames so far."""
+
+    @torch.inference_mode()
+    def write(self, frame: RenderedFrame) -> None:
+        """Compare one frame."""
+        both = self._fit.content.of(torch.cat([frame.rgb, frame.target]))
+        self.metrics.frames.append(
+            FrameScore(
+                index=frame.index,
+                name=frame.name,
+                role="given" if frame.is_key else "middle",
+                native=_score(both),
+                published=_score(resize(both, _PUBLISHED_SIZE)),
+            )
+        )
+
+    def finish(self) -> None:
+        """Write the file."""
+        text = json.dumps(self.metrics.to_json(), indent=2, allow_nan=False)
+        write_bytes(self._path, (text + "\n").encode())
+
+
+def _json(mean: MeanScore | None) -> dict[str, Any] | None:
+    if mean is None:
+        return None
+    return {"frames": mean.frames, "native": asdict(mean.native), "256": asdict(mean.published)}
+
+
+def _score(both: torch.Tensor) -> Score:
+    """Compare image 0 with image 1 of a batch of two."""
+    return Score(psnr(both[:1], both[1:]).item(), ssim(both[:1], both[1:]).item())

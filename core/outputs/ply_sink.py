@@ -1,0 +1,76 @@
+"""The scene at one time of the clip, as a file for viewers of Gaussian splats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from core.streaming.reconstruct import RenderedFrame
+from core.export.ply import write_ply
+from core.geometry.cameras import Lens
+from core.geometry.fit import FrameFit
+from core.geometry.lift import lift
+from core.geometry.motion import freeze_at
+from core.logging import get_logger
+from core.streaming import Interval
+
+_logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ExportedScene:
+    """What a written file holds."""
+
+    num_gaussians: int
+    """How many Gaussians."""
+    time: float
+    """Frame index, whole or not, whose scene it is."""
+
+
+class PlySink:
+    """Wait for the interval that holds a time, and write the scene as it is then.
+
+    Args:
+        path: The PLY file.
+        lens: Field of view, and the aspect of the model's picture.
+        fit: How the clip was fitted to the model; what shows padding is left out.
+        time: Frame index as of :class:`RenderedFrame`, between two frames if it is not whole; one
+            beyond the end of the clip stands for its last frame, which is said, and one before its
+            first frame or between two shots for the next frame.
+    """
+
+    def __init__(self, path: Path, lens: Lens, fit: FrameFit, *, time: float) -> None:
+        self._path = path
+        self._lens = lens
+        self._fit = fit
+        self._time = time
+        self._newest: Interval | None = None
+        self.written: ExportedScene | None = None
+        """What is in the file; None until it is written."""
+
+    def write(self, frame: RenderedFrame) -> None:
+        """Write the file when ``frame``'s interval is the one that was waited for."""
+        self._newest = frame.interval
+        if self.written is None and self._time <= frame.interval.second_time:
+            self._write(frame.interval, max(self._time, frame.interval.first_time))
+
+    def finish(self) -> None:
+        """Write the last scene if the clip ended before the time came."""
+        if self.written is None and self._newest is not None:
+            last = self._newest.second_time
+            _logger.warning(
+                "--ply_time %g is beyond the last frame; %s shows frame %g.",
+                self._time,
+                self._path.name,
+                last,
+            )
+            self._write(self._newest, last)
+
+    @torch.inference_mode()
+    def _write(self, interval: Interval, time: float) -> None:
+        still = freeze_at(interval.gaussians, min(interval.pair_time(time), 1.0))
+        x, _, z = still.means[0].unbind(-1)
+        count = write_ply(self._path, lift(still, self._lens), self._fit.shows(x, z))
+        self.written = ExportedScene(count, time)

@@ -1,0 +1,1 @@
+"""Samples from datasets and procedural scenes, as endless batches on the training device."""

@@ -1,0 +1,250 @@
+"""Endless batches on the training device, from datasets on disk, procedural scenes, or both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import cv2
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from core.checks import UserError
+from core.data.augmentation import AugmentationOptions, augment
+from core.data.combination import CombinedSource
+from core.data.mixing import divide
+from core.data.scene_clips import SceneClips
+from core.data.sequence_source import Sample
+from core.data.stored_clips import StoredClips
+from core.data.unreadable_files import UnreadableFiles
+from core.training.distributed.signals import outlive_stop_signals
+from core.types import ClipBatch
+
+_PREFETCHED_BATCHES = 4
+_SCENES_AT_ONCE = 32
+_STEPS_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where samples come from; at least one of the two."""
+
+    files: CombinedSource | None
+    """Datasets on disk."""
+    procedural: SceneClips | None
+    """Procedural scenes, made on the training device."""
+    procedural_share: float
+    """Share of procedural samples, in [0, 1]; 0 or 1 where there is one source only."""
+    augmentation: AugmentationOptions
+    """Random changes of the samples from disk."""
+    seed: int
+    """Chooses these changes."""
+
+    @property
+    def samples_per_epoch(self) -> int | None:
+        """Samples, procedural ones included, of one pass over the datasets; None without any."""
+        if self.files is None:
+            return None
+        return round(self.files.num_items / (1.0 - self.procedural_share))
+
+    def divide(self, positions: range) -> Division:
+        """Divide positions of the stream between the two."""
+        shares = (1.0 - self.procedural_share, self.procedural_share)
+        return Division(*divide(positions, shares))
+
+
+class Division(NamedTuple):
+    """Indices into each source."""
+
+    files: list[int]
+    """Indices of samples from disk."""
+    procedural: list[int]
+    """Indices of procedural samples."""
+
+
+@dataclass(frozen=True)
+class Stride:
+    """Which positions of the endless stream of samples a process takes."""
+
+    batch_size: int
+    """Samples a step and process."""
+    process: int = 0
+    """Rank of this process."""
+    num_processes: int = 1
+    """How many processes train together."""
+
+    @property
+    def samples_per_step(self) -> int:
+        """Samples that all processes take together."""
+        return self.batch_size * self.num_processes
+
+    def positions(self, first: int) -> range:
+        """Return this process's positions of the step that begins at position ``first``."""
+        start = first + self.process * self.batch_size
+        return range(start, start + self.batch_size)
+
+
+class _FileDataset(Dataset["Sample | UserError"]):
+    """Samples from disk by index; what the user can mend is handed on rather than raised.
+
+    Raised in a worker, it would reach the user wrapped into that worker's traceback.
+    """
+
+    def __init__(self, source: CombinedSource) -> None:
+        self._source = source
+
+    def __getitem__(self, index: int) -> Sample | UserError:
+        try:
+            return self._source.sample(index)
+        except UserError as error:
+            return error
+
+
+class _FileIndices(Sampler[list[int]]):
+    """The indices of the samples from disk of each step, without end."""
+
+    def __init__(self, sources: Sources, stride: Stride, first: int) -> None:
+        self._sources = sources
+        self._stride = stride
+        self._first = first
+
+    def __iter__(self) -> Iterator[list[int]]:
+        first = self._first
+        while True:
+            yield self._sources.divide(self._stride.positions(first)).files
+            first += self._stride.samples_per_step
+
+
+class _Loaded(NamedTuple):
+    """What a worker prepares for one step; a DataLoader knows to pin tuples of tensors."""
+
+    tensors: tuple[Tensor, ...]
+    """Those of StoredClips; none where the step has no samples from disk."""
+    unreadable: list[str]
+    """What was wrong with files on the way."""
+
+
+def stream_batches(
+    sources: Sources, stride: Stride, *, first: int, workers: int, device: torch.device
+) -> Generator[ClipBatch, None, None]:
+    """Yield the batches of successive steps, without end.
+
+    What a batch holds depends on the sources' seeds and on its positions in the stream alone, not
+    on workers, nor on where the stream was entered.
+
+    Args:
+        sources: Where samples come from.
+        stride: Which positions this process takes.
+        first: Position at which the first step begins: samples that were taken before, by all
+            processes.
+        workers: Processes that prepare samples from disk.
+        device: Where batches are wanted.
+
+    Raises:
+        UserError: If too many files cannot be read; see
+            :class:`core.data.unreadable_files.UnreadableFiles`.
+    """
+    loader = iter(_file_loader(sources, stride, first, workers, device)) if sources.files else None
+    together = _steps_at_once(sources, stride, device)
+    scenes = stream_scenes(sources, stride, first=first, steps_at_once=together)
+    unreadable = UnreadableFiles()
+    while True:
+        division = sources.divide(stride.positions(first))
+        parts: list[ClipBatch] = []
+        if loader is not None:
+            loaded = next(loader)
+            if isinstance(loaded, UserError):
+                raise loaded
+            unreadable.note(len(division.files), loaded.unreadable)
+            if division.files:
+                batch = StoredClips(*loaded.tensors).unpack(device)
+                parts.append(
+                    augment(
+                        batch,
+                        seed=sources.seed,
+                        positions=division.files,
+                        options=sources.augmentation,
+                    )
+                )
+        drawn = next(scenes)
+        if drawn is not None:
+            parts.append(drawn.to(device))
+        yield parts[0] if len(parts) == 1 else ClipBatch.collate(parts)
+        first += stride.samples_per_step
+
+
+def stream_scenes(
+    sources: Sources, stride: Stride, *, first: int, steps_at_once: int
+) -> Generator[ClipBatch | None, None, None]:
+    """Yield the procedural samples of successive steps, without end; None for steps without any.
+
+    Those of several steps are drawn together, since drawing takes some 3000 kernels, whether for
+    one scene or for many. Steps are grouped by their number, wherever the stream is entered, for
+    scenes may differ in the last bit with those that they are drawn with.
+
+    Args:
+        sources: Where samples come from.
+        stride: Which positions this process takes.
+        first: Position at which the first step begins.
+        steps_at_once: Steps whose samples are drawn together.
+    """
+    done = first // stride.samples_per_step % steps_at_once
+    first -= done * stride.samples_per_step
+    while True:
+        starts = [first + step * stride.samples_per_step for step in range(steps_at_once)]
+        steps = [sources.divide(stride.positions(start)).procedural for start in starts]
+        indices = [index for step in steps for index in step]
+        parts: list[ClipBatch | None] = [None] * steps_at_once
+        if sources.procedural is not None and indices:
+            batches = sources.procedural.batch(indices).split([len(step) for step in steps])
+            parts = [batch if len(batch.frames) else None for batch in batches]
+        yield from parts[done:]
+        first, done = first + steps_at_once * stride.samples_per_step, 0
+
+
+def _steps_at_once(sources: Sources, stride: Stride, device: torch.device) -> int:
+    """Return for how many steps scenes are drawn together: few, so that memory is not felt.
+
+    On the CPU one: there are no launches to save, and the first step would wait for the others'.
+    """
+    scenes = math.ceil(stride.batch_size * sources.procedural_share)
+    if device.type == "cpu" or scenes == 0:
+        return 1
+    return min(max(_SCENES_AT_ONCE // scenes, 1), _STEPS_AT_ONCE)
+
+
+def _file_loader(
+    sources: Sources, stride: Stride, first: int, workers: int, device: torch.device
+) -> DataLoader[Sample | UserError]:
+    assert sources.files is not None
+    return DataLoader(
+        _FileDataset(sources.files),
+        batch_sampler=_FileIndices(sources, stride, first),
+        collate_fn=_collate,
+        num_workers=workers,
+        worker_init_fn=_start_worker,
+        prefetch_factor=_PREFETCHED_BATCHES if workers else None,
+        pin_memory=device.type == "cuda",
+    )
+
+
+def _collate(samples: list[Sample | UserError]) -> _Loaded | UserError:
+    drawn: list[Sample] = []
+    for sample in samples:
+        if isinstance(sample, UserError):
+            return sample
+        drawn.append(sample)
+    if not drawn:
+        return _Loaded((), [])
+    clips = StoredClips.collate([sample.clips for sample in drawn])
+    tensors = tuple(getattr(clips, field.name) for field in fields(clips))
+    return _Loaded(tensors, [problem for sample in drawn for problem in sample.unreadable])
+
+
+def _start_worker(_worker: int) -> None:
+    outlive_stop_signals()
+    # Workers are the parallelism; threads within them only fight for the same cores.
+    cv2.setNumThreads(0)

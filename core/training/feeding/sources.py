@@ -1,0 +1,198 @@
+"""Opens the sources of samples that the user chose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from core.checks import UserError, naming
+from core.data.augmentation import AugmentationOptions
+from core.data.combination import CombinedSource
+from core.data.datasets import open_dataset
+from core.data.procedural import ProceduralOptions
+from core.data.scene_clips import SceneClips
+from core.data.sequence_set import SequenceSet
+from core.data.sequence_source import SequenceSource
+from core.logging import get_logger
+from core.training.feeding.batches import Sources
+from core.training.stages.stage import Stage
+from core.types import ClipBatch
+
+_logger = get_logger(__name__)
+HELD_BACK_SEED = -1
+"""Seed of the procedural scenes of validation; seeds of training are never negative."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetOptions:
+    """One dataset on disk."""
+
+    name: str
+    """Its layout: one of ``core.data.datasets.DATASETS``."""
+    path: Path
+    """Its folder."""
+    weight: float | None = None
+    """How often it is drawn from beside the others; None for its number of samples."""
+    reach: int | None = None
+    """Largest distance between the first and the last frame of a sample; None for that of the
+    layout."""
+    allow_pickle_depth: bool = False
+    """Whether pickled depth chunks may be unpickled, which runs code that the file brings."""
+
+    def __post_init__(self) -> None:
+        if self.weight is not None and not 0 < self.weight < float("inf"):
+            raise UserError(f"weight of {self.name} is {self.weight}; expected a positive number.")
+        if self.reach is not None and self.reach < 1:
+            raise UserError(f"reach of {self.name} is {self.reach}; expected at least 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What a run is trained on: datasets, procedural scenes, or both."""
+
+    datasets: tuple[DatasetOptions, ...] = ()
+    """Datasets on disk, drawn from together."""
+    augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
+    """Random changes of the samples from disk, half of which are also played backwards, unless
+    these are ``AugmentationOptions.none()``."""
+    cache_mib: int = 4096
+    """Memory for decoded frames, in MiB a process. Datasets that fit as a whole are decoded once;
+    of others, every frame is decoded whenever it is drawn."""
+    workers: int = 4
+    """Processes a training process that prepare samples from disk; 0 prepares them in the training
+    process itself."""
+    procedural: ProceduralOptions | None = None
+    """Procedural scenes; their size is set to that of the network's frames."""
+    procedural_share: float = 0.5
+    """Share of procedural samples, in (0, 1), where there are both."""
+
+    def __post_init__(self) -> None:
+        if not self.datasets and self.procedural is None:
+            raise ValueError("DataOptions: neither datasets nor procedural scenes; give one.")
+        for name in ("cache_mib", "workers"):
+            if getattr(self, name) < 0:
+                raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
+        if not 0 < self.procedural_share < 1:
+            raise UserError(
+                f"--procedural_share is {self.procedural_share}; expected a number between 0 and 1."
+            )
+
+
+def open_sources(options: DataOptions, stage: Stage, *, seed: int, device: torch.device) -> Sources:
+    """Open what training samples are drawn from.
+
+    Raises:
+        UserError: If a dataset cannot be used.
+    """
+    files = _open_datasets(options, stage, seed) if options.datasets else None
+    procedural = None
+    if options.procedural is not None:
+        procedural = _open_scenes(options.procedural, stage, seed, device)
+    return Sources(
+        files=files,
+        procedural=procedural,
+        procedural_share=options.procedural_share if files and procedural else float(files is None),
+        augmentation=options.augmentation,
+        seed=seed,
+    )
+
+
+def _open_datasets(options: DataOptions, stage: Stage, seed: int) -> CombinedSource:
+    sources: list[SequenceSource] = []
+    room = options.cache_mib
+    for dataset in options.datasets:
+        sequences = open_dataset(
+            dataset.name, dataset.path, allow_pickle_depth=dataset.allow_pickle_depth
+        )
+        source = SequenceSource(
+            sequences,
+            _image_size(stage),
+            num_frames=stage.num_frames,
+            reach=dataset.reach,
+            seed=seed,
+            reverse=options.augmentation != AugmentationOptions.none(),
+            cache_mib=room,
+        )
+        room -= source.cached_mib
+        sources.append(source)
+    weights = [
+        float(source.num_items) if dataset.weight is None else dataset.weight
+        for dataset, source in zip(options.datasets, sources, strict=True)
+    ]
+    return CombinedSource(sources, weights)
+
+
+def open_validation_sets(
+    options: DataOptions,
+    stage: Stage,
+    *,
+    eval_clips_path: Path | None,
+    num_samples: int,
+    device: torch.device,
+) -> dict[str, list[ClipBatch]]:
+    """Make the validation sets, each a list of samples on ``device``.
+
+    Returns:
+        ``"procedural"``: scenes of a seed that training never uses, at even times. Under a
+        dataset's name: its part for validation, where that is there. ``"clips"``, if a folder is
+        given: its clips. Of the latter, consecutive frames from start frames spread evenly.
+
+    Raises:
+        UserError: If the clips cannot be used.
+    """
+    scenes = _open_scenes(options.procedural or ProceduralOptions(), stage, HELD_BACK_SEED, device)
+    sets = {"procedural": [scenes.even_batch([index]) for index in range(num_samples)]}
+    for dataset in options.datasets:
+        if dataset.name == "frames":  # has no parts
+            continue
+        try:
+            sequences = open_dataset(
+                dataset.name,
+                dataset.path,
+                split="val",
+                allow_pickle_depth=dataset.allow_pickle_depth,
+            )
+            sets[dataset.name] = _read_evenly(sequences, stage, num_samples, device)
+        except UserError as error:
+            _logger.warning("%s is left out of validation: %s", dataset.name, error)
+    if eval_clips_path is not None:
+        with naming("--eval_clips_path"):
+            sequences = open_dataset("frames", eval_clips_path)
+            sets["clips"] = _read_evenly(sequences, stage, num_samples, device)
+    return sets
+
+
+def _read_evenly(
+    sequences: SequenceSet, stage: Stage, num_samples: int, device: torch.device
+) -> list[ClipBatch]:
+    """Read samples from start frames that are spread evenly; leave out those that are damaged."""
+    source = SequenceSource(
+        sequences, _image_size(stage), num_frames=stage.num_frames, seed=0, reverse=False
+    )
+    count = min(num_samples, source.num_items)
+    clips: list[ClipBatch] = []
+    problem = ""
+    for i in range(count):
+        try:
+            sample = source.consecutive((2 * i + 1) * source.num_items // (2 * count))
+            clips.append(sample.unpack(device))
+        except UserError as error:
+            problem = str(error)
+            _logger.warning("%s Its sample is left out of validation.", problem)
+    if not clips:
+        raise UserError(f"{sequences.root}: no sample for validation can be read; {problem}")
+    return clips
+
+
+def _open_scenes(
+    options: ProceduralOptions, stage: Stage, seed: int, device: torch.device
+) -> SceneClips:
+    height, width = _image_size(stage)
+    options = replace(options, height=height, width=width)
+    return SceneClips(options, num_frames=stage.num_frames, seed=seed, device=device)
+
+
+def _image_size(stage: Stage) -> tuple[int, int]:
+    return stage.config.image_height, stage.config.image_width

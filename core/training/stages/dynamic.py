@@ -1,0 +1,159 @@
+"""Stage 2: the decoder learns what happens between two frames; the static part is frozen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from core.checks import UserError, naming
+from core.losses import Distance, depth_loss, masked_mse, motion_loss, mse, perceptual_loss
+from core.models.config import StreamSplatConfig
+from core.models.factory import build_model
+from core.models.loading import load_dinov2, load_static_weights
+from core.models.streamsplat import StreamSplat
+from core.training.compute.randomness import StepNoise
+from core.training.stages.initial_weights import load_initial_weights
+from core.training.stages.stage import (
+    Reconstruction,
+    StageOptions,
+    StepLosses,
+    hide_depth,
+    measure_quality,
+    render_training_views,
+)
+from core.types import ClipBatch
+
+_MIN_ALPHA = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamicStageOptions(StageOptions):
+    """The dynamic decoder."""
+
+    encoder_path: Path | None = None
+    """Weights of stage 1, the model.safetensors in its workspace; not needed with --init_from."""
+    dinov2_path: Path | None = None
+    """Weights of DINOv2 (dinov2_vitb14_reg4_pretrain.pth), for presets that are conditioned on
+    it."""
+    num_frames: int = 6
+    """Frames of a sample; the first and the last are the key frames, all are rendered."""
+    lambda_depth: float = 0.01
+    """Weight of the depth loss."""
+    lambda_mask: float = 3.0
+    """Weight of the colour error on moving objects, on top of that of all pixels."""
+    lambda_motion: float = 0.0
+    """Weight of the motion loss on samples whose motion is known, which are the procedural ones;
+    not part of the published recipe."""
+    train_static: bool = False
+    """Train the static network along; the published recipe keeps it frozen."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_frames < 2:
+            raise UserError(f"--num_frames is {self.num_frames}; expected at least 2 (key frames).")
+        for name in ("lambda_mask", "lambda_motion"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
+        if (self.encoder_path is None) == (self.init_from is None):
+            raise UserError(
+                "give either --encoder_path (weights of stage 1, to start stage 2) or --init_from "
+                "(weights of stage 2), and not both."
+            )
+
+
+class DynamicStage:
+    """Two key frames in, every frame between them out.
+
+    Args:
+        config: Configuration of the network.
+        options: What the user chose.
+    """
+
+    name = "dynamic"
+    num_encoded = 2
+    trains_dynamic = True
+
+    def __init__(self, config: StreamSplatConfig, options: DynamicStageOptions) -> None:
+        if config.use_dino and options.dinov2_path is None:
+            raise UserError(
+                f"--preset {options.preset} is conditioned on DINOv2: give its weights with "
+                "--dinov2_path, or choose another --preset."
+            )
+        self.config = config
+        self.options = options
+        self.num_frames = options.num_frames
+        self.trains_static = options.train_static
+        self._image_size = (config.image_height, config.image_width)
+
+    def build_model(self, *, initial_weights: bool = True) -> StreamSplat:
+        """Build the whole network with its static part loaded and, by default, frozen."""
+        model = build_model(self.config)
+        if initial_weights:
+            if self.options.encoder_path is not None:
+                with naming("--encoder_path"):
+                    load_static_weights(model, self.options.encoder_path)
+            load_initial_weights(model, self.options.init_from)
+        model.freeze_static(not self.options.train_static)
+        if self.options.dinov2_path is not None:
+            with naming("--dinov2_path"):
+                load_dinov2(model, self.options.dinov2_path)
+        return model
+
+    def compute_losses(
+        self,
+        model: nn.Module,
+        batch: ClipBatch,
+        noise: StepNoise,
+        perceptual: Distance | None = None,
+    ) -> StepLosses:
+        """Colour error of all frames, more of it on moving objects, depth and perceptual loss."""
+        inverse_depths = hide_depth(batch.inverse_depths, noise.depth_dropped)
+        gaussians = model(_key_frames(batch.frames), _key_frames(inverse_depths))
+        rendered = render_training_views(
+            gaussians,
+            batch.times,
+            self._image_size,
+            noise.background,
+            backend=self.options.rasterizer,
+        )
+        color = mse(rendered.rgb, batch.frames)
+        moving = masked_mse(rendered.rgb, batch.frames, batch.masks)
+        depth = depth_loss(
+            rendered.depth,
+            batch.inverse_depths,
+            rendered.alpha.detach() > _MIN_ALPHA,
+            batch.has_depth,
+            trimmed=True,
+        )
+        motion = motion_loss(gaussians, self.config.gaussian_grid, batch.motion, batch.has_motion)
+        total = (
+            color
+            + self.options.lambda_mask * moving
+            + self.options.lambda_depth * depth
+            + self.options.lambda_motion * motion
+        )
+        terms = {"mse": color, "mask": moving, "depth": depth, "motion": motion}
+        if perceptual is not None:
+            terms["lpips"] = perceptual_loss(
+                perceptual, rendered.rgb.flatten(0, 1), batch.frames.flatten(0, 1)
+            )
+            total = total + self.options.lambda_lpips * terms["lpips"]
+        terms = {"loss": total, **terms, **measure_quality(rendered.rgb, batch.frames)}
+        return StepLosses(total, {name: value.detach() for name, value in terms.items()})
+
+    def reconstruct(self, model: nn.Module, batch: ClipBatch) -> Reconstruction:
+        """Render all frames from the first and the last, over grey."""
+        gaussians = model(_key_frames(batch.frames), _key_frames(batch.inverse_depths))
+        views = render_training_views(
+            gaussians, batch.times, self._image_size, backend=self.options.rasterizer
+        )
+        return Reconstruction(gaussians, views)
+
+
+def _key_frames(values: Float[Tensor, "b v *rest"]) -> Float[Tensor, "b 2 *rest"]:
+    return torch.stack((values[:, 0], values[:, -1]), dim=1)

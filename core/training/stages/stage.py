@@ -1,0 +1,189 @@
+"""What the one training loop asks of a stage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from core.checks import UserError
+from core.losses import Distance
+from core.metrics import VGG16_FILE, psnr, ssim
+from core.models.config import StreamSplatConfig
+from core.models.hub import HubModel
+from core.rendering import render
+from core.training.compute.randomness import StepNoise
+from core.types import ClipBatch, DynamicGaussians, RenderOutput
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageOptions:
+    """The network and what it learns from; shared by both stages."""
+
+    preset: Literal["full", "small", "tiny"] = "full"
+    """Size of the network: full is the published one, tiny trains in minutes."""
+    init_from: Path | None = None
+    """Weights from which training starts: model.safetensors of the same stage and preset, or its
+    folder; in stage 2 the published streamsplat.safetensors as well."""
+    gradient_checkpointing: Literal["auto", "on", "off"] = "auto"
+    """Compute activations twice rather than keep them: less memory, about a third more time. auto
+    does where they would not fit the device."""
+    rasterizer: Literal["auto", "cuda", "cpu", "reference"] = "auto"
+    """Which rasteriser renders; cpu with a CUDA device copies to the host and back."""
+    depth_drop: float = 0.1
+    """Probability that a sample's depth is hidden from the network, which thus learns to do
+    without; the depth loss still sees it."""
+    lambda_depth: float
+    """Weight of the depth loss."""
+    lambda_lpips: float = 0.05
+    """Weight of the perceptual loss (LPIPS)."""
+    lpips_from_epoch: int = 50
+    """First epoch, counted from 0, that has a perceptual loss."""
+    lpips_backbone_path: Path = Path("checkpoints") / VGG16_FILE
+    """ImageNet weights of VGG16 as torchvision publishes them, which LPIPS looks through; where
+    they are, validation measures LPIPS as well."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.depth_drop <= 1:
+            raise UserError(f"--depth_drop is {self.depth_drop}; expected a number in [0, 1].")
+        for name in ("lambda_depth", "lambda_lpips", "lpips_from_epoch"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
+
+
+@dataclass(frozen=True)
+class StepLosses:
+    """What a step minimises, and what it tells."""
+
+    total: Float[Tensor, ""]
+    """The weighted sum, to be differentiated."""
+    terms: Mapping[str, Float[Tensor, ""]]
+    """Detached values by name, for the log."""
+
+
+class NonFiniteSceneError(ArithmeticError):
+    """The network gave Gaussians that are not finite.
+
+    Attributes:
+        poison: A NaN that depends on every Gaussian: differentiating it reaches all parameters, so
+            that processes that train together stay in step.
+    """
+
+    def __init__(self, poison: Tensor) -> None:
+        super().__init__("the network gave Gaussians that are not finite")
+        self.poison = poison
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What a network makes of a batch."""
+
+    gaussians: DynamicGaussians
+    """The scenes."""
+    views: RenderOutput
+    """All frames of the batch, over grey."""
+
+
+class Stage(Protocol):
+    """A stage of training: a network, the samples that it needs, and its losses."""
+
+    name: str
+    """Written into checkpoints, so that one stage does not resume another's."""
+    config: StreamSplatConfig
+    """The network's configuration."""
+    num_frames: int
+    """Frames of a sample."""
+    num_encoded: int
+    """How many of them the network is given."""
+    trains_static: bool
+    """Whether the static network learns."""
+    trains_dynamic: bool
+    """Whether there is a decoder, which learns."""
+
+    @property
+    def options(self) -> StageOptions:
+        """What the user chose."""
+        ...
+
+    def build_model(self, *, initial_weights: bool = True) -> HubModel:
+        """Build the network.
+
+        Args:
+            initial_weights: Load the weights from which training starts, where the user gave some;
+                a checkpoint that is loaded afterwards makes them needless.
+        """
+        ...
+
+    def compute_losses(
+        self,
+        model: nn.Module,
+        batch: ClipBatch,
+        noise: StepNoise,
+        perceptual: Distance | None = None,
+    ) -> StepLosses:
+        """Run the network on a batch and compare what it renders with the frames.
+
+        Args:
+            model: The network.
+            batch: Samples on the network's device.
+            noise: What is drawn anew for the step.
+            perceptual: Measures the perceptual loss; None in steps without one.
+
+        Raises:
+            NonFiniteSceneError: If the network's output cannot be rendered.
+        """
+        ...
+
+    def reconstruct(self, model: nn.Module, batch: ClipBatch) -> Reconstruction:
+        """Make scenes of a batch's key frames and render all of its frames, as evaluation does.
+
+        Raises:
+            NonFiniteSceneError: If the network's output cannot be rendered.
+        """
+        ...
+
+
+@torch.no_grad()
+def measure_quality(
+    rendered: Float[Tensor, "b v 3 h w"], frames: Float[Tensor, "b v 3 h w"]
+) -> dict[str, Tensor]:
+    """Return mean PSNR and SSIM of a step's images, on the device."""
+    images, targets = rendered.detach().flatten(0, 1), frames.flatten(0, 1)
+    return {"psnr": psnr(images, targets).mean(), "ssim": ssim(images, targets).mean()}
+
+
+def render_training_views(
+    gaussians: DynamicGaussians,
+    times: Float[Tensor, "b t"],
+    image_size: tuple[int, int],
+    background: Float[Tensor, "3"] | float = 0.5,
+    *,
+    backend: str,
+) -> RenderOutput:
+    """Render scenes that a network in training gave, which may be broken.
+
+    Raises:
+        NonFiniteSceneError: If a value of the scenes is not finite.
+    """
+    try:
+        return render(gaussians, times, image_size, background, backend=backend)
+    except ValueError:
+        values = [getattr(gaussians, field.name) for field in fields(gaussians)]
+        if all(bool(torch.isfinite(value).all()) for value in values):
+            raise
+        total = torch.stack([value.float().sum() for value in values]).sum()
+        raise NonFiniteSceneError(total * torch.nan) from None
+
+
+def hide_depth(
+    inverse_depths: Float[Tensor, "b *rest"], dropped: Bool[Tensor, " b"]
+) -> Float[Tensor, "b *rest"]:
+    """Return the maps with those of ``dropped`` samples zero, which stands for "no depth"."""
+    shape = (-1,) + (1,) * (inverse_depths.ndim - 1)
+    return torch.where(dropped.view(shape), 0.0, inverse_depths)

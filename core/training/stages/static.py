@@ -1,0 +1,102 @@
+"""Stage 1: the static network learns to turn one frame into Gaussians."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from core.losses import Distance, depth_loss, mse, perceptual_loss
+from core.models.config import StreamSplatConfig
+from core.models.factory import build_static_model
+from core.models.static_model import StaticModel
+from core.training.compute.randomness import StepNoise
+from core.training.stages.initial_weights import load_initial_weights
+from core.training.stages.stage import (
+    Reconstruction,
+    StageOptions,
+    StepLosses,
+    hide_depth,
+    measure_quality,
+    render_training_views,
+)
+from core.types import ClipBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaticStageOptions(StageOptions):
+    """The static network."""
+
+    lambda_depth: float = 0.05
+    """Weight of the depth loss."""
+
+
+class StaticStage:
+    """One frame in, the same frame out.
+
+    Args:
+        config: Configuration of the network.
+        options: What the user chose.
+    """
+
+    name = "static"
+    num_frames = 1
+    num_encoded = 1
+    trains_static = True
+    trains_dynamic = False
+
+    def __init__(self, config: StreamSplatConfig, options: StaticStageOptions) -> None:
+        self.config = config
+        self.options = options
+        self._image_size = (config.image_height, config.image_width)
+
+    def build_model(self, *, initial_weights: bool = True) -> StaticModel:
+        """Build the static network, from ``init_from`` where that is given."""
+        model = build_static_model(self.config)
+        if initial_weights:
+            load_initial_weights(model, self.options.init_from)
+        return model
+
+    def compute_losses(
+        self,
+        model: nn.Module,
+        batch: ClipBatch,
+        noise: StepNoise,
+        perceptual: Distance | None = None,
+    ) -> StepLosses:
+        """Colour error, depth loss and perceptual loss, at the frame's own time."""
+        inverse_depths = hide_depth(batch.inverse_depths, noise.depth_dropped)
+        gaussians = model(batch.frames[:, 0], inverse_depths[:, 0])
+        rendered = render_training_views(
+            gaussians,
+            batch.times,
+            self._image_size,
+            noise.background,
+            backend=self.options.rasterizer,
+        )
+        color = mse(rendered.rgb, batch.frames)
+        # A depth of 0 means that no Gaussian touches the pixel: there is nothing to compare.
+        depth = depth_loss(
+            rendered.depth,
+            batch.inverse_depths,
+            rendered.depth.detach() > 0,
+            batch.has_depth,
+            trimmed=False,
+        )
+        total = color + self.options.lambda_depth * depth
+        terms = {"mse": color, "depth": depth}
+        if perceptual is not None:
+            terms["lpips"] = perceptual_loss(
+                perceptual, rendered.rgb.flatten(0, 1), batch.frames.flatten(0, 1)
+            )
+            total = total + self.options.lambda_lpips * terms["lpips"]
+        terms = {"loss": total, **terms, **measure_quality(rendered.rgb, batch.frames)}
+        return StepLosses(total, {name: value.detach() for name, value in terms.items()})
+
+    def reconstruct(self, model: nn.Module, batch: ClipBatch) -> Reconstruction:
+        """Render each frame from itself, over grey."""
+        gaussians = model(batch.frames[:, 0], batch.inverse_depths[:, 0])
+        views = render_training_views(
+            gaussians, batch.times, self._image_size, backend=self.options.rasterizer
+        )
+        return Reconstruction(gaussians, views)

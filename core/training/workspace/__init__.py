@@ -1,0 +1,1 @@
+"""What a run keeps on disk: checkpoints, the lock, and how a run resumes."""

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+
+from core.checks import UserError
+from core.models import PRESETS, StreamSplat, StreamSplatConfig, build_model
+from core.models.dino import build_dino
+from core.models.fast.recording import Recorded
+from core.streaming import FastModel, Session
+
+
+def pictures(model: Any, frame: Callable, device: str = "cpu") -> torch.Tensor:
+    with Session(model, device=device) as session:
+        for i in range(3):
+            session.push(frame(i))
+        return session.render([0.5, 1.0, 1.5, 2.0]).rgb.cpu()
+
+
+def test_half_precision_changes_gaussians_by_rounding_only(frame: Callable) -> None:
+    torch.manual_seed(0)
+    config = replace(PRESETS["tiny"], image_height=64, image_width=64, window=64)
+    model = build_model(config).eval()
+    images = torch.from_numpy(frame(0)).float()[:32, :32].repeat(2, 2, 1) / 255
+    inputs = images.permute(2, 0, 1)[None], torch.zeros(1, 1, 64, 64)
+    with torch.inference_mode():
+        plain = model.encode(*inputs).gaussians
+        half = FastModel(model, precision="bfloat16").encode(*inputs).gaussians
+    # bfloat16 has 8 bits; a few layers add up.
+    for name, tolerance in (("colors", 0.03), ("means", 0.03), ("opacities", 0.03)):
+        one, other = getattr(plain, name), getattr(half, name)
+        assert one.dtype == other.dtype == torch.float32
+        assert not torch.equal(one, other)
+        torch.testing.assert_close(one, other, atol=tolerance, rtol=0)
+
+
+def test_float32_changes_nothing(network: StreamSplat, frame: Callable) -> None:
+    assert torch.equal(pictures(network, frame), pictures(FastModel(network), frame))
+
+
+def test_every_part_is_compiled(
+    network: StreamSplat, frame: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: Counter[str] = Counter()
+
+    def compile_nothing(function: Any, *, dynamic: bool) -> Callable:
+        assert not dynamic
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            calls[type(function.__self__).__name__ + "." + function.__name__] += 1
+            return function(*arguments, **options)
+
+        return counted
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    plain = pictures(network, frame)
+    fast = pictures(FastModel(copy.deepcopy(network), acceleration="compile"), frame)
+    assert torch.equal(plain, fast)
+    # Three frames, two pairs; three levels in each upsampler.
+    assert calls == {
+        "StaticEncoder.forward": 3,
+        "StaticHeads.forward": 3,
+        "DynamicDecoder.forward": 2,
+        "DynamicModel.animate": 2,
+        "RMSNorm.forward": 3 + 2,
+        **{f"UpsamplerLevel.{step}": 3 * (3 + 2) for step in ("enlarge", "mix", "mix_rolled")},
+    }
+
+
+def test_nothing_in_the_parts_breaks_a_compiled_graph() -> None:
+    model = observed_network()
+    static, dynamic = model.static, model.dynamic
+    assert model.dino is not None
+    rgbd, image = torch.rand(1, 4, 32, 64), torch.rand(1, 3, 32, 64)
+    with torch.inference_mode():
+        tokens = static.encoder(rgbd)
+        features = static.upsampler(tokens)
+        both = features.expand(2, -1, -1)
+        level = static.upsampler.levels[0]
+        pair = torch.stack((tokens, tokens), dim=1)
+        conditions = model.observe(image).expand(1, 2, -1, -1)
+        for function, arguments in (
+            (model.observe, (image,)),
+            (static.encoder, (rgbd,)),
+            (level.enlarge, (tokens,)),
+            (level.mix, (level.enlarge(tokens),)),
+            (level.mix_rolled, (level.enlarge(tokens),)),
+            (static.upsampler.norm, (features,)),
+            (partial(static.heads, sample=False), (features, None)),
+            (dynamic.decoder, (pair, conditions)),
+            (partial(dynamic.animate, sample=False), (both, both)),
+        ):
+            traced = torch._dynamo.explain(function)(*arguments)
+            assert (traced.graph_count, traced.break_reasons) == (1, [])
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+def test_compiled_networks_compute_the_same_at_full_width() -> None:
+    torch.manual_seed(0)
+    config = replace(PRESETS["full"], encoder_layers=1, decoder_layers=1)
+    model = build_model(config).eval()
+    assert model.dino is not None
+    model.dino.attach(build_dino(model.dino.image_size, depth=1))
+    model = model.cuda()
+    size = config.image_height, config.image_width
+    images = torch.rand(2, 1, 3, *size, device="cuda")
+    depths = torch.rand(2, 1, 1, *size, device="cuda")
+    with torch.inference_mode():
+        plain = FastModel(copy.deepcopy(model), precision="bfloat16")
+        fast = FastModel(model, precision="bfloat16", acceleration="compile")
+        keys = [plain.encode(*inputs) for inputs in zip(images, depths, strict=True)]
+        scene = plain.decode(*keys)
+        for _ in range(3):
+            again = [fast.encode(*inputs) for inputs in zip(images, depths, strict=True)]
+            for one, other in zip(again, keys, strict=True):
+                # Of size 1, rounded to 8 bits a few times.
+                for name in ("tokens", "features", "condition"):
+                    torch.testing.assert_close(
+                        getattr(one, name), getattr(other, name), atol=0.1, rtol=0
+                    )
+            moved = fast.decode(*keys)
+            for name in ("means", "motion", "colors", "opacities", "opacity_slopes"):
+                one, other = getattr(moved, name), getattr(scene, name)
+                torch.testing.assert_close(one, other, atol=5e-4, rtol=0)
+
+
+def test_graphs_need_cuda(network: StreamSplat) -> None:
+    with pytest.raises(UserError, match="graphs needs a CUDA device"):
+        FastModel(network, acceleration="graphs")
+
+
+def test_a_compiler_that_is_missing_is_named(
+    network: StreamSplat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(UserError, match="needs a C compiler"):
+        FastModel(network, acceleration="compile")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("observed", [False, True])
+@pytest.mark.parametrize("acceleration", ["graphs", "compile"])
+def test_recorded_networks_give_the_same_picture(
+    network: StreamSplat, frame: Callable, acceleration: Any, observed: bool
+) -> None:
+    model = (observed_network() if observed else copy.deepcopy(network)).cuda()
+    plain = pictures(copy.deepcopy(model), frame, "cuda")
+    fast = pictures(FastModel(model, acceleration=acceleration), frame, "cuda")
+    torch.testing.assert_close(plain, fast, atol=2e-3, rtol=0)
+
+
+@pytest.mark.gpu
+def test_results_of_a_recording_stay_as_they_are() -> None:
+    with torch.inference_mode():
+        double = Recorded(lambda value: 2 * value)
+        one, other = (double(torch.full((3,), float(v), device="cuda")) for v in (1, 5))
+        assert one.tolist() == [2, 2, 2]
+        assert other.tolist() == [10, 10, 10]
+        assert double(torch.ones(2, device="cuda")).tolist() == [2, 2]
+
+
+def observed_network(size: tuple[int, int] = (32, 64)) -> StreamSplat:
+    """Return a small network that is conditioned on a DINOv2 of one block."""
+    torch.manual_seed(0)
+    config = StreamSplatConfig(
+        image_height=size[0],
+        image_width=size[1],
+        patch_size=16,
+        width=64,
+        head_width=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        upsampler_widths=(32, 32, 32),
+        window=16,
+        dino_normalize=True,
+    )
+    model = build_model(config).eval()
+    assert model.dino is not None
+    model.dino.attach(build_dino(model.dino.image_size, depth=1))
+    return model
+
+
+def test_half_precision_reaches_dinov2_too() -> None:
+    model = observed_network()
+    assert model.dino is not None
+    images, depths = torch.rand(1, 3, 32, 64), torch.zeros(1, 1, 32, 64)
+    with torch.inference_mode():
+        plain = model.encode(images, depths).condition
+        half = FastModel(model, precision="bfloat16").encode(images, depths).condition
+    assert model.dino.__dict__["vit"].blocks[0].mlp.fc1.weight.dtype == torch.bfloat16
+    assert plain.dtype == half.dtype == torch.float32
+    assert not torch.equal(plain, half)
+    torch.testing.assert_close(plain, half, atol=0.1, rtol=0)  # of tokens of unit size

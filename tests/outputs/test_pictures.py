@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from core.outputs.pictures import (
+    depth_picture,
+    rendered_picture,
+    side_by_side_picture,
+    to_8bit,
+)
+from core.streaming.reconstruct import RenderedFrame
+from core.geometry.canonical import depth_from_inverse_depth
+from core.geometry.fit import FrameFit
+from core.streaming import Interval
+
+SIZE = (32, 64)
+FIT = FrameFit(SIZE, SIZE, "crop")
+
+
+def frame(inverse_depth: torch.Tensor, alpha: float) -> RenderedFrame:
+    alphas = torch.full((1, 1, *SIZE), alpha)
+    return RenderedFrame(
+        index=0,
+        name="0",
+        is_key=True,
+        target=torch.full((1, 3, *SIZE), 0.25),
+        rgb=torch.full((1, 3, *SIZE), 0.75),
+        depth=depth_from_inverse_depth(inverse_depth.expand(1, 1, *SIZE)) * alphas,
+        alpha=alphas,
+        interval=Interval(0, 0, 0.0, 0.0, None, opens=True),  # pyright: ignore[reportArgumentType]
+        time=0.0,
+    )
+
+
+def test_bytes_are_rounded_and_clamped() -> None:
+    values = torch.tensor([-1.0, 0.0, 0.5, 0.999, 1.0, 2.0]).reshape(1, 1, 1, 6).expand(1, 3, 1, 6)
+    assert to_8bit(values)[0, :, 0].tolist() == [0, 0, 128, 255, 255, 255]
+
+
+def test_input_is_left_and_reconstruction_right() -> None:
+    picture = side_by_side_picture(frame(torch.zeros(1), 1.0), FIT)
+    assert picture.shape == (32, 128, 3)
+    assert (picture[:, :64] == 64).all()
+    assert (picture[:, 64:] == 191).all()
+    assert torch.equal(rendered_picture(frame(torch.zeros(1), 1.0), FIT), picture[:, 64:])
+
+
+def test_nearer_is_brighter_whatever_the_opacity() -> None:
+    ramp = torch.linspace(0, 1, SIZE[1])
+    opaque, thin = (depth_picture(frame(ramp, alpha), FIT).int() for alpha in (1.0, 0.3))
+    assert (opaque - thin).abs().max() <= 4, "depth is divided by alpha"
+    brightness = opaque[0].sum(-1)
+    assert (brightness.diff() >= -3).all()
+    assert brightness[-1] > brightness[0] + 300
+
+
+def test_the_range_of_colours_is_the_same_for_every_frame() -> None:
+    """A scene that is nowhere near does not get the colours of nearness."""
+    half, full = torch.linspace(0, 0.5, SIZE[1]), torch.linspace(0, 1, SIZE[1])
+    low = depth_picture(frame(half, 1.0), FIT)
+    high = depth_picture(frame(full, 1.0), FIT)
+    assert (low[0, -1].int() - high[0, SIZE[1] // 2].int()).abs().max() <= 6
+
+
+def test_where_nothing_is_there_is_no_depth() -> None:
+    empty = frame(torch.ones(1), 0.0)
+    assert depth_picture(replace(empty, depth=torch.zeros(1, 1, *SIZE)), FIT).max() == 0

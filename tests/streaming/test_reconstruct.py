@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.checks import UserError
+from core.depth.source import NoDepth
+from core.io import Frame, FrameSource
+from core.metrics import psnr
+from core.models import StreamSplatConfig, build_model
+from core.streaming.reconstruct import Reconstruction, RenderedFrame, choose_fit
+
+Build = Callable[..., Reconstruction]
+
+
+def run(reconstruction: Reconstruction, source, model_size) -> list[RenderedFrame]:
+    return list(reconstruction.frames(source, choose_fit(source, model_size, "stretch")))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("gap", [1, 3, 5])
+@pytest.mark.parametrize("count", range(1, 9))
+def test_every_decoded_frame_is_rendered_once_and_in_order(
+    reconstruction: Build, synthetic_source, model_size, count: int, gap: int, batch: int
+) -> None:
+    frames = run(
+        reconstruction(frame_gap=gap, batch_size=batch), synthetic_source(count), model_size
+    )
+    assert [frame.index for frame in frames] == list(range(count))
+    assert [frame.name for frame in frames] == [f"{i:04d}" for i in range(count)]
+    keys = {*range(0, count, gap), count - 1}
+    assert {frame.index for frame in frames if frame.is_key} == keys
+    assert all(frame.rgb.shape == frame.target.shape == (1, 3, *model_size) for frame in frames)
+
+
+def test_key_frames_look_like_the_input(
+    reconstruction: Build, synthetic_source, model_size
+) -> None:
+    for frame in run(reconstruction(frame_gap=2), synthetic_source(5), model_size):
+        if frame.is_key:
+            assert psnr(frame.rgb, frame.target).item() > 20
+
+
+@pytest.mark.parametrize("count", [1, 7, 8])
+def test_batches_give_what_single_pairs_give(
+    reconstruction: Build, synthetic_source, model_size, count: int
+) -> None:
+    torch.manual_seed(0)
+    config = StreamSplatConfig(
+        image_height=model_size[0],
+        image_width=model_size[1],
+        patch_size=16,
+        width=64,
+        head_width=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        upsampler_widths=(32, 32, 32),
+        window=16,
+        use_dino=False,
+        pixel_skip=True,
+        initial_scale=0.6,
+    )
+    model = build_model(config).eval()
+    single, batched = (
+        run(
+            reconstruction(model=model, frame_gap=2, batch_size=batch),
+            synthetic_source(count),
+            model_size,
+        )
+        for batch in (1, 3)
+    )
+    assert len(single) == len(batched) == count
+    for one, other in zip(single, batched, strict=True):
+        assert (one.index, one.time) == (other.index, other.time)
+        # Other sizes of the same matrix products round differently.
+        torch.testing.assert_close(one.rgb, other.rgb, atol=1e-4, rtol=0)
+        torch.testing.assert_close(one.alpha, other.alpha, atol=1e-4, rtol=0)
+
+
+class CountingDepth(NoDepth):
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def inverse_depth(self, frame: Frame) -> torch.Tensor:
+        self.asked.append(frame.index)
+        return 7 + 3 * super().inverse_depth(frame).copy_(torch.arange(frame.image.shape[1]))
+
+
+def test_depth_is_asked_for_key_frames_only_and_normalized(
+    reconstruction: Build, synthetic_source, model_size
+) -> None:
+    depth = CountingDepth()
+    frames = run(reconstruction(frame_gap=3, depth=depth), synthetic_source(8), model_size)
+    assert depth.asked == [0, 3, 6, 7]
+    inverse_depths = frames[0].interval.gaussians.means[..., 1]
+    assert inverse_depths.min() == 0
+    assert inverse_depths.max() == 1
+
+
+def test_what_came_before_an_unreadable_frame_is_rendered(
+    reconstruction: Build, synthetic_source, model_size
+) -> None:
+    source = synthetic_source(8, broken=5)
+    frames = reconstruction(batch_size=4).frames(source, choose_fit(source, model_size, "stretch"))
+    seen = [next(frames).index for _ in range(5)]
+    with pytest.raises(UserError, match="0005 is damaged"):
+        next(frames)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+class DamagedDepth(NoDepth):
+    def __init__(self, *damaged: int) -> None:
+        self.damaged = damaged
+
+    def inverse_depth(self, frame: Frame) -> torch.Tensor:
+        if frame.index in self.damaged:
+            raise UserError(f"depth map {frame.index} is damaged")
+        return super().inverse_depth(frame)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+@pytest.mark.parametrize("damaged", [(6,), (11,), (10, 11), (8, 9), (0, 1)])
+def test_what_came_before_damaged_depth_is_rendered(
+    reconstruction: Build, synthetic_source, model_size, damaged: tuple[int, ...], batch: int
+) -> None:
+    source = synthetic_source(12)
+    frames = reconstruction(depth=DamagedDepth(*damaged), batch_size=batch).frames(
+        source, choose_fit(source, model_size, "stretch")
+    )
+    assert [next(frames).index for _ in range(damaged[0])] == list(range(damaged[0]))
+    with pytest.raises(UserError, match=f"depth map {damaged[0]} is damaged"):
+        next(frames)
+
+
+def test_frames_of_different_sizes_are_refused(
+    reconstruction: Build, synthetic_source, model_size
+) -> None:
+    fit = choose_fit(synthetic_source(1, (20, 30)), model_size, "stretch")
+    with pytest.raises(UserError, match="alike"):
+        list(reconstruction().frames(synthetic_source(2, (20, 31)), fit))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_memory_does_not_grow_with_the_clip(
+    reconstruction: Build, synthetic_source, model_size, batch: int
+) -> None:
+    class WatchedSource(synthetic_source):
+        def _decode(self):
+            for frame in super()._decode():
+                inputs.append(weakref.ref(frame.image))
+                yield frame
+
+    inputs: list[weakref.ref[np.ndarray]] = []
+    outputs: list[weakref.ref[RenderedFrame]] = []
+    source = WatchedSource(60)
+    fit = choose_fit(source, model_size, "stretch")
+    most_inputs = most_outputs = 0
+    for frame in reconstruction(frame_gap=3, batch_size=batch).frames(source, fit):
+        outputs.append(weakref.ref(frame))
+        del frame
+        most_inputs = max(most_inputs, sum(ref() is not None for ref in inputs))
+        most_outputs = max(most_outputs, sum(ref() is not None for ref in outputs))
+    assert len(outputs) == 60
+    # Two that are decoded ahead, the one at hand, and two since the key frame that may be the last.
+    assert most_inputs <= 6
+    assert most_outputs <= 1
+
+
+def test_padding_to_next_to_nothing_is_refused(synthetic_source, model_size) -> None:
+    with pytest.raises(UserError, match="--fit"):
+        choose_fit(synthetic_source(1, (4, 400)), model_size, "pad")
+
+
+class TwoShots(FrameSource):
+    """A dark shot of ``first`` frames, then a bright one of ``second`` frames."""
+
+    def __init__(self, first: int, second: int, *, broken_off: str | None = None) -> None:
+        super().__init__(Path("shots"), "skip")
+        self.counts = first, second
+        self.end = broken_off
+
+    def _decode(self) -> Generator[Frame, None, None]:
+        rng = np.random.default_rng(0)
+        base = rng.integers(0, 60, (36, 64, 3)), rng.integers(170, 255, (36, 64, 3))
+        for index in range(sum(self.counts)):
+            image = base[index >= self.counts[0]].astype(np.uint8)
+            yield Frame(index, str(index), image)
+        self._broken_off = self.end
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("counts", [(5, 6), (1, 4), (4, 1), (7, 2), (1, 1)])
+def test_a_cut_ends_one_stream_and_begins_another(
+    reconstruction: Build, model_size, counts: tuple[int, int], batch: int
+) -> None:
+    source = TwoShots(*counts)
+    frames = run(reconstruction(frame_gap=3, batch_size=batch), source, model_size)
+    assert [frame.index for frame in frames] == list(range(sum(counts)))
+    keys = set()
+    for start, count in ((0, counts[0]), (counts[0], counts[1])):
+        keys |= {*range(start, start + count, 3), start + count - 1}
+    assert {frame.index for frame in frames if frame.is_key} == keys
+    for frame in frames:
+        assert (frame.rgb - frame.target).abs().mean() < 0.1, "nothing of the other shot"
+        interval = frame.interval
+        assert (interval.first_time < counts[0]) == (interval.second_time < counts[0])
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+@pytest.mark.parametrize("damaged", [(4,), (3, 4), (5,)])
+def test_what_came_before_damaged_depth_at_a_cut_is_rendered(
+    reconstruction: Build, model_size, damaged: tuple[int, ...], batch: int
+) -> None:
+    source = TwoShots(5, 6)
+    frames = reconstruction(depth=DamagedDepth(*damaged), batch_size=batch).frames(
+        source, choose_fit(source, model_size, "stretch")
+    )
+    assert [next(frames).index for _ in range(damaged[0])] == list(range(damaged[0]))
+    with pytest.raises(UserError, match=f"depth map {damaged[0]} is damaged"):
+        next(frames)
+
+
+def test_without_cuts_one_shot_smears_into_the_next(reconstruction: Build, model_size) -> None:
+    frames = run(reconstruction(frame_gap=3, detect_cuts=False), TwoShots(5, 5), model_size)
+    assert max((frame.rgb - frame.target).abs().mean().item() for frame in frames) > 0.1
+
+
+def test_a_source_that_breaks_off_is_an_error_after_its_last_frame(
+    reconstruction: Build, model_size
+) -> None:
+    source = TwoShots(3, 2, broken_off="the camera stopped")
+    frames = reconstruction().frames(source, choose_fit(source, model_size, "stretch"))
+    assert [next(frames).index for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(UserError, match="the camera stopped"):
+        next(frames)
+
+
+def test_a_source_that_breaks_off_beyond_the_limit_is_no_error(
+    reconstruction: Build, synthetic_source, model_size
+) -> None:
+    class BreaksOff(synthetic_source):
+        def _decode(self) -> Generator[Frame, None, None]:
+            self._broken_off = "the camera stopped"  # as if decoding were far ahead
+            yield from super()._decode()
+
+    for limit in (4, 5):
+        frames = run(reconstruction(max_frames=limit), BreaksOff(5), model_size)
+        assert [frame.index for frame in frames] == list(range(limit))
+    with pytest.raises(UserError, match="the camera stopped"):
+        run(reconstruction(max_frames=6), BreaksOff(5), model_size)
+
+
+def test_a_limit_ends_the_walk(reconstruction: Build, synthetic_source, model_size) -> None:
+    frames = run(reconstruction(max_frames=5), synthetic_source(30), model_size)
+    assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
+    assert frames[-1].is_key

@@ -1,0 +1,94 @@
+"""Compiled blocks, against plain ones."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from core.losses.perceptual import perceptual_loss
+from core.metrics import Lpips
+from core.models.config import PRESETS
+from core.models.factory import build_model, build_static_model
+from core.training.compute.compilation import compile_blocks
+
+CUDA = torch.device("cuda")
+# The published widths and window, one block of each kind.
+CONFIG = replace(PRESETS["full"], encoder_layers=1, decoder_layers=1, use_dino=False)
+
+
+def _static() -> tuple[nn.Module, Callable[[nn.Module], Tensor]]:
+    model = build_static_model(CONFIG)
+    inputs = torch.rand(2, 4, CONFIG.image_height, CONFIG.image_width, device="cuda")
+    target = torch.randn(2, CONFIG.num_gaussians, CONFIG.upsampler_widths[-1], device="cuda")
+    return model, lambda net: (net.encode(inputs[:, :3], inputs[:, 3:]).features * target).mean()
+
+
+def _dynamic() -> tuple[nn.Module, Callable[[nn.Module], Tensor]]:
+    model = build_model(CONFIG).dynamic
+    tokens = torch.randn(1, 2, CONFIG.num_tokens, CONFIG.width, device="cuda")
+    features = torch.randn(2, CONFIG.num_gaussians, CONFIG.upsampler_widths[-1], device="cuda")
+
+    def loss(net: nn.Module) -> Tensor:
+        mixed = net.decoder(tokens, net.condition(tokens[0])[None])
+        return (net.upsampler(mixed[0]) * features).mean()
+
+    return model, loss
+
+
+def _gradients(model: nn.Module, loss: Callable[[nn.Module], Tensor]) -> dict[str, Tensor]:
+    with torch.autocast("cuda", torch.bfloat16):
+        value = loss(model)
+    value.backward()
+    found = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad(set_to_none=True)
+    return found
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+@pytest.mark.parametrize("build", [_static, _dynamic])
+def test_compiled_blocks_have_the_gradients_of_plain_ones(build: Callable) -> None:
+    torch.manual_seed(0)
+    model, loss = build()
+    model = model.to(CUDA).train()
+    compiled = copy.deepcopy(model)
+    assert compile_blocks(compiled, "on", CUDA)
+    expected = _gradients(model, loss)
+    for _ in range(2):
+        found = _gradients(compiled, loss)
+        assert found.keys() == expected.keys()
+        for name, gradient in found.items():
+            error = (gradient - expected[name]).norm() / expected[name].norm()
+            assert error < 0.05, f"{name}: {error:.3f}"  # of bfloat16's 8 bits
+
+
+def _distance(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    def measure(images: Tensor, targets: Tensor) -> Tensor:
+        with torch.autocast("cuda", torch.bfloat16):
+            return network(images, targets)
+
+    return measure
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+def test_the_compiled_perceptual_loss_is_the_plain_one() -> None:
+    torch.manual_seed(0)
+    backbone = torchvision.models.vgg16(weights=None).features.state_dict(prefix="features.")
+    plain = Lpips(backbone, "here").to(CUDA)
+    compiled = copy.deepcopy(plain)
+    compiled.compile(dynamic=False)
+    rendered, targets = torch.rand(2, 20, 3, 96, 128, device="cuda")  # 16 of them at once, then 4
+    expected = perceptual_loss(plain, rendered.requires_grad_(), targets)  # in float32
+    (gradient,) = torch.autograd.grad(expected, rendered)
+    for network in (plain, compiled):
+        found = perceptual_loss(_distance(network), rendered, targets)
+        torch.testing.assert_close(found, expected, rtol=0.02, atol=0)
+        error = (torch.autograd.grad(found, rendered)[0] - gradient).norm() / gradient.norm()
+        assert error < 0.15, f"{error:.3f}"  # of bfloat16's 8 bits

@@ -1,0 +1,159 @@
+"""Arithmetic of operations and of memory, against what a network really does."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from core.checks import UserError
+from core.models.blocks import ConditionedBlock, TransformerBlock
+from core.models.config import PRESETS
+from core.models.dino import build_dino
+from core.models.factory import build_model, build_static_model
+from core.training.compute.flops import dino_flops, dynamic_flops, model_flops, static_flops
+from core.training.compute.memory import (
+    activation_bytes,
+    decide_recomputation,
+    out_of_memory,
+    planned_bytes,
+)
+
+
+def _count(function, *arguments):
+    # The counter knows matrix products, but not every processor's fused attention.
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        result = function(*arguments)
+    return counter.get_total_flops(), result
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_operations_of_every_preset_are_those_that_pytorch_counts(preset):
+    config = PRESETS[preset]
+    with FakeTensorMode():
+        static, whole = build_static_model(config).train(), build_model(config).eval()
+        frames = torch.empty(1, 3, config.image_height, config.image_width)
+        counted, _ = _count(static, frames, frames[:, :1])
+        assert static_flops(config, draws_positions=True) == counted
+        counted, _ = _count(whole.static, frames, frames[:, :1])
+        assert static_flops(config, draws_positions=False) == counted
+        encoded = whole.static.encode(frames, frames[:, :1])
+        tokens, features = (
+            value.unsqueeze(1).expand(-1, 2, -1, -1) for value in (encoded.tokens, encoded.features)
+        )
+        observed = torch.empty(2, config.num_condition_tokens, config.condition_width)
+
+        def decode():
+            conditions = whole.dynamic.condition(observed)[None]
+            return whole.dynamic(tokens, conditions, features, sample=True)
+
+        counted, _ = _count(decode)
+    assert dynamic_flops(config) == counted
+
+
+def test_operations_of_dinov2_are_those_that_pytorch_counts():
+    config = PRESETS["full"]
+    with torch.device("meta"):
+        vit = build_dino(config.dino_image_size).eval()
+        images = torch.empty(1, 3, *config.dino_image_size)
+        counted, _ = _count(vit.forward_features, images)
+    assert dino_flops(config) == counted
+
+
+def test_a_step_is_three_forward_passes_of_what_is_trained(make_static_stage, make_dynamic_stage):
+    static, dynamic = make_static_stage(), make_dynamic_stage()
+    config = static.config
+    assert model_flops(static) == 3 * static_flops(config, draws_positions=True)
+    frozen = 2 * static_flops(config, draws_positions=False)
+    assert model_flops(dynamic) == frozen + 3 * dynamic_flops(config)
+    both = make_dynamic_stage(train_static=True)
+    assert model_flops(both) == 3 * frozen + 3 * dynamic_flops(config)
+
+
+def _bytes_kept(module, *inputs):
+    """Count what the blocks of a forward pass keep, each storage once, weights left out."""
+    weights = {p.untyped_storage().data_ptr() for p in module.parameters()}
+    kept = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with (
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+        torch.autocast("cpu", torch.bfloat16),
+    ):
+        result = module(*inputs)
+    del result
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize("block", [TransformerBlock, ConditionedBlock])
+def test_memory_of_blocks_is_what_they_keep(make_static_stage, make_dynamic_stage, block):
+    length, width = 2048, 32
+    x = torch.rand(1, length, width, requires_grad=True)
+    if block is TransformerBlock:
+        measured = _bytes_kept(block(width, 16), x)
+        change = {"encoder_layers": 2}
+        one, two = make_static_stage(), make_static_stage(change)
+        tokens = 1
+    else:
+        halves = x.view(1, 2, length // 2, width)
+        measured = _bytes_kept(block(width, 16), halves, torch.rand_like(halves).requires_grad_())
+        one = make_dynamic_stage()
+        two = make_dynamic_stage()
+        two.config = replace(one.config, decoder_layers=2)
+        tokens = 2
+    first, second = (activation_bytes(stage, half_precision=True).kept for stage in (one, two))
+    per_channel = (second - first) / (tokens * one.config.num_tokens * one.config.width)
+    # The weights' copies in bfloat16 and the sums of attention are on top, a few percent.
+    assert 0.93 < per_channel / (measured / (length * width)) < 1.0
+
+
+def test_recomputing_keeps_less_and_half_precision_too(make_dynamic_stage):
+    stage = make_dynamic_stage()
+    half, single = (activation_bytes(stage, half_precision=value) for value in (True, False))
+    assert half.recomputed < half.kept < single.kept
+    more = activation_bytes(make_dynamic_stage(train_static=True), half_precision=True)
+    assert more.kept > half.kept
+
+
+def test_a_step_takes_activations_by_the_sample_and_state_by_the_parameter(make_static_stage):
+    stage = make_static_stage()
+    sizes = activation_bytes(stage, half_precision=True)
+    for recomputing, each in ((False, sizes.kept), (True, sizes.recomputed)):
+        planned = planned_bytes(
+            stage, batch_size=3, half_precision=True, trained_parameters=5, recomputing=recomputing
+        )
+        assert planned == 3 * each + 5 * 16
+
+
+def test_recomputation_is_the_users_choice(make_static_stage):
+    for choice, expected in (("on", True), ("off", False), ("auto", False)):
+        found = decide_recomputation(
+            choice,
+            make_static_stage(),
+            batch_size=10**6,
+            half_precision=True,
+            trained_parameters=10,
+            device=torch.device("cpu"),
+        )
+        assert found == expected
+
+
+def test_out_of_memory_says_what_would_help(make_static_stage):
+    stage = make_static_stage()
+    error = out_of_memory(stage, batch_size=10**6, half_precision=False, recomputing=False)
+    assert isinstance(error, UserError)
+    for part in (
+        *("--gradient_checkpointing on", "--batch_size 500000", "--mixed_precision bf16"),
+        "GiB less",
+    ):
+        assert part in str(error)
+    last = str(out_of_memory(stage, batch_size=1, half_precision=True, recomputing=True))
+    assert "--preset" in last
+    assert "--batch_size 0" not in last

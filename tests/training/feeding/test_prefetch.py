@@ -1,0 +1,73 @@
+import threading
+import time
+from itertools import islice
+
+import pytest
+import torch
+
+from core.checks import UserError
+from core.training.feeding.prefetch import Prefetcher
+
+CPU = torch.device("cpu")
+
+
+def _numbers(drawn, closed, fail_at=None):
+    try:
+        for number in range(100):
+            if number == fail_at:
+                raise UserError(f"sample {number} cannot be read")
+            drawn.append((number, threading.current_thread().name))
+            yield number
+    finally:
+        closed.append(True)
+
+
+def test_batches_come_in_order_and_a_few_ahead():
+    drawn, closed = [], []
+    feed = Prefetcher(_numbers(drawn, closed), CPU)
+    feed.start()
+    assert [feed.next() for _ in range(5)] == [0, 1, 2, 3, 4]
+    deadline = time.monotonic() + 5
+    while len(drawn) < 8 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    # Two in the queue and one in hand, no more.
+    assert [number for number, _ in drawn] == list(range(8))
+    assert drawn[0][1] == threading.current_thread().name
+    assert {name for _, name in drawn[1:]} == {"prefetch"}
+    feed.close()
+    assert closed == [True]
+    assert "prefetch" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_errors_reach_whoever_asks_for_the_batch():
+    drawn, closed = [], []
+    feed = Prefetcher(_numbers(drawn, closed, fail_at=2), CPU)
+    feed.start()
+    assert [feed.next(), feed.next()] == [0, 1]
+    with pytest.raises(UserError, match="sample 2"):
+        feed.next()
+    feed.close()
+    assert closed == [True]
+
+
+def test_waiting_is_timed():
+    def slowly():
+        for number in range(4):
+            time.sleep(0.0 if number < 3 else 0.5)
+            yield number
+
+    feed = Prefetcher(slowly(), CPU)
+    feed.start()
+    time.sleep(0.3)
+    assert feed.next() == 0
+    assert feed.waited < 0.05
+    assert [feed.next(), feed.next()] == [1, 2]
+    assert feed.next() == 3
+    assert feed.waited >= 0.2
+    feed.close()
+
+
+def test_closing_without_a_single_batch_is_fine():
+    feed = Prefetcher(iter_numbers := _numbers([], []), CPU)
+    feed.close()
+    assert list(islice(iter_numbers, 1)) == []
