@@ -132,7 +132,7 @@ def measure_speed(options: Options, folder: Path) -> None:
 
 
 def _collate(clips: list[StoredClips]) -> tuple[Tensor, ...]:
-    stacked = StoredClips.collate(clips)
+    stacked = StoredClips.cat(clips)
     return stacked.frames, stacked.inverse_depths, stacked.masks, stacked.times
 
 

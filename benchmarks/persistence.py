@@ -189,12 +189,14 @@ def look_behind(session: Session, truth: Truth, key: int, tally: Tally) -> None:
     """Count the hidden pixels whose background the session still has, at the newest key frame."""
     interval, size = session.intervals[-1], session.image_size
     n = interval.num_first
-    surface = surface_of(interval.gaussians.map(lambda value: value[:, n : 2 * n]), size)
+    surface = surface_of(interval.gaussians.select(slice(n, 2 * n), dim=1), size)
     scene = stand_still(session.scene(truth.times[key]), 1.0)
     x, depth, z = scene.means[0].unbind(-1)
     row = ((1 - z) * size[0] / 2).long().clamp(0, size[0] - 1)
     column = ((x + 1) * size[1] / 2).long().clamp(0, size[1] - 1)
-    seen = render(scene.select(depth < surface[row, column] - MARGIN), torch.ones(1, 1), size)
+    seen = render(
+        scene.select(depth < surface[row, column] - MARGIN, dim=1), torch.ones(1, 1), size
+    )
     right = (seen.rgb[0, 0] - truth.backgrounds[key]).abs().mean(0) < RECOVERED_ERROR
     tally.hidden += truth.hidden[key].sum().item()
     tally.recovered += (truth.hidden[key] & right & (seen.alpha[0, 0, 0] > 0.5)).sum().item()

@@ -16,11 +16,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.geometry.canonical import pixel_centers
-from core.types import DynamicGaussians
+from core.types import DynamicGaussians, TensorDataclass
 
 
 @dataclass(frozen=True)
-class Pixels:
+class Pixels(TensorDataclass):
     """Key frames of the oracle: what is seen, and which they are."""
 
     images: Float[Tensor, "b 3 h w"]
@@ -60,7 +60,7 @@ class PixelOracle:
         forward = self._forward[int(first.number)]
         backward = -self._backward[int(second.number)]  # per unit of time, which runs back
         return DynamicGaussians.cat(
-            [self._lift(first, 0.0, forward), self._lift(second, 1.0, backward)]
+            [self._lift(first, 0.0, forward), self._lift(second, 1.0, backward)], dim=1
         )
 
     def static_gaussians(self, keyframe: Pixels) -> DynamicGaussians:

@@ -134,7 +134,7 @@ def _render_one_by_one(
     scenes = []
     for scene in range(gaussians.num_scenes):
         views = [
-            render(gaussians.scene(scene), time.view(1, 1), (height, width), background)
+            render(gaussians.element(scene), time.view(1, 1), (height, width), background)
             for time in times[scene]
         ]
         scenes.append(_join(views, dim=1))

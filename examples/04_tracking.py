@@ -126,7 +126,7 @@ def main() -> None:
             tracker = tracker or Tracker(points, float(first.index), session.fit)
             tracks = tracker.advance(interval, [float(frame.index) for frame in inside])
             for i, frame in enumerate(inside):
-                video.write(overlay.draw(frame.image, tracks.at(i)))
+                video.write(overlay.draw(frame.image, tracks.element(i)))
     print(f"{video.num_frames} frames, {len(points)} points: {options.output}")
 
 

@@ -18,13 +18,13 @@ from core.geometry.canonical import pixel_centers
 from core.io import Frame
 from core.io.frame_source import FrameSource
 from core.streaming.reconstruct import Reconstruction
-from core.types import DynamicGaussians
+from core.types import DynamicGaussians, TensorDataclass
 
 MODEL_SIZE = (32, 64)
 
 
 @dataclass(frozen=True)
-class Pixels:
+class Pixels(TensorDataclass):
     images: Tensor
     inverse_depths: Tensor
 
@@ -37,7 +37,7 @@ class PixelModel:
         return Pixels(images, inverse_depths)
 
     def decode(self, first: Pixels, second: Pixels) -> DynamicGaussians:
-        return DynamicGaussians.cat([still(first, 0.0, 8.0), still(second, 1.0, 8.0)])
+        return DynamicGaussians.cat([still(first, 0.0, 8.0), still(second, 1.0, 8.0)], dim=1)
 
     def static_gaussians(self, keyframe: Pixels) -> DynamicGaussians:
         return still(keyframe, 0.0, 0.0)

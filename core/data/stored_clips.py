@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from einops import rearrange
@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float, UInt8, UInt16
 from torch import Tensor
 
 from core.geometry.canonical import normalize_inverse_depth
-from core.types import ClipBatch
+from core.types import ClipBatch, TensorDataclass
 
 
 @dataclass(frozen=True)
-class StoredClips:
+class StoredClips(TensorDataclass):
     """``b`` short clips of ``v`` frames in integers: a quarter of the bytes of a ClipBatch."""
 
     frames: UInt8[Tensor, "b v h w 3"]
@@ -30,18 +30,9 @@ class StoredClips:
     has_mask: Bool[Tensor, " b"]
     """Which clips carry masks."""
 
-    @staticmethod
-    def collate(clips: list[StoredClips]) -> StoredClips:
-        """Stack along the clip axis."""
-        return StoredClips(
-            *(torch.cat([getattr(clip, f.name) for clip in clips]) for f in fields(StoredClips))
-        )
-
     def unpack(self, device: torch.device | str) -> ClipBatch:
         """Copy to ``device`` and become floating-point numbers there; depth is normalised."""
-        there = StoredClips(
-            *(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self))
-        )
+        there = self.to(device, non_blocking=True)
         b, _, height, width, _ = there.frames.shape
         return ClipBatch(
             frames=rearrange(there.frames, "b v h w c -> b v c h w").float() / 255.0,

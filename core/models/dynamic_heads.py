@@ -10,13 +10,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.models.truncated_gaussian import TruncatedGaussianHead
+from core.types import TensorDataclass
 
 MOTION_REACH = (0.5, 0.1, 0.5)
 """Largest motion coefficient along x, inverse depth and z."""
 
 
 @dataclass(frozen=True)
-class GaussianDynamics:
+class GaussianDynamics(TensorDataclass):
     """What a pair adds to the static Gaussians of one frame."""
 
     motion: Float[Tensor, "b n k 3"]

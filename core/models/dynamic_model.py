@@ -47,19 +47,12 @@ class DynamicModel(nn.Module):
             sample: Draw the motion from its distribution instead of taking the mean.
         """
         mixed = rearrange(self.decoder(tokens, conditions), "b v l d -> (b v) l d")
-        return self.animate(self.upsampler(mixed), features.flatten(0, 1), sample=sample)
+        both = self.animate(self.upsampler(mixed), features.flatten(0, 1), sample=sample)
+        return both.select(slice(0, None, 2)), both.select(slice(1, None, 2))
 
     def animate(
         self, dynamic: Float[Tensor, "bv n c"], static: Float[Tensor, "bv n c"], *, sample: bool
-    ) -> tuple[GaussianDynamics, GaussianDynamics]:
-        """Decode the dynamics from features of the pair and of its frames, frames fastest."""
+    ) -> GaussianDynamics:
+        """Decode the dynamics from features of the pair and of its frames; frames run fastest."""
         projected = self.static_projection(static).float()
-        both = self.heads(torch.cat((projected, dynamic), dim=-1), sample=sample)
-        return _of_frame(both, 0), _of_frame(both, 1)
-
-
-def _of_frame(both: GaussianDynamics, frame: int) -> GaussianDynamics:
-    # The decoder's batch runs over frames fastest.
-    return GaussianDynamics(
-        both.motion[frame::2], both.opacity_slopes[frame::2], both.opacity_half_lives[frame::2]
-    )
+        return self.heads(torch.cat((projected, dynamic), dim=-1), sample=sample)

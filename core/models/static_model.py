@@ -16,11 +16,11 @@ from core.models.pixel_skip import PixelSkip
 from core.models.static_encoder import StaticEncoder
 from core.models.static_heads import StaticHeads
 from core.models.upsampler import Upsampler
-from core.types import DynamicGaussians
+from core.types import DynamicGaussians, TensorDataclass
 
 
 @dataclass(frozen=True)
-class EncodedFrames:
+class EncodedFrames(TensorDataclass):
     """What the static network knows of ``b`` frames before it decides on Gaussians."""
 
     tokens: Float[Tensor, "b l d"]

@@ -115,7 +115,8 @@ class StreamSplat(HubModel):
             [
                 _animate(first.gaussians, forward, anchor_time=0.0),
                 _animate(second.gaussians, backward, anchor_time=1.0),
-            ]
+            ],
+            dim=1,
         )
 
     def forward(
@@ -126,10 +127,7 @@ class StreamSplat(HubModel):
             rearrange(frames, "b v c h w -> (v b) c h w"),
             rearrange(inverse_depths, "b v c h w -> (v b) c h w"),
         )
-        count = len(frames)
-        return self.decode(
-            both.map(lambda value: value[:count]), both.map(lambda value: value[count:])
-        )
+        return self.decode(*both.split([len(frames)] * 2))
 
     def static_gaussians(self, keyframe: KeyFrame) -> DynamicGaussians:
         """Return a key frame's own Gaussians, which neither move nor fade."""

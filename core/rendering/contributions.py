@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -90,9 +90,9 @@ def contributors(
 def _project(
     gaussians: DynamicGaussians, time: float, image_size: tuple[int, int]
 ) -> ScreenGaussians:
-    tensors = {f.name: getattr(gaussians, f.name).float() for f in fields(gaussians)}
-    means = tensors["means"]
-    inputs = SceneInputs(**tensors, times=means.new_tensor([[time]]), quat_rates=None)
+    gaussians = gaussians.map(Tensor.float)
+    means = gaussians.means
+    inputs = SceneInputs(**vars(gaussians), times=means.new_tensor([[time]]), quat_rates=None)
     return project(validate(inputs, image_size, means.new_zeros(3))[0], image_size)
 
 

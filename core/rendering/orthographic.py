@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import torch
 from diff_gaussian_rasterization_orth import rasterize
 from jaxtyping import Float
@@ -44,10 +42,9 @@ def render(
     device = gaussians.means.device
     if not isinstance(background, Tensor):
         background = torch.full((3,), background, dtype=dtype, device=device)
-    tensors = {f.name: getattr(gaussians, f.name).to(dtype) for f in fields(gaussians)}
     with torch.autocast(device.type, enabled=False):
         images = rasterize(
-            **tensors,
+            **vars(gaussians.map(lambda tensor: tensor.to(dtype))),
             times=times.to(dtype),
             image_size=image_size,
             backgrounds=background.to(dtype),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
 
 import torch
 from diff_gaussian_rasterization_orth import pairs_needed
@@ -64,8 +63,8 @@ class SteadyRenderer:
     def _note(
         self, gaussians: DynamicGaussians, times: Float[Tensor, "b t"], image_size: tuple[int, int]
     ) -> None:
-        names = [f.name for f in fields(gaussians) if f.name != "colors"]
-        moving = {name: getattr(gaussians, name).float() for name in names}
+        tensors = vars(gaussians.map(Tensor.float))
+        moving = {name: tensor for name, tensor in tensors.items() if name != "colors"}
         pairs = pairs_needed(**moving, times=times.float(), image_size=image_size)
         known = self._pairs_an_image.get(image_size, 1)
         self._pairs_an_image[image_size] = max(known, math.ceil(pairs / times.numel()))

@@ -35,7 +35,7 @@ def scene_at(interval: Interval, pair_time: float, crossfade: float) -> DynamicG
     opacities = gaussians.opacities.clone()
     opacities[:, count : 2 * count] *= share
     fading = replace(interval.fading, opacities=interval.fading.opacities * (1 - share))
-    return DynamicGaussians.cat([fading, replace(gaussians, opacities=opacities)])
+    return DynamicGaussians.cat([fading, replace(gaussians, opacities=opacities)], dim=1)
 
 
 def render_interval(
@@ -123,4 +123,4 @@ def living_at(interval: Interval, pair_time: float, crossfade: float) -> Dynamic
     scene, own = scene_at(interval, pair_time, crossfade), interval.gaussians
     alive = is_alive(scene, pair_time, 1.0)
     alive[:, -own.num_gaussians :] = is_alive(own, pair_time, 1.0)
-    return scene.select(alive[0])
+    return scene.select(alive[0], dim=1)

@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.types import DynamicGaussians
+from core.types import DynamicGaussians, TensorDataclass
 
 
 @dataclass(frozen=True)
-class KeyInputs:
+class KeyInputs(TensorDataclass):
     """What the model takes of one key frame."""
 
     image: Float[Tensor, "1 3 h w"]
@@ -25,7 +25,7 @@ class KeyInputs:
 class PairModel(Protocol):
     """What a stream asks of a network; :class:`core.models.StreamSplat` answers.
 
-    A key frame is whatever dataclass of tensors ``encode`` returns; its first axis is the batch.
+    A key frame is the TensorDataclass that ``encode`` returns; its first axis is the batch.
     """
 
     def encode(

@@ -31,7 +31,6 @@ from core.streaming.stopwatch import Stopwatch
 from core.streaming.survivors import largest_pool
 from core.streaming.timeline import Key, Moment, Timeline
 from core.types import DynamicGaussians, RenderOutput
-from core.types.batching import concatenate, take
 
 
 class Session:
@@ -205,7 +204,7 @@ class Session:
                     lone = self._timeline.end_shot()
                     intervals += [] if lone is None else [lone]
                     shot = []
-                shot.append(Key(self._count + i, stamp, take(encoded, i)))
+                shot.append(Key(self._count + i, stamp, encoded.element(i)))
             intervals += self._timeline.append(model, shot)
         self._count += count
         self._time = stamps[-1]
@@ -348,7 +347,7 @@ class Session:
                 else self._intake.prepare(frame, None if depths is None else depths[i])
                 for i, frame in enumerate(frames)
             ]
-            both = concatenate(inputs)
+            both = KeyInputs.cat(inputs)
         with self._timed("encode"):
             return model.encode(both.image, both.inverse_depth)
 

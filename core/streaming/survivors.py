@@ -91,14 +91,14 @@ def succeed(
         image_size: Height and width at which the surface is looked at.
         backend: The rasteriser's backend.
     """
-    candidates = DynamicGaussians.cat([ending, pool.gaussians])
+    candidates = DynamicGaussians.cat([ending, pool.gaussians], dim=1)
     newcomers = pool.ages.new_zeros(1, ending.num_gaussians)
     ages = torch.cat([newcomers, pool.ages + 1], dim=1)
     hidden = is_hidden(candidates.means, surface_of(surface, image_size, backend=backend))
     stays = hidden & (candidates.opacities >= MIN_OPACITY) & (ages <= MAX_AGE)
     score = torch.where(stays, candidates.opacities - ages / (1000 * MAX_AGE), 0.0)
     best, chosen = score.topk(pool.gaussians.num_gaussians, dim=1)  # (1, m)
-    kept = candidates.map(lambda value: value[:, chosen[0]])
+    kept = candidates.select(chosen[0], dim=1)
     taken = best > 0
     survivors = replace(kept, opacities=torch.where(taken, kept.opacities, 0.0))
     lives_on = torch.zeros_like(stays).scatter(1, chosen, taken)

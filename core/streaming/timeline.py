@@ -12,7 +12,6 @@ from core.streaming.interval import Interval, stand_still
 from core.streaming.pair_model import PairModel
 from core.streaming.survivors import Survivors, empty_pool, succeed
 from core.types import DynamicGaussians
-from core.types.batching import concatenate, take
 
 _LIVE_INTERVALS = 2
 """A key frame's Gaussians live from the key frame before it to the one after."""
@@ -107,10 +106,9 @@ class Timeline:
             self.now = replace(self.now, key=newest, alone=alone)
             return []
         with self._timed("decode"):
-            decoded = model.decode(
-                concatenate([key.encoded for key in chain[:-1]]),
-                concatenate([key.encoded for key in chain[1:]]),
-            )
+            encoded = [key.encoded for key in chain]
+            cat = type(encoded[0]).cat
+            decoded = model.decode(cat(encoded[:-1]), cat(encoded[1:]))
         intervals: list[Interval] = []
         for i, (first, second) in enumerate(pairwise(chain)):
             interval = Interval(
@@ -118,7 +116,7 @@ class Timeline:
                 second.number,
                 first.time,
                 second.time,
-                take(decoded, i),
+                decoded.element(i),
                 opens=opens and i == 0,
             )
             if not interval.opens:
@@ -136,7 +134,7 @@ class Timeline:
             surface: Its first key frame's own Gaussians.
         """
         last = self.now.live[-1]
-        ending = last.gaussians.map(lambda value: value[:, : last.num_first])
+        ending = last.gaussians.select(slice(last.num_first), dim=1)
         if not self._max_persistent:
             return replace(interval, ended=ending)
         still = stand_still(ending, 1.0)
@@ -151,7 +149,7 @@ class Timeline:
         self.now = replace(self.now, pool=pool)
         return replace(
             interval,
-            gaussians=DynamicGaussians.cat([interval.gaussians, pool.gaussians]),
+            gaussians=DynamicGaussians.cat([interval.gaussians, pool.gaussians], dim=1),
             num_survivors=self._max_persistent,
             ended=succession.leaving,
         )

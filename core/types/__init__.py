@@ -1,7 +1,8 @@
-"""The values that travel between packages: frozen dataclasses of tensors that know how to move."""
+"""The values that travel between packages: frozen dataclasses of tensors."""
 
 from core.types.batch import ClipBatch
 from core.types.gaussians import DynamicGaussians
 from core.types.render import RenderOutput
+from core.types.tensor_dataclass import HOST, TensorDataclass
 
-__all__ = ["ClipBatch", "DynamicGaussians", "RenderOutput"]
+__all__ = ["HOST", "ClipBatch", "DynamicGaussians", "RenderOutput", "TensorDataclass"]

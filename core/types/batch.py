@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from core.types.tensor_dataclass import TensorDataclass
+
 
 @dataclass(frozen=True)
-class ClipBatch:
+class ClipBatch(TensorDataclass):
     """``b`` short clips of ``v`` frames in order; the first and the last are the key frames."""
 
     frames: Float[Tensor, "b v 3 h w"]
@@ -31,21 +32,3 @@ class ClipBatch:
     """Which clips carry masks."""
     has_motion: Bool[Tensor, " b"]
     """Which clips carry motion."""
-
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> ClipBatch:
-        """Return the same batch on ``device``."""
-        return ClipBatch(
-            *(getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self))
-        )
-
-    @staticmethod
-    def collate(clips: list[ClipBatch]) -> ClipBatch:
-        """Stack batches along the clip axis, for a DataLoader's ``collate_fn``."""
-        return ClipBatch(
-            *(torch.cat([getattr(clip, f.name) for clip in clips]) for f in fields(ClipBatch))
-        )
-
-    def split(self, sizes: list[int]) -> list[ClipBatch]:
-        """Undo :meth:`collate`: return batches of so many clips each, in order, without a copy."""
-        parts = zip(*(getattr(self, f.name).split(sizes) for f in fields(self)), strict=True)
-        return [ClipBatch(*part) for part in parts]

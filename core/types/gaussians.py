@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
+
+from core.types.tensor_dataclass import TensorDataclass
 
 
 @dataclass(frozen=True)
-class DynamicGaussians:
+class DynamicGaussians(TensorDataclass):
     """``b`` scenes of ``n`` Gaussians whose centres and opacities are functions of time.
 
     Axes of positions and scales are those of the canonical world: x right in [-1, 1], then depth
@@ -58,26 +58,3 @@ class DynamicGaussians:
     def num_gaussians(self) -> int:
         """Number of Gaussians ``n`` in each scene."""
         return self.means.shape[1]
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> DynamicGaussians:
-        """Apply ``function`` to every field, for example ``lambda x: x.cpu()``."""
-        return DynamicGaussians(*(function(getattr(self, f.name)) for f in fields(self)))
-
-    def to(self, device: torch.device | str) -> DynamicGaussians:
-        """Return the same scenes on ``device``."""
-        return self.map(lambda value: value.to(device))
-
-    def scene(self, index: int) -> DynamicGaussians:
-        """Return scene ``index`` as a batch of one."""
-        return self.map(lambda value: value[index : index + 1])
-
-    def select(self, keep: Bool[Tensor, " n"]) -> DynamicGaussians:
-        """Return the Gaussians that ``keep`` marks; the mask is shared by all scenes."""
-        return self.map(lambda value: value[:, keep])
-
-    @staticmethod
-    def cat(parts: Sequence[DynamicGaussians]) -> DynamicGaussians:
-        """Unite the Gaussians of several batches, scene by scene, in the order given."""
-        return DynamicGaussians(
-            *(torch.cat([getattr(part, f.name) for part in parts], dim=1) for f in fields(parts[0]))
-        )

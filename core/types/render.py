@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from core.types.tensor_dataclass import TensorDataclass
+
 
 @dataclass(frozen=True)
-class RenderOutput:
+class RenderOutput(TensorDataclass):
     """Images of ``b`` scenes at ``t`` times each."""
 
     rgb: Float[Tensor, "b t 3 h w"]

@@ -1,5 +1,3 @@
-from dataclasses import fields
-
 import numpy as np
 import pytest
 import torch
@@ -21,7 +19,7 @@ def _clips(seed, *, depth=True):
 
 
 def test_numbers_become_what_networks_expect():
-    clips = StoredClips.collate([_clips(0), _clips(1, depth=False)])
+    clips = StoredClips.cat([_clips(0), _clips(1, depth=False)])
     batch = clips.unpack("cpu")
     assert batch.frames.shape == (2, 2, 3, 4, 6)
     assert torch.equal((batch.frames[1, 0, 2] * 255).round().byte(), clips.frames[1, 0, ..., 2])
@@ -35,15 +33,12 @@ def test_numbers_become_what_networks_expect():
     assert batch.motion.shape == (2, 2, 2, 2, 3)
     assert batch.has_depth.tolist() == [True, False]
     assert not batch.has_motion.any()
-    assert all(getattr(batch, f.name).dtype in (torch.float32, torch.bool) for f in fields(batch))
+    assert all(value.dtype in (torch.float32, torch.bool) for value in batch.tensors())
 
 
 @pytest.mark.gpu
 def test_a_device_gives_the_same_from_pinned_memory():
-    clips = StoredClips.collate([_clips(0), _clips(1, depth=False)])
-    pinned = StoredClips(*(getattr(clips, f.name).pin_memory() for f in fields(clips)))
-    batch, expected = pinned.unpack("cuda"), clips.unpack("cpu")
-    for field in fields(batch):
-        torch.testing.assert_close(
-            getattr(batch, field.name).cpu(), getattr(expected, field.name), atol=1e-6, rtol=0
-        )
+    clips = StoredClips.cat([_clips(0), _clips(1, depth=False)])
+    batch = clips.map(torch.Tensor.pin_memory).unpack("cuda")
+    expected = clips.unpack("cpu")
+    torch.testing.assert_close(vars(batch.to("cpu")), vars(expected), atol=1e-6, rtol=0)

@@ -86,7 +86,7 @@ def test_between_pixels_it_is_a_finer_picture_of_the_same_gaussians() -> None:
 def test_nothing_there() -> None:
     points = torch.tensor([[0.0, 0.0], [-50.0, 3.0], [1000.0, 1000.0]])
     invalid = replace(random_scene(), means=torch.full((1, 300, 3), -1.0))
-    for scene in (invalid, invalid.select(torch.zeros(300, dtype=torch.bool))):
+    for scene in (invalid, invalid.select(slice(0), dim=1)):
         found = contributors(scene, 0.0, points, SIZE, k=5)
         assert found.weights.shape == (3, 5)
         assert not found.weights.any()

@@ -133,7 +133,7 @@ def test_near_things_shift_more_and_the_focus_stays() -> None:
 
 def test_nearer_gaussians_hide_farther_ones_from_behind_too() -> None:
     red, blue = spot(0.0, 0.8, [1.0, 0.0, 0.0]), spot(0.0, 0.3, [0.0, 0.0, 1.0])
-    both = lift(DynamicGaussians.cat([red, blue]), LENS)
+    both = lift(DynamicGaussians.cat([red, blue], dim=1), LENS)
     front = render_perspective(both, torch.eye(4)[None], LENS, SIZE).rgb[0, 0, :, 18, 32]
     assert front[0] > 0.9 > 0.1 > front[2]
     pose = look_at(torch.tensor([0.0, 0.0, 1.0]), torch.zeros(3))[None]

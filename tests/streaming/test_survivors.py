@@ -9,7 +9,7 @@ from core.geometry.canonical import pixel_centers
 from core.rendering import render
 from core.streaming import KeyInputs, Session
 from core.streaming.survivors import MAX_AGE, MIN_OPACITY, empty_pool, succeed
-from core.types import DynamicGaussians
+from core.types import DynamicGaussians, TensorDataclass
 
 SIZE = (16, 32)
 FAR, NEAR = 0.2, 0.8
@@ -42,7 +42,7 @@ def test_what_the_new_surface_hides_is_kept_and_nothing_else() -> None:
     wall = sheet(FAR, 0.2)
     # The new key frame sees the wall on the left, something near it in the middle, nothing right.
     seen = [sheet(FAR, 0.2, columns=slice(0, 12)), sheet(NEAR, 0.9, columns=slice(12, 24))]
-    survives = kept(wall, DynamicGaussians.cat(seen)).reshape(SIZE)
+    survives = kept(wall, DynamicGaussians.cat(seen, dim=1)).reshape(SIZE)
     assert survives[:, 14:22].all()
     # An edge stays free, so that nothing shines through it.
     assert not survives[:, :12].any()
@@ -95,7 +95,7 @@ def test_every_gaussian_either_stays_or_leaves() -> None:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Seen(TensorDataclass):
     index: Tensor
 
 
@@ -108,20 +108,20 @@ class SlidingCover:
     def decode(self, first: Seen, second: Seen) -> DynamicGaussians:
         backward = self.static_gaussians(second)
         backward = replace(backward, anchor_times=torch.ones_like(backward.anchor_times))
-        return DynamicGaussians.cat([self.static_gaussians(first), backward])
+        return DynamicGaussians.cat([self.static_gaussians(first), backward], dim=1)
 
     def static_gaussians(self, keyframe: Seen) -> DynamicGaussians:
         covered = 1 <= keyframe.index.round().item() <= 2
         middle = slice(10, 22)
         near = sheet(NEAR if covered else FAR, 0.9 if covered else 0.2, columns=middle)
         sides = [sheet(FAR, 0.2, columns=slice(0, 10)), sheet(FAR, 0.2, columns=slice(22, 32))]
-        return DynamicGaussians.cat([*sides, near])
+        return DynamicGaussians.cat([*sides, near], dim=1)
 
 
 def behind(session: Session, time: float) -> Tensor:
     """Return how much of the picture's middle the scene covers behind what is near."""
     scene = session.scene(time)
-    far = scene.select(scene.means[0, :, 1] < 0.5)
+    far = scene.select(scene.means[0, :, 1] < 0.5, dim=1)
     return render(far, torch.ones(1, 1), SIZE).alpha[0, 0, 0, 3:-3, 14:18].mean()
 
 

@@ -55,7 +55,7 @@ def key_frame(number: int, anchor: float) -> DynamicGaussians:
 
 def interval(first: int, *, opens: bool | None = None) -> Interval:
     """Return the scene from one key frame to the next; key frames are one unit of time apart."""
-    scene = DynamicGaussians.cat([key_frame(first, 0.0), key_frame(first + 1, 1.0)])
+    scene = DynamicGaussians.cat([key_frame(first, 0.0), key_frame(first + 1, 1.0)], dim=1)
     times = float(first), float(first + 1)
     return Interval(first, first + 1, *times, scene, first == 0 if opens is None else opens)
 
@@ -151,7 +151,7 @@ def test_a_tracker_is_what_track_uses_and_keeps_nothing_of_the_past() -> None:
     step_by_step = Tracks.cat(parts)
     assert torch.equal(step_by_step.points, at_once.points)
     assert torch.equal(step_by_step.visible, at_once.visible)
-    assert torch.equal(at_once.at(1).points, parts[1].points)
+    assert torch.equal(at_once.element(1).points, parts[1].points)
 
 
 def test_a_cut_ends_the_tracks_of_its_shot() -> None:

@@ -25,10 +25,9 @@ def test_fields_must_describe_the_same_gaussians() -> None:
         )  # fmt: skip
 
 
-def test_union_select_and_scene() -> None:
-    union = DynamicGaussians.cat([scene(2, 3, 0.1), scene(2, 4, 0.9)])
+def test_union_and_selection_of_gaussians() -> None:
+    union = DynamicGaussians.cat([scene(2, 3, 0.1), scene(2, 4, 0.9)], dim=1)
     assert (union.num_scenes, union.num_gaussians) == (2, 7)
-    kept = union.select(union.opacities[0] > 0.5)
+    kept = union.select(union.opacities[0] > 0.5, dim=1)
     assert kept.num_gaussians == 4
     assert kept.motion.shape == (2, 4, 1, 3)
-    assert union.scene(1).num_scenes == 1

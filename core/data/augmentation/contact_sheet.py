@@ -119,7 +119,7 @@ def _read_samples(options: ContactSheetOptions, positions: range) -> ClipBatch:
     samples = [source.sample(position) for position in positions]
     for reason in dict.fromkeys(reason for sample in samples for reason in sample.unreadable):
         _logger.warning("another sample is shown in place of one: %s", reason)
-    return ClipBatch.collate([sample.clips.unpack("cpu") for sample in samples])
+    return ClipBatch.cat([sample.clips.unpack("cpu") for sample in samples])
 
 
 def _row(name: str, images: list[UInt8[np.ndarray, "h w 3"]]) -> list[Panel]:

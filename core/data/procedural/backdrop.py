@@ -15,8 +15,9 @@ from core.data.procedural.hashing import hash_cells, unit_pair
 from core.data.procedural.lighting import Lighting, light_up
 from core.data.procedural.materials import Materials, draw_materials, paint
 from core.data.procedural.palettes import ColorMood, draw_palettes
-from core.data.procedural.records import HOST, Rows, take_rows
+from core.data.procedural.records import Rows, take_rows
 from core.data.procedural.spectral import spectral_fields
+from core.types import HOST, TensorDataclass
 
 WALL, GROUND, RIDGE = range(3)
 """The layers of a backdrop, in the order of painting."""
@@ -28,7 +29,7 @@ _PATTERN_WEIGHTS = [4.0, 2.0, 1.5, 0.7, 0.7, 1.2, 0.5, 1.0, 0.4]
 
 
 @dataclass(frozen=True)
-class BackdropLayout:
+class BackdropLayout(TensorDataclass):
     """Geometry of ``b`` backdrops, each of three layers."""
 
     planes: Float[Tensor, "b 3 3"]
@@ -61,7 +62,7 @@ class BackdropLayout:
 
 
 @dataclass(frozen=True)
-class BackdropPlan:
+class BackdropPlan(TensorDataclass):
     """Geometry and look of ``b`` backdrops."""
 
     present: Bool[Tensor, "b 3"] = field(metadata=HOST)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -10,10 +10,11 @@ from torch import Tensor
 
 from core.data.procedural.dice import Dice
 from core.data.procedural.palettes import ColorMood
+from core.types import TensorDataclass
 
 
 @dataclass(frozen=True)
-class Lighting:
+class Lighting(TensorDataclass):
     """The light of each of ``n`` surfaces or scenes."""
 
     direction: Float[Tensor, "n 3"]
@@ -31,8 +32,7 @@ class Lighting:
 
     def repeat(self, count: int) -> Lighting:
         """Give each of ``count`` surfaces of a scene that scene's light."""
-        values = (getattr(self, field.name) for field in fields(self))
-        return Lighting(*(value.repeat_interleave(count, dim=0) for value in values))
+        return self.map(lambda value: value.repeat_interleave(count, dim=0))
 
 
 def draw_lighting(dice: Dice, mood: ColorMood) -> Lighting:

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from core.data.procedural.dice import Dice
 from core.data.procedural.patterns import PATTERNS, PatternInputs
-from core.data.procedural.records import HOST, Rows, take_rows
+from core.data.procedural.records import Rows, take_rows
+from core.types import HOST, TensorDataclass
 
 
 @dataclass(frozen=True)
-class Materials:
+class Materials(TensorDataclass):
     """``n`` materials."""
 
     pattern: Int[Tensor, " n"] = field(metadata=HOST)

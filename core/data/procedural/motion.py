@@ -17,12 +17,14 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
+from core.types import TensorDataclass
+
 FOCAL = 1.6
 """Focal length in half widths: a horizontal field of view of 64 degrees."""
 
 
 @dataclass(frozen=True)
-class CameraMotion:
+class CameraMotion(TensorDataclass):
     """Motion of the camera: quadratics in (time - 0.5) without constant term, and a shake."""
 
     turn: Float[Tensor, "b 2 3"]
@@ -36,7 +38,7 @@ class CameraMotion:
 
 
 @dataclass(frozen=True)
-class BodyMotion:
+class BodyMotion(TensorDataclass):
     """Motion of bodies as the reference camera sees it, of the same kind; zeros keep them still."""
 
     centers: Float[Tensor, "b l 2"]

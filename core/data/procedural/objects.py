@@ -17,9 +17,10 @@ from core.data.procedural.materials import Materials, draw_materials, paint
 from core.data.procedural.motion import FOCAL, BodyMotion
 from core.data.procedural.options import ProceduralOptions
 from core.data.procedural.palettes import ColorMood, draw_palettes
-from core.data.procedural.records import HOST, Rows, take_rows
+from core.data.procedural.records import Rows, take_rows
 from core.data.procedural.silhouettes import OUTLINE_WEIGHTS, OUTLINES, UPRIGHT, OutlineInputs
 from core.data.procedural.spectral import spectral_fields
+from core.types import HOST, TensorDataclass
 
 _FOOT = 0.75
 """Where upright outlines touch the ground, in sprite coordinates."""
@@ -28,7 +29,7 @@ _PATTERN_WEIGHTS = [3.5, 2.0, 2.0, 1.6, 1.2, 0.8, 1.2, 1.2, 1.2]
 
 
 @dataclass(frozen=True)
-class ObjectLooks:
+class ObjectLooks(TensorDataclass):
     """What ``n`` objects look like, scene by scene."""
 
     outline: Int[Tensor, " n"] = field(metadata=HOST)
@@ -60,7 +61,7 @@ class ObjectLooks:
 
 
 @dataclass(frozen=True)
-class ObjectPlan:
+class ObjectPlan(TensorDataclass):
     """``l`` objects in each of ``b`` scenes, from far to near."""
 
     planes: Float[Tensor, "b l 3"]

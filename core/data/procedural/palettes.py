@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.data.procedural.dice import Dice
+from core.types import TensorDataclass
 
 _SCHEMES = torch.tensor(
     [
@@ -23,7 +24,7 @@ _SCHEMES = torch.tensor(
 
 
 @dataclass(frozen=True)
-class ColorMood:
+class ColorMood(TensorDataclass):
     """What the colours of a scene have in common."""
 
     hues: Float[Tensor, "b 4"]

@@ -15,12 +15,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.data.procedural.hashing import hash_cells, unit_pair
+from core.types import TensorDataclass
 
 Weights = Float[Tensor, "n 4 h w"]
 
 
 @dataclass(frozen=True)
-class PatternInputs:
+class PatternInputs(TensorDataclass):
     """Everything from which patterns are made, for ``n`` surfaces."""
 
     u: Float[Tensor, "n h w"]

@@ -10,10 +10,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.data.procedural.hashing import hash_int32, unit_pair
+from core.types import TensorDataclass
 
 
 @dataclass(frozen=True)
-class Sensor:
+class Sensor(TensorDataclass):
     """One camera for each of ``b`` scenes."""
 
     blur: Float[Tensor, " b"]

@@ -14,13 +14,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.data.procedural.records import to_device
+from core.types import TensorDataclass
 
 Points = Float[Tensor, "n h w"]
 
 
 @dataclass(frozen=True)
-class OutlineInputs:
+class OutlineInputs(TensorDataclass):
     """Everything from which outlines are made, for ``n`` objects."""
 
     x: Points
@@ -157,7 +157,7 @@ def figure(inputs: OutlineInputs) -> Points:
     dials = inputs.dials[..., 0, 0]  # (n, 16)
     stride, swing = 0.22 * dials[:, 0], 0.35 * (dials[:, 1] - 0.5)
     ends = inputs.x.new_zeros(len(dials), 6, 4)
-    ends[:] = to_device(torch.tensor(_LIMBS), inputs.x.device)
+    ends[:] = torch.tensor(_LIMBS).to(inputs.x.device, non_blocking=True)
     ends[:, 2:4, 2] += torch.stack([-stride, stride], dim=1)
     ends[:, 4:6, 2] += torch.stack([swing, -swing], dim=1)
     limb = 0.055 + 0.02 * dials[:, 2]

@@ -18,7 +18,6 @@ from core.data.procedural.motion import FOCAL, BodyMotion, CameraMotion
 from core.data.procedural.objects import ObjectPlan, bake_objects, draw_objects
 from core.data.procedural.options import ProceduralOptions
 from core.data.procedural.palettes import draw_mood
-from core.data.procedural.records import to_device
 from core.data.procedural.scenes import ProceduralScenes
 from core.data.procedural.sensor import Sensor
 from core.geometry.canonical import normalize_inverse_depth
@@ -59,10 +58,12 @@ class ProceduralSource:
             lighting = draw_lighting(dice, mood)
             backdrop = draw_backdrop(dice, mood, options.width, options.height / options.width)
             objects = draw_objects(dice, mood, lighting, backdrop, options)
-            camera = to_device(_draw_camera(dice, options), self.device)
-            sensor = to_device(_draw_sensor(dice, options), self.device)
-            mood, lighting = to_device(mood, self.device), to_device(lighting, self.device)
-            backdrop, objects = to_device(backdrop, self.device), to_device(objects, self.device)
+            camera = _draw_camera(dice, options).to(self.device, non_blocking=True)
+            sensor = _draw_sensor(dice, options).to(self.device, non_blocking=True)
+            mood = mood.to(self.device, non_blocking=True)
+            lighting = lighting.to(self.device, non_blocking=True)
+            backdrop = backdrop.to(self.device, non_blocking=True)
+            objects = objects.to(self.device, non_blocking=True)
             canvases = bake_backdrop(backdrop, mood, lighting, image_size)
             sprites = bake_objects(objects, lighting, image_size)
             return ProceduralScenes(
@@ -158,7 +159,8 @@ def _stack(
     b, device = len(canvases), canvases.device
     aspect = image_size[0] / image_size[1]
     whole = torch.diag(torch.tensor([1.0 / MARGIN, 1.0 / (MARGIN * aspect), 1.0]))
-    whole = to_device(repeat(whole, "i j -> b l i j", b=b, l=canvases.shape[1]), device)
+    whole = repeat(whole, "i j -> b l i j", b=b, l=canvases.shape[1])
+    whole = whole.to(device, non_blocking=True)
     scale, zero = 1.0 / objects.sizes, torch.zeros_like(objects.sizes)
     cx, cy = objects.bodies.centers.unbind(-1)
     rows = [scale, zero, -cx * scale, zero, scale, -cy * scale, zero, zero, zero + 1.0]

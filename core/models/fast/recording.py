@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields, is_dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from core.types.batching import combine
+from core.types import TensorDataclass
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Tensor | TensorDataclass)
 _WARM_UPS = 3
 _GRAPHS = 4
 """Shapes of inputs for which a recording is kept."""
@@ -32,7 +31,7 @@ class Recorded(Generic[T]):
 
     def __call__(self, *arguments: Any) -> T:
         """Play the recording for arguments of these shapes, made now if there is none."""
-        key = tuple((tuple(t.shape), t.dtype) for argument in arguments for t in tensors(argument))
+        key = tuple((tuple(tensor.shape), tensor.dtype) for tensor in _tensors(arguments))
         if key not in self._recordings:
             if len(self._recordings) == _GRAPHS:
                 del self._recordings[next(iter(self._recordings))]
@@ -44,8 +43,8 @@ class _Recording:
     """One CUDA graph with the memory of its inputs and outputs."""
 
     def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        kept = tuple(clone(argument) for argument in arguments)
-        self._inputs = [tensor for argument in kept for tensor in tensors(argument)]
+        kept = [_map(argument, torch.clone) for argument in arguments]
+        self._inputs = _tensors(kept)
         self._device = self._inputs[0].device
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(self._device):
@@ -58,17 +57,16 @@ class _Recording:
             torch.cuda.current_stream().wait_stream(urgent)
             with torch.cuda.graph(self._graph, stream=urgent):
                 self._result = function(*kept)
-        self._outputs = tensors(self._result)
+        self._outputs = _tensors([self._result])
 
     def play(self, arguments: tuple[Any, ...]) -> Any:
-        given = [tensor for argument in arguments for tensor in tensors(argument)]
-        _copy_all(self._inputs, given)
+        _copy_all(self._inputs, _tensors(arguments))
         with torch.cuda.device(self._device):
             self._graph.replay()
         copies = [torch.empty_like(output) for output in self._outputs]
         _copy_all(copies, self._outputs)
         following = iter(copies)
-        return combine([self._result], lambda _: next(following))
+        return _map(self._result, lambda _: next(following))
 
 
 def _copy_all(places: list[Tensor], values: list[Tensor]) -> None:
@@ -85,15 +83,10 @@ def _copy_all(places: list[Tensor], values: list[Tensor]) -> None:
         torch._foreach_copy_(small_places, small_values)  # pyright: ignore[reportPrivateImportUsage]
 
 
-def tensors(value: object) -> list[Tensor]:
-    """Return the tensors of a tensor or of a dataclass, in the order of its fields."""
-    if isinstance(value, Tensor):
-        return [value]
-    if is_dataclass(value):
-        return [t for field in fields(value) for t in tensors(getattr(value, field.name))]
-    return []
+def _tensors(values: Iterable[Tensor | TensorDataclass]) -> list[Tensor]:
+    groups = ([value] if isinstance(value, Tensor) else value.tensors() for value in values)
+    return [tensor for group in groups for tensor in group]
 
 
-def clone(value: T) -> T:
-    """Copy a tensor, or every tensor of a dataclass."""
-    return combine([value], lambda only: only[0].clone())
+def _map(value: T, function: Callable[[Tensor], Tensor]) -> T:
+    return cast(T, function(value)) if isinstance(value, Tensor) else value.map(function)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -172,7 +172,7 @@ def stream_batches(
         drawn = next(scenes)
         if drawn is not None:
             parts.append(drawn.to(device))
-        yield parts[0] if len(parts) == 1 else ClipBatch.collate(parts)
+        yield ClipBatch.cat(parts)
         first += stride.samples_per_step
 
 
@@ -239,9 +239,10 @@ def _collate(samples: list[Sample | UserError]) -> _Loaded | UserError:
         drawn.append(sample)
     if not drawn:
         return _Loaded((), [])
-    clips = StoredClips.collate([sample.clips for sample in drawn])
-    tensors = tuple(getattr(clips, field.name) for field in fields(clips))
-    return _Loaded(tensors, [problem for sample in drawn for problem in sample.unreadable])
+    clips = StoredClips.cat([sample.clips for sample in drawn])
+    return _Loaded(
+        tuple(clips.tensors()), [problem for sample in drawn for problem in sample.unreadable]
+    )
 
 
 def _start_worker(_worker: int) -> None:

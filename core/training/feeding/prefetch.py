@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields
 
 import torch
 
@@ -71,8 +70,8 @@ class Prefetcher:
         if made is not None:
             current = torch.cuda.current_stream(self._device)
             current.wait_event(made)
-            for field in fields(batch):
-                getattr(batch, field.name).record_stream(current)
+            for tensor in batch.tensors():
+                tensor.record_stream(current)
         return batch
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -174,7 +174,7 @@ def render_training_views(
     try:
         return render(gaussians, times, image_size, background, backend=backend)
     except ValueError:
-        values = [getattr(gaussians, field.name) for field in fields(gaussians)]
+        values = gaussians.tensors()
         if all(bool(torch.isfinite(value).all()) for value in values):
             raise
         total = torch.stack([value.float().sum() for value in values]).sum()
