@@ -31,7 +31,7 @@ def rasterize_naively(
     for b, t in np.ndindex(inputs.num_scenes, inputs.num_times):
         seen = screen.visible[b, t].nonzero()[:, 0]
         order = seen[torch.argsort(screen.depths[b, t, seen].detach(), stable=True)]
-        conics = screen.conics[b, min(t, screen.conics.shape[1] - 1)]
+        conics = screen.conics[b]
         depths = screen.depths[b, t, order, None]
         image = _Splat.apply(
             image_size,

@@ -127,7 +127,7 @@ def time_renderer(render: Renderer, scene: Scene, repeats: int, device: str) -> 
 
 def render_naively(scene: Scene) -> Rasterization:
     """Render with the naive baseline."""
-    arguments = {**scene, "quat_rates": None}
+    arguments = dict(scene)
     backgrounds = arguments.pop("backgrounds")
     return rasterize_naively(*validate(SceneInputs(**arguments), (HEIGHT, WIDTH), backgrounds))
 

@@ -75,7 +75,7 @@ def contributors(
         part = slice(start, start + rows)
         lists, taken = _list_boxes(points[part], low, high)  # (r, m), still front to back
         listed = near[lists]
-        footprints = _bells(points[part], means2d[listed], screen.conics[0, 0, listed])
+        footprints = _bells(points[part], means2d[listed], screen.conics[0, listed])
         blended = _blend(torch.where(taken, screen.opacities[0, 0, listed], 0.0) * footprints)
         alpha[part] = blended.sum(1)
         largest, places = blended.topk(min(k, blended.shape[1]), dim=1)
@@ -92,7 +92,7 @@ def _project(
 ) -> ScreenGaussians:
     gaussians = gaussians.map(Tensor.float)
     means = gaussians.means
-    inputs = SceneInputs(**vars(gaussians), times=means.new_tensor([[time]]), quat_rates=None)
+    inputs = SceneInputs(**vars(gaussians), times=means.new_tensor([[time]]))
     return project(validate(inputs, image_size, means.new_zeros(3))[0], image_size)
 
 

@@ -32,7 +32,6 @@ def random_scene() -> Callable[..., Scene]:
         b: int = 1,
         t: int = 1,
         k: int = 1,
-        spin: bool = False,
         size: float = 0.3,
         image_size: tuple[int, int] = (9, 13),
         dtype: torch.dtype = torch.float64,
@@ -45,7 +44,7 @@ def random_scene() -> Callable[..., Scene]:
             return (low + (high - low) * values).to(dtype)
 
         position = [(-1.2, 1.2), (-0.05, 1.05), (-1.2, 1.2)]
-        scene: Scene = {
+        return {
             "means": torch.stack([uniform(b, n, low=lo, high=hi) for lo, hi in position], dim=-1),
             "motion": uniform(b, n, k, 3, low=-0.15, high=0.15),
             "scales": uniform(b, n, 3, low=0.03 * size, high=size),
@@ -59,9 +58,6 @@ def random_scene() -> Callable[..., Scene]:
             "image_size": image_size,
             "backgrounds": uniform(b, t, 3),
         }
-        if spin:
-            scene["quat_rates"] = uniform(b, n, 4, low=-0.5, high=0.5)
-        return scene
 
     return draw
 

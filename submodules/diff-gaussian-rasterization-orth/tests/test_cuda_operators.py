@@ -78,9 +78,9 @@ def test_opcheck(max_pairs: int | None) -> None:
     scene = make_scene()
     backgrounds = scene.pop("backgrounds")
     leaves = {name: value.requires_grad_() for name, value in scene.items()}
-    order = ["means", "motion", "scales", "quats", None, "colors", "opacities", "opacity_slopes"]
+    order = ["means", "motion", "scales", "quats", "colors", "opacities", "opacity_slopes"]
     order += ["opacity_half_lives", "anchor_times", "times"]
-    tensors = [leaves[name] if name else None for name in order]
+    tensors = [leaves[name] for name in order]
     render = torch.ops.diff_gaussian_rasterization_orth.render.default
     results = torch.library.opcheck(
         render, (*tensors, backgrounds, *SIZE, max_pairs), rtol=1e-4, atol=1e-4

@@ -12,9 +12,9 @@ from torch import Tensor
 
 
 def test_reference_passes_gradcheck_in_every_input(random_scene: Callable[..., Any]) -> None:
-    scene = random_scene(4, t=2, k=2, spin=True, size=0.6, image_size=(4, 5), seed=3)
+    scene = random_scene(4, t=2, k=2, size=0.6, image_size=(4, 5), seed=3)
     names = [name for name, value in scene.items() if isinstance(value, Tensor)]
-    assert len(names) == 12
+    assert len(names) == 11
 
     def render(*values: Tensor) -> tuple[Tensor, ...]:
         arguments = {**scene, **dict(zip(names, values, strict=True))}
@@ -33,12 +33,12 @@ def test_reference_passes_gradcheck_in_every_input(random_scene: Callable[..., A
 @pytest.mark.parametrize(
     "shape",
     [
-        {"n": 40, "t": 2, "k": 2, "spin": True},
+        {"n": 40, "t": 2, "k": 2},
         {"n": 300, "b": 2, "t": 3, "k": 1, "size": 0.15, "image_size": (37, 53)},
         {"n": 2000, "k": 0, "size": 0.5, "image_size": (40, 70)},
-        {"n": 500, "k": 3, "t": 2, "size": 0.1, "spin": True, "image_size": (64, 96)},
+        {"n": 500, "k": 3, "t": 2, "size": 0.1, "image_size": (64, 96)},
     ],
-    ids=["spin", "batch", "dense", "cubic"],
+    ids=["quadratic", "batch", "dense", "cubic"],
 )
 def test_cpu_gradients_are_those_of_the_reference(
     random_scene: Callable[..., Any],

@@ -16,8 +16,8 @@ SHAPES = {
     "one": {"n": 1},
     "still": {"n": 30, "k": 0},
     "batch": {"n": 25, "b": 3, "t": 2, "k": 1},
-    "spin": {"n": 40, "t": 3, "k": 2, "spin": True},
-    "cubic": {"n": 30, "t": 2, "k": 3, "spin": True, "size": 0.1, "image_size": (17, 33)},
+    "quadratic": {"n": 40, "t": 3, "k": 2},
+    "cubic": {"n": 30, "t": 2, "k": 3, "size": 0.1, "image_size": (17, 33)},
     "dense": {"n": 150, "k": 1, "size": 0.6},
     "one pixel": {"n": 20, "image_size": (1, 1)},
 }
@@ -49,10 +49,7 @@ def project_one(scene: dict[str, Any], b: int, t: int, i: int) -> dict[str, Any]
         return None
     slope, half_life = scene["opacity_slopes"][b, i], scene["opacity_half_lives"][b, i]
     window = sigmoid(-slope * (abs(tau) - half_life)) / sigmoid(slope * half_life)
-    quat = scene["quats"][b, i]
-    if "quat_rates" in scene:
-        quat = quat + scene["quat_rates"][b, i] * tau
-    axes = rotation(quat) @ np.diag(scene["scales"][b, i])
+    axes = rotation(scene["quats"][b, i]) @ np.diag(scene["scales"][b, i])
     view = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]])  # X = x, Y = -z, Z = y
     to_pixels = np.diag([width / 2, height / 2])
     flat = (view @ axes @ axes.T @ view.T)[:2, :2]

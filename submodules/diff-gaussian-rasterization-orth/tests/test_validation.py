@@ -22,14 +22,13 @@ NAMES = [
     "opacity_half_lives",
     "anchor_times",
     "times",
-    "quat_rates",
     "backgrounds",
 ]
 
 
 @pytest.fixture
 def scene(random_scene: Callable[..., Any]) -> dict[str, Any]:
-    return random_scene(5, b=2, t=3, k=2, spin=True, dtype=torch.float32)
+    return random_scene(5, b=2, t=3, k=2, dtype=torch.float32)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

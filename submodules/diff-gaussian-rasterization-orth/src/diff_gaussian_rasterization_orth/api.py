@@ -25,7 +25,6 @@ def rasterize(
     image_size: tuple[int, int],
     backgrounds: Float[Tensor, "*background 3"],
     *,
-    quat_rates: Float[Tensor, "b n 4"] | None = None,
     backend: str = "auto",
     max_pairs: int | None = None,
 ) -> Rasterization:
@@ -46,12 +45,11 @@ def rasterize(
         opacities: Opacities at the anchor time, in [0, 1].
         opacity_slopes: Steepness of the opacity window, at least 0; 0 keeps the opacity constant.
         opacity_half_lives: Distance in time at which the window passes its midpoint, in (0, 1).
-        anchor_times: Time at which position, rotation and opacity are those given.
+        anchor_times: Time at which position and opacity are those given.
         times: Times to render, in the unit of ``anchor_times``.
         image_size: Height and width in pixels.
         backgrounds: RGB behind everything: one colour (3,), one a scene (b, 3), or one an image
             (b, t, 3).
-        quat_rates: Change of ``quats`` in a unit of time; None keeps rotations constant.
         backend: ``"reference"`` (plain PyTorch, any device and float64, slow), ``"cpu"`` (numba),
             ``"cuda"``, or ``"auto"``: the fast one for the device on which the tensors are. The
             backend ``cpu`` takes CUDA tensors too, and copies them to the host and the images back.
@@ -76,7 +74,6 @@ def rasterize(
         opacity_half_lives=opacity_half_lives,
         anchor_times=anchor_times,
         times=times,
-        quat_rates=quat_rates,
     )
     if max_pairs is not None and max_pairs < 1:
         raise ValueError(f"rasterize: max_pairs is {max_pairs}; expected at least 1, or None.")
@@ -99,8 +96,6 @@ def pairs_needed(
     anchor_times: Float[Tensor, "b n"],
     times: Float[Tensor, "b t"],
     image_size: tuple[int, int],
-    *,
-    quat_rates: Float[Tensor, "b n 4"] | None = None,
 ) -> int:
     """Return how many pairs of a tile and a Gaussian the backend ``cuda`` lists for these images.
 
@@ -122,7 +117,6 @@ def pairs_needed(
         opacity_half_lives=opacity_half_lives,
         anchor_times=anchor_times,
         times=times,
-        quat_rates=quat_rates,
     )
     inputs, image_size, _ = validate(inputs, image_size, means.new_zeros(3))
     backends.choose("cuda", inputs.means.device)

@@ -23,9 +23,7 @@ _SHAPES = {
     "opacity_half_lives": ("b", "n"),
     "anchor_times": ("b", "n"),
     "times": ("b", "t"),
-    "quat_rates": ("b", "n", 4),
 }
-_SHAPES_AT_REST = {name: shape for name, shape in _SHAPES.items() if name != "quat_rates"}
 _DTYPES = (torch.float32, torch.float64)
 
 
@@ -54,11 +52,9 @@ class SceneInputs:
     opacity_half_lives: Float[Tensor, "b n"]
     """Distance in time at which the logistic window passes its midpoint."""
     anchor_times: Float[Tensor, "b n"]
-    """Time at which position, rotation and opacity are those given."""
+    """Time at which position and opacity are those given."""
     times: Float[Tensor, "b t"]
     """Times to render."""
-    quat_rates: Float[Tensor, "b n 4"] | None
-    """Change of ``quats`` in a unit of time, or None where rotations do not change."""
 
     @property
     def num_scenes(self) -> int:
@@ -71,9 +67,8 @@ class SceneInputs:
         return self.times.shape[1]
 
     def named_tensors(self) -> list[tuple[str, Tensor]]:
-        """Return the tensors that are there, each with its name."""
-        names = _SHAPES if self.quat_rates is not None else _SHAPES_AT_REST
-        return [(name, getattr(self, name)) for name in names]
+        """Return the tensors, each with its name."""
+        return [(name, getattr(self, name)) for name in _SHAPES]
 
     @property
     def num_gaussians(self) -> int:
@@ -103,8 +98,7 @@ def validate(
                 f"rasterize: {name} is a {type(value).__name__}; expected a torch.Tensor."
             )
     if torch.is_autocast_enabled(inputs.means.device.type):
-        named = {name: _as_float32(value) for name, value in inputs.named_tensors()}
-        inputs = SceneInputs(**{"quat_rates": None, **named})
+        inputs = SceneInputs(**{name: _as_float32(v) for name, v in inputs.named_tensors()})
         backgrounds = _as_float32(backgrounds)
     if not _all_fit(inputs, backgrounds):
         _raise_for_kind(inputs, backgrounds)

@@ -21,11 +21,11 @@ from diff_gaussian_rasterization_orth.inputs import SceneInputs
 
 @dataclass(frozen=True)
 class ScreenGaussians:
-    """Gaussians of ``b`` scenes at ``t`` times, in pixels; ``s`` is ``t``, or 1 without spin."""
+    """Gaussians of ``b`` scenes at ``t`` times, in pixels."""
 
     means2d: Float[Tensor, "b t n 2"]
     """Centres (u to the right, v down); the first pixel's centre is (0, 0)."""
-    conics: Float[Tensor, "b s n 3"]
+    conics: Float[Tensor, "b n 3"]
     """Inverse covariances (uu, uv, vv), 1 / square pixels."""
     depths: Float[Tensor, "b t n"]
     """Distance along the viewing direction; that of an invisible Gaussian is arbitrary."""
@@ -54,10 +54,7 @@ def project(inputs: SceneInputs, image_size: tuple[int, int]) -> ScreenGaussians
         [((x + 1) * width - 1) / 2, ((1 - z) * height - 1) / 2], dim=-1
     )  # (b, t, n, 2)
     opacities = _fade(inputs, tau)
-    quats = inputs.quats[:, None]  # (b, 1, n, 4)
-    if inputs.quat_rates is not None:
-        quats = quats + inputs.quat_rates[:, None] * tau[..., None]  # (b, t, n, 4)
-    variances, covariance, determinant = _project_covariances(inputs.scales, quats, image_size)
+    variances, covariance, determinant = _project_covariances(inputs, image_size)
     var_u, var_v = variances
     conics = torch.stack([var_v, -covariance, var_u], dim=-1) / determinant[..., None]
     with torch.no_grad():
@@ -89,24 +86,24 @@ def _fade(inputs: SceneInputs, tau: Float[Tensor, "b t n"]) -> Float[Tensor, "b 
 
 
 def _project_covariances(
-    scales: Float[Tensor, "b n 3"], quats: Float[Tensor, "b s n 4"], image_size: tuple[int, int]
+    inputs: SceneInputs, image_size: tuple[int, int]
 ) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
-    """Return the variances along u and v, their covariance, and the determinant, each (b, s, n).
+    """Return the variances along u and v, their covariance, and the determinant, each (b, n).
 
     The covariance is J Jᵀ + blur·I, where ``ju`` and ``jv`` are the rows of
     J = diag(W/2, H/2)·R_view·R·S. Its determinant is summed from positive terms (the squared cross
     product of the rows is that of J Jᵀ), so that float32 never loses it, however thin the Gaussian.
     """
     height, width = image_size
-    w, x, y, z = quats.unbind(-1)
+    w, x, y, z = inputs.quats.unbind(-1)
     right = torch.stack(
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], dim=-1
-    )  # (b, s, n, 3), first row of R
+    )  # (b, n, 3), first row of R
     up = torch.stack(
         [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], dim=-1
     )  # last row of R
-    ju = right * scales[:, None] * (width / 2)
-    jv = up * scales[:, None] * (-height / 2)
+    ju = right * inputs.scales * (width / 2)
+    jv = up * inputs.scales * (-height / 2)
     uu, vv, uv = (ju * ju).sum(-1), (jv * jv).sum(-1), (ju * jv).sum(-1)
     normal = torch.linalg.cross(ju, jv)
     determinant = (normal * normal).sum(-1) + COVARIANCE_BLUR * (uu + vv) + COVARIANCE_BLUR**2
@@ -114,9 +111,9 @@ def _project_covariances(
 
 
 def _extents(
-    var_u: Float[Tensor, "b s n"],
-    var_v: Float[Tensor, "b s n"],
-    covariance: Float[Tensor, "b s n"],
+    var_u: Float[Tensor, "b n"],
+    var_v: Float[Tensor, "b n"],
+    covariance: Float[Tensor, "b n"],
     opacities: Float[Tensor, "b t n"],
 ) -> Float[Tensor, "b t n 2"]:
     """Half sides of the smaller of two boxes.
@@ -128,5 +125,5 @@ def _extents(
     larger = (var_u + var_v) / 2 + torch.sqrt(half_difference.square() + covariance.square())
     square = EXTENT_SIGMAS * torch.sqrt(larger)
     sigmas = torch.sqrt(2 * torch.log(opacities.clamp_min(ALPHA_MIN) / ALPHA_MIN))
-    ellipse = torch.stack([var_u, var_v], dim=-1).sqrt() * sigmas[..., None]
-    return torch.minimum(ellipse, square[..., None])
+    ellipse = torch.stack([var_u, var_v], dim=-1).sqrt()[:, None] * sigmas[..., None]
+    return torch.minimum(ellipse, square[:, None, :, None])

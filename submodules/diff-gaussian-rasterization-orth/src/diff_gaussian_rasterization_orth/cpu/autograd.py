@@ -40,9 +40,6 @@ def rasterize(
             'torch.float32; convert them, or ask for backend="reference".'
         )
     device = inputs.means.device
-    quat_rates = inputs.quat_rates
-    if quat_rates is None:
-        quat_rates = inputs.quats.new_empty((inputs.num_scenes, 0, 4))
     tensors = [
         value.cpu()
         for value in (
@@ -50,7 +47,6 @@ def rasterize(
             inputs.motion,
             inputs.scales,
             inputs.quats,
-            quat_rates,
             inputs.colors,
             inputs.opacities,
             inputs.opacity_slopes,

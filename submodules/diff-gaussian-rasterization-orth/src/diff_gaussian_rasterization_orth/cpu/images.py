@@ -31,7 +31,6 @@ class Scenes(NamedTuple):
     motion: Float32  # (b, n, k, 3)
     scales: Float32  # (b, n, 3)
     quats: Float32  # (b, n, 4)
-    quat_rates: Float32  # (b, n, 4), or (b, 0, 4) where rotations do not change
     colors: Float32  # (b, n, 3)
     opacities: Float32  # (b, n)
     slopes: Float32  # (b, n)
@@ -197,7 +196,7 @@ def _render_scene_backward(
     parallel_for(num_times, find_places)
     chunks = -(-n // _CHUNK)
     v_times = np.zeros((chunks, num_times), np.float64)
-    without_colors = (*scene[:5], *scene[6:10])
+    without_colors = (*scene[:4], *scene[5:9])
 
     def project_chunk_backward(chunk: int) -> None:
         project_backward(

@@ -37,7 +37,6 @@ def project(
     motion: Float32,  # (n, k, 3)
     scales: Float32,  # (n, 3)
     quats: Float32,  # (n, 4)
-    quat_rates: Float32,  # (n, 4), or (0, 4) where rotations do not change
     colors: Float32,  # (n, 3)
     opacities: Float32,  # (n,)
     slopes: Float32,  # (n,)
@@ -59,8 +58,7 @@ def project(
         opacity = opacities[g] * window
         if not opacity >= _ALPHA_MIN:
             continue
-        w, qx, qy, qz = _rotation(quats, quat_rates, g, tau)
-        ju, jv = _jacobian(scales, g, w, qx, qy, qz, height, width)
+        ju, jv = _jacobian(scales, quats, g, height, width)
         var_u, var_v, covariance, determinant = _covariance(ju, jv)
         u, v = _pixel(x, z, height, width)
         reach = math.sqrt(_TWO * math.log(opacity / _ALPHA_MIN))
@@ -109,7 +107,6 @@ def project_backward(
     motion: Float32,
     scales: Float32,
     quats: Float32,
-    quat_rates: Float32,
     opacities: Float32,
     slopes: Float32,
     half_lives: Float32,
@@ -121,7 +118,6 @@ def project_backward(
     v_motion: Float32,
     v_scales: Float32,
     v_quats: Float32,
-    v_quat_rates: Float32,
     v_colors: Float32,
     v_opacities: Float32,
     v_slopes: Float32,
@@ -131,7 +127,6 @@ def project_backward(
 ) -> None:
     """Add the gradients of Gaussians ``first`` to ``last - 1`` over all times of a scene."""
     degree = motion.shape[1]
-    spins = len(quat_rates) > 0
     total = np.empty(10, np.float32)
     for g in range(first, last):
         for t in range(len(times)):
@@ -155,19 +150,13 @@ def project_backward(
             v_tau = -total[0] * falling * a * np.sign(tau)
 
             # Covariance.
-            w, x, y, z = _rotation(quats, quat_rates, g, tau)
-            ju, jv = _jacobian(scales, g, w, x, y, z, height, width)
+            ju, jv = _jacobian(scales, quats, g, height, width)
             var_u, var_v, covariance, determinant = _covariance(ju, jv)
             uu, uv, vv = var_v / determinant, -covariance / determinant, var_u / determinant
             v_ju, v_jv = _jacobian_gradient(
                 ju, jv, uu, uv, vv, determinant, total[3], total[4], total[5]
             )
-            v_q = _add_shape_gradients(g, v_ju, v_jv, w, x, y, z, height, width, scales, v_scales)
-            for c in range(4):
-                v_quats[g, c] += v_q[c]
-                if spins:
-                    v_quat_rates[g, c] += v_q[c] * tau
-                    v_tau += v_q[c] * quat_rates[g, c]
+            _add_shape_gradients(g, v_ju, v_jv, height, width, scales, quats, v_scales, v_quats)
 
             # Position.
             _, inverse_depth, _ = _position(means, motion, g, tau)
@@ -232,17 +221,16 @@ def _add_shape_gradients(
     g: int,
     v_ju: Any,
     v_jv: Any,
-    w: np.float32,
-    x: np.float32,
-    y: np.float32,
-    z: np.float32,
     height: int,
     width: int,
     scales: Float32,
+    quats: Float32,
     v_scales: Float32,
-) -> tuple[np.float32, np.float32, np.float32, np.float32]:
-    """Add the gradient of the scales; return that of the quaternion."""
-    right, up = _rows(w, x, y, z)
+    v_quats: Float32,
+) -> None:
+    """Add the gradients of the scales and of the quaternion."""
+    w, x, y, z = quats[g, 0], quats[g, 1], quats[g, 2], quats[g, 3]
+    right, up = _rows(quats, g)
     s_u, s_v = _HALF * np.float32(width), -_HALF * np.float32(height)
     vu0, vu1, vu2 = s_u * v_ju[0], s_u * v_ju[1], s_u * v_ju[2]
     vv0, vv1, vv2 = s_v * v_jv[0], s_v * v_jv[1], s_v * v_jv[2]
@@ -251,12 +239,10 @@ def _add_shape_gradients(
     v_scales[g, 2] += right[2] * vu2 + up[2] * vv2
     a0, a1, a2 = vu0 * scales[g, 0], vu1 * scales[g, 1], vu2 * scales[g, 2]
     c0, c1, c2 = vv0 * scales[g, 0], vv1 * scales[g, 1], vv2 * scales[g, 2]
-    return (
-        _TWO * (y * a2 - z * a1 + x * c1 - y * c0),
-        _TWO * (y * a1 + z * a2 + z * c0 + w * c1 - _TWO * x * c2),
-        _TWO * (x * a1 + w * a2 - _TWO * y * a0 - w * c0 + z * c1 - _TWO * y * c2),
-        _TWO * (x * a2 - w * a1 - _TWO * z * a0 + x * c0 + y * c1),
-    )
+    v_quats[g, 0] += _TWO * (y * a2 - z * a1 + x * c1 - y * c0)
+    v_quats[g, 1] += _TWO * (y * a1 + z * a2 + z * c0 + w * c1 - _TWO * x * c2)
+    v_quats[g, 2] += _TWO * (x * a1 + w * a2 - _TWO * y * a0 - w * c0 + z * c1 - _TWO * y * c2)
+    v_quats[g, 3] += _TWO * (x * a2 - w * a1 - _TWO * z * a0 + x * c0 + y * c1)
 
 
 @compiled()
@@ -294,39 +280,18 @@ def _window(
 
 
 @compiled()
-def _rotation(
-    quats: Float32, quat_rates: Float32, g: int, tau: np.float32
-) -> tuple[np.float32, np.float32, np.float32, np.float32]:
-    w, x, y, z = quats[g, 0], quats[g, 1], quats[g, 2], quats[g, 3]
-    if len(quat_rates) > 0:
-        w += quat_rates[g, 0] * tau
-        x += quat_rates[g, 1] * tau
-        y += quat_rates[g, 2] * tau
-        z += quat_rates[g, 3] * tau
-    return w, x, y, z
-
-
-@compiled()
-def _rows(w: np.float32, x: np.float32, y: np.float32, z: np.float32) -> Any:
+def _rows(quats: Float32, g: int) -> Any:
     """Return the first and the last row of the rotation matrix."""
+    w, x, y, z = quats[g, 0], quats[g, 1], quats[g, 2], quats[g, 3]
     right = (_ONE - _TWO * (y * y + z * z), _TWO * (x * y - w * z), _TWO * (x * z + w * y))
     up = (_TWO * (x * z - w * y), _TWO * (y * z + w * x), _ONE - _TWO * (x * x + y * y))
     return right, up
 
 
 @compiled()
-def _jacobian(
-    scales: Float32,
-    g: int,
-    w: np.float32,
-    x: np.float32,
-    y: np.float32,
-    z: np.float32,
-    height: int,
-    width: int,
-) -> Any:
+def _jacobian(scales: Float32, quats: Float32, g: int, height: int, width: int) -> Any:
     """Return the rows of diag(W/2, H/2)·R_view·R·S, in pixels."""
-    right, up = _rows(w, x, y, z)
+    right, up = _rows(quats, g)
     s_u, s_v = _HALF * np.float32(width), -_HALF * np.float32(height)
     s0, s1, s2 = scales[g, 0], scales[g, 1], scales[g, 2]
     ju = (s_u * right[0] * s0, s_u * right[1] * s1, s_u * right[2] * s2)

@@ -65,10 +65,10 @@ struct Pixel {
 __device__ inline float read(const float* image, long long at) { return image ? image[at] : 0.0f; }
 
 extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_backward(
-    int times, int gaussians, int rotating, int width, int height, int background_scene_stride,
+    int times, int gaussians, int width, int height, int background_scene_stride,
     int background_time_stride,
     const Splat* __restrict__ splats,          // (b, t, n)
-    const Surface* __restrict__ surfaces,      // (b, n), rotating (b, t, n)
+    const Surface* __restrict__ surfaces,      // (b, n)
     const int2* __restrict__ lists,            // (b, t, tiles)
     const int* __restrict__ sorted,            // (pairs)
     const float* __restrict__ backgrounds,     // (b, t, 3), by strides
@@ -78,7 +78,7 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_backward(
     const float* __restrict__ v_depth,         // (b, t, 1, h, w) or null
     const float* __restrict__ v_alpha,         // (b, t, 1, h, w) or null
     float* __restrict__ splat_sums,            // (b, t, n, 4), zeroed
-    float* __restrict__ surface_sums)          // (b, n, 8), rotating (b, t, n, 8), zeroed
+    float* __restrict__ surface_sums)          // (b, n, 8), zeroed
 {
   __shared__ Batch batch;
   __shared__ int longest_by_warp[kBlendThreads / 32];
@@ -120,14 +120,14 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_backward(
   const int value = value_of_lane(place.lane), stride = value < 4 ? 4 : 8;
   float* sums_of_lane =
       value < 4 ? splat_sums + 4ll * image * gaussians + value
-                : surface_sums + 8 * surface_index(image, 0, times, gaussians, rotating) + value - 4;
+                : surface_sums + 8 * surface_index(image, 0, times, gaussians) + value - 4;
 
   for (int end = block_last; end > 0; end -= kBlendThreads) {
     __syncthreads();  // until both warps have used the last batch
     const int size = min(kBlendThreads, end);
     if (threadIdx.x < size)
-      fetch(batch, sorted[list.x + end - 1 - int(threadIdx.x)], place, times, gaussians, rotating,
-            splats, surfaces);
+      fetch(batch, sorted[list.x + end - 1 - int(threadIdx.x)], place, times, gaussians, splats,
+            surfaces);
     __syncthreads();
 
     for (int first = 0; first < size; first += 32) {

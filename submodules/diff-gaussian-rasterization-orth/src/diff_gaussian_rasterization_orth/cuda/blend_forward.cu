@@ -10,10 +10,10 @@ struct Sums {
 };
 
 extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
-    int times, int gaussians, int rotating, int width, int height, int background_scene_stride,
+    int times, int gaussians, int width, int height, int background_scene_stride,
     int background_time_stride, int capacity,
     const Splat* __restrict__ splats,       // (b, t, n)
-    const Surface* __restrict__ surfaces,   // (b, n), rotating (b, t, n)
+    const Surface* __restrict__ surfaces,   // (b, n)
     const int2* __restrict__ lists,         // (b, t, tiles)
     const int* __restrict__ sorted,         // (pairs)
     const float* __restrict__ backgrounds,  // (b, t, 3), by strides
@@ -43,8 +43,7 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
     if (__syncthreads_and(done)) break;
     const int size = min(kBlendThreads, list.y - start);
     if (threadIdx.x < size)
-      fetch(batch, sorted[start + threadIdx.x], place, times, gaussians, rotating, splats,
-            surfaces);
+      fetch(batch, sorted[start + threadIdx.x], place, times, gaussians, splats, surfaces);
     __syncthreads();
 
     for (int first = 0; first < size; first += 32) {

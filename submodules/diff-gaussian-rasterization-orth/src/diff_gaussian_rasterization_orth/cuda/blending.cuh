@@ -59,11 +59,11 @@ struct Batch {
 };
 
 __device__ inline void fetch(Batch& batch, int g, const Place& place, int times, int gaussians,
-                             int rotating, const Splat* splats, const Surface* surfaces) {
+                             const Splat* splats, const Surface* surfaces) {
   const int slot = threadIdx.x;
   batch.indices[slot] = g;
   batch.splats[slot] = splats[(long long)place.image * gaussians + g];
-  batch.surfaces[slot] = surfaces[surface_index(place.image, g, times, gaussians, rotating)];
+  batch.surfaces[slot] = surfaces[surface_index(place.image, g, times, gaussians)];
 }
 
 // One bit for each patch that the Gaussian reaches.

@@ -73,7 +73,6 @@ class Shape:
     degree: int
     height: int
     width: int
-    rotating: bool
 
     @functools.cached_property
     def images(self) -> int:
@@ -98,8 +97,8 @@ class Shape:
 
     @functools.cached_property
     def surfaces(self) -> int:
-        """Surfaces of all scenes: one a Gaussian, or one for each time if they rotate."""
-        return self.splats if self.rotating else self.scenes * self.gaussians
+        """Surfaces of all scenes: one a Gaussian."""
+        return self.scenes * self.gaussians
 
     @functools.cached_property
     def pixels(self) -> int:
@@ -141,22 +140,21 @@ class Shape:
 def shape_of(
     motion: Float[Tensor, "b n k 3"],
     times: Float[Tensor, "b t"],
-    quat_rates: Float[Tensor, "b n 4"] | None,
     image_size: tuple[int, int],
 ) -> Shape:
     """Return the sizes of a call."""
     scenes, gaussians, degree, _ = motion.shape
     sizes = (scenes, times.shape[1], gaussians, degree, *image_size)
     make = _known_shape if all(type(size) is int for size in sizes) else Shape
-    return make(*sizes, quat_rates is not None)
+    return make(*sizes)
 
 
 @functools.lru_cache(maxsize=64)
 def _known_shape(
-    scenes: int, times: int, gaussians: int, degree: int, height: int, width: int, rotating: bool
+    scenes: int, times: int, gaussians: int, degree: int, height: int, width: int
 ) -> Shape:
     """Return the shape that was made before, with what it has worked out since."""
-    return Shape(scenes, times, gaussians, degree, height, width, rotating)
+    return Shape(scenes, times, gaussians, degree, height, width)
 
 
 def _ends(sizes: tuple[int, ...]) -> list[int]:

@@ -15,7 +15,7 @@ from diff_gaussian_rasterization_orth.cuda.layout import shape_of
 _NAME = "diff_gaussian_rasterization_orth"
 _library = torch.library.Library(_NAME, "DEF")
 _library.define(
-    "render(Tensor means, Tensor motion, Tensor scales, Tensor quats, Tensor? quat_rates, "
+    "render(Tensor means, Tensor motion, Tensor scales, Tensor quats, "
     "Tensor colors, Tensor opacities, Tensor opacity_slopes, Tensor opacity_half_lives, "
     "Tensor anchor_times, Tensor times, Tensor backgrounds, SymInt height, SymInt width, "
     "SymInt? max_pairs) -> (Tensor rgb, Tensor depth, Tensor alpha, Tensor kept, "
@@ -23,12 +23,12 @@ _library.define(
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 _library.define(
-    "render_backward(Tensor motion, Tensor scales, Tensor quats, Tensor? quat_rates, "
+    "render_backward(Tensor motion, Tensor scales, Tensor quats, "
     "Tensor opacities, Tensor opacity_slopes, Tensor opacity_half_lives, Tensor anchor_times, "
     "Tensor times, Tensor backgrounds, Tensor kept, Tensor sorted_splats, Tensor? v_rgb, "
     "Tensor? v_depth, Tensor? v_alpha, SymInt height, SymInt width, bool needs_times, "
     "bool needs_backgrounds) -> (Tensor v_means, Tensor v_motion, Tensor v_scales, "
-    "Tensor v_quats, Tensor v_quat_rates, Tensor v_colors, Tensor v_opacities, "
+    "Tensor v_quats, Tensor v_colors, Tensor v_opacities, "
     "Tensor v_opacity_slopes, Tensor v_opacity_half_lives, Tensor v_anchor_times, "
     "Tensor v_times, Tensor v_backgrounds)",
     tags=(torch.Tag.pt2_compliant_tag,),
@@ -68,9 +68,10 @@ def _render_shapes(*arguments: Any) -> tuple[Tensor, ...]:
 
 
 def _render_backward_on_device(*arguments: Any) -> tuple[Tensor, ...]:
-    moving, (backgrounds, kept, sorted_splats) = arguments[:9], arguments[9:12]
-    v_images, (height, width) = arguments[12:15], arguments[15:17]
-    shape = shape_of(moving[0], moving[8], moving[3], (height, width))
+    moving, (backgrounds, kept, sorted_splats) = arguments[:8], arguments[8:11]
+    v_images, (height, width) = arguments[11:14], arguments[14:16]
+    motion, times = moving[0], moving[7]
+    shape = shape_of(motion, times, (height, width))
     scene = stages.Scene(kept, sorted_splats, backgrounds)
     *v_inputs, v_backgrounds = gradients = _empty_gradients(*arguments)
     written = tuple(gradient if gradient.numel() else None for gradient in v_inputs)
@@ -85,14 +86,13 @@ def _render_backward_on_device(*arguments: Any) -> tuple[Tensor, ...]:
 
 def _empty_gradients(*arguments: Any) -> tuple[Tensor, ...]:
     """Make room for the gradients; what nobody asks for has no elements."""
-    motion, scales, quats, quat_rates, *fades, times, backgrounds = arguments[:10]
-    needs_times, needs_backgrounds = arguments[17:]
+    motion, scales, quats, *fades, times, backgrounds = arguments[:9]
+    needs_times, needs_backgrounds = arguments[16:]
     return (
         torch.empty_like(scales),
         torch.empty_like(motion),
         torch.empty_like(scales),
         torch.empty_like(quats),
-        quats.new_empty(0) if quat_rates is None else torch.empty_like(quat_rates),
         torch.empty_like(scales),
         *map(torch.empty_like, fades),
         torch.zeros_like(times) if needs_times else times.new_empty(0),
@@ -111,11 +111,12 @@ class _Render(torch.autograd.Function):
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
         with torch._C._AutoDispatchBelowAutograd():
             output = render(*arguments)
-        _means, *moving, backgrounds, height, width, _max_pairs = arguments
-        del moving[4]  # the colours are among what is kept
+        _means, motion, scales, quats, _colors, *fades_and_times = arguments[:10]
+        backgrounds, height, width, _max_pairs = arguments[10:]
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*output[3:])
-        ctx.save_for_backward(*moving, backgrounds, *output[3:])
+        # The colours are among what is kept.
+        ctx.save_for_backward(motion, scales, quats, *fades_and_times, backgrounds, *output[3:])
         ctx.image_size = height, width
         return output
 
@@ -123,7 +124,7 @@ class _Render(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *v_outputs: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         v_images = [None if v is None else v.contiguous() for v in v_outputs[:3]]
-        needs_times, needs_backgrounds = ctx.needs_input_grad[10:12]
+        needs_times, needs_backgrounds = ctx.needs_input_grad[9:11]
         gradients = _render_backward(
             *ctx.saved_tensors, *v_images, *ctx.image_size, needs_times, needs_backgrounds
         )

@@ -16,12 +16,12 @@ __device__ inline void store(float* to, const float* values, int count) {
 
 // A Gaussian's parameters and what has been gathered of their gradients.
 struct Gaussian {
-  float scale[3], quat[4], rate[4], coefficients[kCoefficients];
+  float scale[3], quat[4], coefficients[kCoefficients];
   float opacity, slope, half_life, anchor;
 };
 
 struct GaussianGradient {
-  float mean[3], coefficients[kCoefficients], scale[3], quat[4], rate[4], color[3];
+  float mean[3], coefficients[kCoefficients], scale[3], quat[4], color[3];
   float opacity, slope, half_life, anchor;
 };
 
@@ -61,15 +61,15 @@ __device__ inline float add_image(const Gaussian& gaussian, const Splat& splat,
   return v_elapsed + v_window * window.v_elapsed;
 }
 
-// Adds what is known of a surface, which has rotation `quat`; adds to `v_quat` as well.
-__device__ inline void add_surface(const Gaussian& gaussian, const float quat[4],
-                                   const Surface& surface, const SurfaceSums& sums, float ku,
-                                   float kv, GaussianGradient& sum, float v_quat[4]) {
+// Adds what all images say of colour and shape.
+__device__ inline void add_surface(const Gaussian& gaussian, const Surface& surface,
+                                   const SurfaceSums& sums, float ku, float kv,
+                                   GaussianGradient& sum) {
   sum.color[0] += sums.red;
   sum.color[1] += sums.green;
   sum.color[2] += sums.blue;
   const SurfaceGradient v = {sums.uu, -2.0f * surface.decay_v * sums.uv, sums.vv};
-  surface_backward(quat, gaussian.scale, ku, kv, v, sum.scale, v_quat);
+  surface_backward(gaussian.quat, gaussian.scale, ku, kv, v, sum.scale, sum.quat);
 }
 
 extern "C" __global__ void project_backward(
@@ -77,21 +77,19 @@ extern "C" __global__ void project_backward(
     const float* __restrict__ motion,       // (b, n, k, 3)
     const float* __restrict__ scales,       // (b, n, 3)
     const float* __restrict__ quats,        // (b, n, 4)
-    const float* __restrict__ quat_rates,   // (b, n, 4) or null
     const float* __restrict__ opacities,    // (b, n)
     const float* __restrict__ slopes,       // (b, n)
     const float* __restrict__ half_lives,   // (b, n)
     const float* __restrict__ anchors,      // (b, n)
     const float* __restrict__ image_times,  // (b, t)
     const Splat* __restrict__ splats,       // (b, t, n)
-    const Surface* __restrict__ surfaces,   // (b, n), with quat_rates (b, t, n)
+    const Surface* __restrict__ surfaces,   // (b, n)
     const SplatSums* __restrict__ splat_sums,      // (b, t, n)
-    const SurfaceSums* __restrict__ surface_sums,  // as the surfaces
+    const SurfaceSums* __restrict__ surface_sums,  // (b, n)
     float* __restrict__ v_means,            // as the inputs, from here on
     float* __restrict__ v_motion,
     float* __restrict__ v_scales,
     float* __restrict__ v_quats,
-    float* __restrict__ v_quat_rates,       // or null
     float* __restrict__ v_colors,
     float* __restrict__ v_opacities,
     float* __restrict__ v_slopes,
@@ -103,22 +101,19 @@ extern "C" __global__ void project_backward(
   const int scene = blockIdx.y;
   const bool inside = g < gaussians;  // threads outside still take part in the warp sums
   const long long index = (long long)scene * gaussians + min(g, gaussians - 1);
-  const bool rotating = quat_rates != nullptr;
   const float ku = 0.5f * width, kv = 0.5f * height;
 
   Gaussian gaussian;
   for (int i = 0; i < 3 * MOTION_DEGREE; ++i)
     gaussian.coefficients[i] = motion[index * 3 * MOTION_DEGREE + i];
   for (int i = 0; i < 3; ++i) gaussian.scale[i] = scales[3 * index + i];
-  for (int i = 0; i < 4; ++i) {
-    gaussian.quat[i] = quats[4 * index + i];
-    gaussian.rate[i] = rotating ? quat_rates[4 * index + i] : 0.0f;
-  }
+  for (int i = 0; i < 4; ++i) gaussian.quat[i] = quats[4 * index + i];
   gaussian.opacity = opacities[index];
   gaussian.slope = slopes[index];
   gaussian.half_life = half_lives[index];
   gaussian.anchor = anchors[index];
 
+  const Surface surface = surfaces[index];
   GaussianGradient sum = {};
   for (int t = 0; t < times; ++t) {
     const int image = scene * times + t;
@@ -126,20 +121,8 @@ extern "C" __global__ void project_backward(
     const Splat splat = splats[at];
     float v_time = 0.0f;
     if (inside && splat.opacity > 0.0f) {
-      const long long of_surface = rotating ? at : index;
-      const Surface surface = surfaces[of_surface];
       const float elapsed = image_times[image] - gaussian.anchor;
       v_time = add_image(gaussian, splat, surface, splat_sums[at], elapsed, ku, kv, sum);
-      if (rotating) {
-        float quat[4], v_quat[4] = {};
-        for (int i = 0; i < 4; ++i) quat[i] = fmaf(gaussian.rate[i], elapsed, gaussian.quat[i]);
-        add_surface(gaussian, quat, surface, surface_sums[at], ku, kv, sum, v_quat);
-        for (int i = 0; i < 4; ++i) {
-          sum.quat[i] += v_quat[i];
-          sum.rate[i] += v_quat[i] * elapsed;
-          v_time += v_quat[i] * gaussian.rate[i];
-        }
-      }
       sum.anchor -= v_time;
     }
     if (v_times) {
@@ -148,15 +131,12 @@ extern "C" __global__ void project_backward(
     }
   }
   if (!inside) return;
-  if (!rotating)
-    add_surface(gaussian, gaussian.quat, surfaces[index], surface_sums[index], ku, kv, sum,
-                sum.quat);
+  add_surface(gaussian, surface, surface_sums[index], ku, kv, sum);
 
   store(v_means + 3 * index, sum.mean, 3);
   store(v_motion + index * 3 * MOTION_DEGREE, sum.coefficients, 3 * MOTION_DEGREE);
   store(v_scales + 3 * index, sum.scale, 3);
   store(v_quats + 4 * index, sum.quat, 4);
-  if (rotating) store(v_quat_rates + 4 * index, sum.rate, 4);
   store(v_colors + 3 * index, sum.color, 3);
   v_opacities[index] = sum.opacity;
   v_slopes[index] = sum.slope;

@@ -19,7 +19,6 @@ extern "C" __global__ void project_forward(
     const float* __restrict__ motion,       // (b, n, k, 3)
     const float* __restrict__ scales,       // (b, n, 3)
     const float* __restrict__ quats,        // (b, n, 4)
-    const float* __restrict__ quat_rates,   // (b, n, 4), or null where rotation is fixed
     const float* __restrict__ colors,       // (b, n, 3)
     const float* __restrict__ opacities,    // (b, n)
     const float* __restrict__ slopes,       // (b, n)
@@ -28,7 +27,7 @@ extern "C" __global__ void project_forward(
     const float* __restrict__ image_times,  // (b, t)
     const float* __restrict__ backgrounds,  // (b, t, 3), by strides
     Splat* __restrict__ splats,             // (b, t, n)
-    Surface* __restrict__ surfaces,         // (b, n), with quat_rates (b, t, n)
+    Surface* __restrict__ surfaces,         // (b, n)
     float* __restrict__ cover,              // (b, t, buckets, tiles), zeroed
     Status* __restrict__ status)            // zeroed
 {
@@ -40,22 +39,19 @@ extern "C" __global__ void project_forward(
   float coefficients[kCoefficients];
   for (int i = 0; i < 3 * MOTION_DEGREE; ++i)
     coefficients[i] = motion[index * 3 * MOTION_DEGREE + i];
-  float mean[3], scale[3], color[3], quat[4], rate[4] = {};
+  float mean[3], scale[3], color[3], quat[4];
   for (int i = 0; i < 3; ++i) {
     mean[i] = means[3 * index + i];
     scale[i] = scales[3 * index + i];
     color[i] = colors[3 * index + i];
   }
-  for (int i = 0; i < 4; ++i) {
-    quat[i] = quats[4 * index + i];
-    if (quat_rates) rate[i] = quat_rates[4 * index + i];
-  }
+  for (int i = 0; i < 4; ++i) quat[i] = quats[4 * index + i];
   const float fade[4] = {opacities[index], slopes[index], half_lives[index], anchors[index]};
   const float opacity = fade[0], slope = fade[1], half_life = fade[2], anchor = fade[3];
 
   float finite = zero_if_finite(coefficients, 3 * MOTION_DEGREE) + zero_if_finite(mean, 3) +
                  zero_if_finite(scale, 3) + zero_if_finite(color, 3) + zero_if_finite(quat, 4) +
-                 zero_if_finite(rate, 4) + zero_if_finite(fade, 4);
+                 zero_if_finite(fade, 4);
   if (g == 0)
     for (int t = 0; t < times; ++t) {
       const float* background = backgrounds + (long long)scene * background_scene_stride +
@@ -69,17 +65,12 @@ extern "C" __global__ void project_forward(
   bool covers = false;
   Surface surface;
   surface.red = color[0], surface.green = color[1], surface.blue = color[2];
+  shape_surface(covariance_of(screen_axes(quat), scale, ku, kv), surface);
+  surfaces[index] = surface;
   for (int t = 0; t < times; ++t) {
     const int image = scene * times + t;
     const float elapsed = image_times[image] - anchor;
     const long long out = (long long)image * gaussians + g;
-
-    if (t == 0 || quat_rates) {
-      float turned[4];
-      for (int i = 0; i < 4; ++i) turned[i] = fmaf(rate[i], elapsed, quat[i]);
-      shape_surface(covariance_of(screen_axes(turned), scale, ku, kv), surface);
-      surfaces[quat_rates ? out : index] = surface;
-    }
 
     const float x = mean[0] + displacement(coefficients, MOTION_DEGREE, elapsed);
     const float d = mean[1] + displacement(coefficients + 1, MOTION_DEGREE, elapsed);

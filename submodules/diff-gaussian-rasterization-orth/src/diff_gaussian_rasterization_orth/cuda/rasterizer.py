@@ -63,13 +63,11 @@ def _moving(inputs: SceneInputs) -> Moving:
             f"rasterize: the cuda backend got tensors on {inputs.means.device}; move them with "
             '.cuda(), or use backend="cpu".'
         )
-    rates = inputs.quat_rates
     return Moving(
         means=_plain(inputs.means),
         motion=_plain(inputs.motion),
         scales=_plain(inputs.scales),
         quats=_plain(inputs.quats),
-        quat_rates=None if rates is None else _plain(rates),
         colors=_plain(inputs.colors),
         opacities=_plain(inputs.opacities),
         opacity_slopes=_plain(inputs.opacity_slopes),

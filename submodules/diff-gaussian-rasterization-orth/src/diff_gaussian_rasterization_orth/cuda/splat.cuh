@@ -17,7 +17,7 @@ struct __align__(16) Splat {
   float opacity;  // at the image's time
 };
 
-// What a Gaussian keeps over all images as long as it does not rotate: one sector of memory.
+// What a Gaussian keeps over all images of its scene: one sector of memory.
 //   alpha = opacity * 2^-bits,  bits = decay_u * du^2 + decay_v * (dv - slope_v * du)^2
 // A sum of squares keeps its precision for needles, where the usual a du^2 + 2 b du dv + c dv^2
 // cancels.
@@ -102,10 +102,9 @@ __device__ inline TileRect tiles_in_reach(const Splat& splat, const Surface& sur
   return {u0 / kTileSize, v0 / kTileSize, u1 / kTileSize + 1, v1 / kTileSize + 1};
 }
 
-// The surface of image `image`: one a scene where rotation is fixed, else one an image.
-__device__ inline long long surface_index(int image, int gaussian, int times, int gaussians,
-                                          int rotating) {
-  return (long long)(rotating ? image : image / times) * gaussians + gaussian;
+// Where the surface of a Gaussian in image `image` is.
+__device__ inline long long surface_index(int image, int gaussian, int times, int gaussians) {
+  return (long long)(image / times) * gaussians + gaussian;
 }
 
 // What the host learns of a call, and what blending must know of it.

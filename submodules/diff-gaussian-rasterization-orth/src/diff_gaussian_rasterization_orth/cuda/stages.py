@@ -37,7 +37,6 @@ class Moving(NamedTuple):
     motion: Float[Tensor, "b n k 3"]
     scales: Float[Tensor, "b n 3"]
     quats: Float[Tensor, "b n 4"]
-    quat_rates: Float[Tensor, "b n 4"] | None
     colors: Float[Tensor, "b n 3"]
     opacities: Float[Tensor, "b n"]
     opacity_slopes: Float[Tensor, "b n"]
@@ -47,7 +46,7 @@ class Moving(NamedTuple):
 
     def shape(self, image_size: tuple[int, int]) -> Shape:
         """Return the sizes of a call that renders these."""
-        return shape_of(self.motion, self.times, self.quat_rates, image_size)
+        return shape_of(self.motion, self.times, image_size)
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def count(
     queue.launch(
         f"project_forward:{shape.degree}",
         "project_forward",
-        (_blocks(shape.gaussians), shape.scenes if shape.times else 0),
+        (_blocks(shape.gaussians), shape.scenes),
         _BLOCK,
         (
             *(shape.gaussians, shape.times, shape.width, shape.height),
@@ -298,7 +297,7 @@ def blend_backward(
 def project_backward(
     queue: Queue,
     shape: Shape,
-    moving: tuple[Tensor | None, ...],
+    moving: tuple[Tensor, ...],
     scene: Scene,
     sums: Sums,
     v_inputs: tuple[Tensor | None, ...],
@@ -308,7 +307,7 @@ def project_backward(
     Args:
         queue: Where to run.
         shape: Sizes.
-        moving: Motion, scales, quats, quat_rates, opacities, slopes, half-lives, anchors, times.
+        moving: Motion, scales, quats, opacities, slopes, half-lives, anchors, times.
         scene: As blended.
         sums: What :func:`blend_backward` returned.
         v_inputs: Where to write; the gradient of times is zeroed, or None where nobody asks.
@@ -351,9 +350,9 @@ def _address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
 
-def _sizes(shape: Shape) -> tuple[int, int, int, int, int]:
+def _sizes(shape: Shape) -> tuple[int, int, int, int]:
     """First arguments of the kernels that work on images."""
-    return shape.times, shape.gaussians, int(shape.rotating), shape.width, shape.height
+    return shape.times, shape.gaussians, shape.width, shape.height
 
 
 def _blocks(threads: int, block: int = _BLOCK) -> int:

@@ -116,9 +116,9 @@ __device__ inline int count_up(int* counter, unsigned lanes) {
 }
 
 extern "C" __global__ void __launch_bounds__(kBlock) count_pairs(
-    int times, int gaussians, int rotating, int width, int height,
+    int times, int gaussians, int width, int height,
     Splat* __restrict__ splats,              // (b, t, n); what is hidden loses its opacity
-    const Surface* __restrict__ surfaces,    // (b, n), rotating (b, t, n)
+    const Surface* __restrict__ surfaces,    // (b, n)
     const float* __restrict__ limits,        // (b, t, tiles)
     const float* __restrict__ group_limits,  // (b, t, groups)
     int* __restrict__ counts)                // (b, t, tiles), zeroed
@@ -131,7 +131,7 @@ extern "C" __global__ void __launch_bounds__(kBlock) count_pairs(
   if (g < gaussians) {
     const Splat splat = splats[first + g];
     if (splat.opacity > 0.0f) {
-      const Surface surface = surfaces[surface_index(image, g, times, gaussians, rotating)];
+      const Surface surface = surfaces[surface_index(image, g, times, gaussians)];
       const TileRect rect =
           tiles_in_reach(splat, surface, reach_of(splat.opacity), width, height);
       wanted = may_be_seen(splat, rect, here, width);
@@ -143,7 +143,7 @@ extern "C" __global__ void __launch_bounds__(kBlock) count_pairs(
   wanted = threadIdx.x < total;
   const int of_lane = gathered[wanted ? threadIdx.x : 0];
   const Splat splat = splats[first + of_lane];
-  const Surface surface = surfaces[surface_index(image, of_lane, times, gaussians, rotating)];
+  const Surface surface = surfaces[surface_index(image, of_lane, times, gaussians)];
   int* of_image = counts + (long long)image * tiles_along(width) * tiles_along(height);
   for_each_tile(wanted, splat, surface, here, width, height, [&](int tile, unsigned lanes) {
     if (__ffs(lanes) - 1 == int(threadIdx.x % 32)) atomicAdd(of_image + tile, __popc(lanes));
@@ -196,9 +196,9 @@ extern "C" __global__ void __launch_bounds__(kReserveBlock) reserve_lists(
 }
 
 extern "C" __global__ void __launch_bounds__(kBlock) emit_pairs(
-    int times, int gaussians, int rotating, int width, int height,
+    int times, int gaussians, int width, int height,
     const Splat* __restrict__ splats,        // (b, t, n)
-    const Surface* __restrict__ surfaces,    // (b, n), rotating (b, t, n)
+    const Surface* __restrict__ surfaces,    // (b, n)
     const float* __restrict__ limits,        // (b, t, tiles)
     const float* __restrict__ group_limits,  // (b, t, groups)
     int* __restrict__ cursors,               // (b, t, tiles)
@@ -212,7 +212,7 @@ extern "C" __global__ void __launch_bounds__(kBlock) emit_pairs(
   const bool wanted = threadIdx.x < total;
   const int of_lane = gathered[wanted ? threadIdx.x : 0];
   const Splat splat = splats[first + of_lane];
-  const Surface surface = surfaces[surface_index(image, of_lane, times, gaussians, rotating)];
+  const Surface surface = surfaces[surface_index(image, of_lane, times, gaussians)];
   // Positive floats order as their bits do; ties go by index.
   const unsigned long long pair =
       (unsigned long long)__float_as_uint(splat.depth) << 32 | (unsigned)of_lane;

@@ -28,13 +28,12 @@ def rasterize(
     images = []
     for scene in range(inputs.num_scenes):
         for time in range(inputs.num_times):
-            spin = min(time, screen.conics.shape[1] - 1)
             seen = screen.visible[scene, time].nonzero()[:, 0]
             order = seen[torch.argsort(screen.depths[scene, time, seen].detach(), stable=True)]
             images.append(
                 _render_image(
                     screen.means2d[scene, time, order],
-                    screen.conics[scene, spin, order],
+                    screen.conics[scene, order],
                     screen.opacities[scene, time, order],
                     screen.extents[scene, time, order],
                     torch.cat(
