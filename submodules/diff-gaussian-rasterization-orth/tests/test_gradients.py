@@ -78,8 +78,8 @@ def test_background_alone_may_need_a_gradient(random_scene: Callable[..., Any]) 
     scene["backgrounds"] = torch.full((3,), 0.5, requires_grad=True)
     images = rasterize(**scene, backend="cpu")
     images.rgb.sum().backward()
-    rest = (1 - images.alpha).sum()
-    torch.testing.assert_close(scene["backgrounds"].grad, rest.expand(3))
+    transmittance = (1 - images.alpha).sum()
+    torch.testing.assert_close(scene["backgrounds"].grad, transmittance.expand(3))
 
 
 def test_a_second_derivative_is_refused_not_wrong(random_scene: Callable[..., Any]) -> None:

@@ -1,4 +1,4 @@
-"""The one public function."""
+"""The public functions."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def rasterize(
         max_pairs: For the backend ``cuda``, inside CUDA graphs above all: room for that many pairs
             of a tile of 16 x 16 pixels and a Gaussian, so that nothing waits for the device; see
             :func:`pairs_needed`. The images become NaN where that is too few or a value is not
-            finite. None measures, at the price of one wait. The other backends need no such room.
+            finite. None measures it, with one wait. The other backends ignore it.
 
     Raises:
         ValueError: If an argument has a wrong shape, dtype or device, or holds a value that is not

@@ -1,4 +1,4 @@
-"""The three implementations: their names, whether they run here, and which one is meant."""
+"""The three implementations: names, availability, selection."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Backend(Protocol):
 
 
 def load(name: str) -> Backend:
-    """Import a backend by name; a backend nobody asks for is never imported."""
+    """Import a backend by name, and no other."""
     # Statements rather than importlib, which torch.compile cannot trace.
     if name == "reference":
         from diff_gaussian_rasterization_orth import reference as backend
@@ -54,7 +54,7 @@ def available_backends() -> dict[str, str | None]:
 
 
 def choose(backend: str, device: torch.device) -> Backend:
-    """Return the backend that a caller means.
+    """Return the backend to use.
 
     Args:
         backend: A name, or ``"auto"``: ``cpu`` for CPU tensors, ``cuda`` for CUDA tensors.
@@ -78,7 +78,7 @@ def choose(backend: str, device: torch.device) -> Backend:
         name = device.type
     chosen = load(name)
     if torch.compiler.is_compiling():
-        return chosen  # what is missing shows when the compiled code runs
+        return chosen  # the compiled code raises where something is missing
     reason = chosen.unavailable_reason()
     if reason is not None:
         others = [f'backend="{other}"' for other in NAMES if other != name and _usable(other)]

@@ -1,4 +1,4 @@
-"""Validated inputs: what every backend may rely on."""
+"""Validated inputs of every backend."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class SceneInputs:
 def validate(
     inputs: SceneInputs, image_size: tuple[int, int], backgrounds: Tensor
 ) -> tuple[SceneInputs, tuple[int, int], Float[Tensor, "b t 3"]]:
-    """Check what a caller can get wrong but for the values, and give backgrounds their full shape.
+    """Check shapes, dtypes and devices, and give backgrounds their full shape.
 
     Under autocast, tensors become float32.
 
@@ -112,7 +112,7 @@ def _as_float32(value: Tensor) -> Tensor:
 
 
 def _all_fit(inputs: SceneInputs, backgrounds: Tensor) -> bool:
-    """Tell whether shapes, dtypes and devices are right, in less time than saying what is wrong."""
+    """Return whether shapes, dtypes and devices are right: faster than naming what is wrong."""
     means, motion, times = inputs.means, inputs.motion, inputs.times
     dtype, device = means.dtype, means.device
     if dtype not in _DTYPES or (means.dim(), motion.dim(), times.dim()) != (3, 4, 2):
@@ -127,7 +127,7 @@ def _all_fit(inputs: SceneInputs, backgrounds: Tensor) -> bool:
 
 
 def _raise_for_kind(inputs: SceneInputs, backgrounds: Tensor) -> NoReturn:
-    """Say what :func:`_all_fit` found wrong."""
+    """Raise the error for what :func:`_all_fit` found wrong."""
     means = inputs.means
     sizes: dict[str | int, int] = {}
     for name, value in (*inputs.named_tensors(), ("backgrounds", backgrounds)):
@@ -149,7 +149,7 @@ def _raise_for_kind(inputs: SceneInputs, backgrounds: Tensor) -> NoReturn:
 
 
 def _check_shape(name: str, shape: torch.Size, sizes: dict[str | int, int]) -> None:
-    """Match a shape against its pattern; letters take their size from whoever comes first."""
+    """Match a shape against its pattern; the first tensor with a letter sets its size."""
     pattern = _SHAPES[name]
     expected = [axis if isinstance(axis, int) else sizes.get(axis, axis) for axis in pattern]
     fits = len(shape) == len(expected) and all(
@@ -188,7 +188,7 @@ def _expand_backgrounds(backgrounds: Tensor, b: int, t: int) -> Float[Tensor, "b
 
 
 def check_finite(inputs: SceneInputs, backgrounds: Tensor) -> None:
-    """Look at every value once and wait for the device once; search only when one is bad.
+    """Check every value with one wait for the device; search only when one is bad.
 
     Raises:
         ValueError: If a value is NaN or infinite; the message says which.

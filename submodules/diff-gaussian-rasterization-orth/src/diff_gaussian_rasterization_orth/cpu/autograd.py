@@ -56,7 +56,7 @@ def rasterize(
         )
     ]
     backgrounds = backgrounds.cpu()
-    # Inside a Function nobody can tell: there, gradients are always off.
+    # Asked here, since gradients are always off inside a Function.
     keep = torch.is_grad_enabled() and any(value.requires_grad for value in (backgrounds, *tensors))
     images = _Rasterize.apply(image_size, keep, backgrounds, *tensors)
     return Rasterization(*(image.to(device) for image in images))

@@ -139,7 +139,7 @@ def _blend_rows(
 
 @compiled()
 def _clear_tile(band: int, tile: int, height: int, width: int, planes: Float32) -> None:
-    """Make the pixels transparent; those outside the image stay opaque and wait for nothing."""
+    """Make the pixels transparent; those outside the image stay opaque."""
     begin = tile * _PLANES * TILE_PIXELS
     for y in range(min(TILE_HEIGHT, height - band * TILE_HEIGHT)):
         for x in range(min(TILE_WIDTH, width - tile * TILE_WIDTH)):
@@ -162,8 +162,9 @@ def _write_tile(
         for x in range(min(TILE_WIDTH, width - first_column)):
             i = tile * _PLANES * TILE_PIXELS + y * TILE_WIDTH + x
             row, column = first_row + y, first_column + x
-            rest = abs(planes[i])
+            final_transmittance = abs(planes[i])
             for c in range(3):
-                rgb[c, row, column] = planes[i + (c + 1) * TILE_PIXELS] + rest * background[c]
+                color = planes[i + (c + 1) * TILE_PIXELS]
+                rgb[c, row, column] = color + final_transmittance * background[c]
             depth[row, column] = planes[i + 4 * TILE_PIXELS]
-            alpha[row, column] = _ONE - rest
+            alpha[row, column] = _ONE - final_transmittance

@@ -150,10 +150,10 @@ def _blend_rows(
         v_weight = (r * planes[i_r] + g * planes[i_g] + b * planes[i_b] + z * planes[i_z]) + planes[
             i_z + step
         ]
-        rest = planes[i + step] - weight * v_weight
-        planes[i + step] = rest
+        unblended = planes[i + step] - weight * v_weight
+        planes[i + step] = unblended
         # The gradient of alpha's logarithm: alpha times that of alpha.
-        q = weight * v_weight - rest * (alpha / (_ONE - alpha))
+        q = weight * v_weight - unblended * (alpha / (_ONE - alpha))
         q = q if blended & (exponent < LOG2_ALPHA_MAX) else _ZERO
         m_0 += q
         m_u += q * du
@@ -180,7 +180,7 @@ def _read_tile(
     v_alpha: Float32,
     planes: Float32,
 ) -> None:
-    """Fill a tile's planes; pixels outside the image keep no gradient and take part in nothing."""
+    """Fill a tile's planes; pixels outside the image have no gradient."""
     height, width = depth.shape
     first_row, first_column = band * TILE_HEIGHT, tile * TILE_WIDTH
     for y in range(min(TILE_HEIGHT, height - first_row)):

@@ -1,4 +1,4 @@
-"""All images of a batch: which kernel runs on what, and on how many threads."""
+"""All images of a batch: kernels, their memory and their threads."""
 
 from __future__ import annotations
 

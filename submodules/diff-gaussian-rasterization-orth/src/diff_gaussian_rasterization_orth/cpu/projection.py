@@ -1,4 +1,4 @@
-"""Dynamic Gaussians to splats, some at a time: what ``projection.py`` says, without its tensors."""
+"""Dynamic Gaussians to splats, some at a time: the formulas of ``projection.py`` as loops."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def num_threads() -> int:
 def parallel_for(count: int, work: Callable[[int], None]) -> None:
     """Call ``work(0)`` to ``work(count - 1)``, each once, on the caller's and other threads.
 
-    Whoever is free takes the next number; what is written must not depend on who does.
+    A free thread takes the next number; results must not depend on which thread it is.
     """
     helpers = min(num_threads(), count) - 1
     if helpers < 1:
@@ -65,6 +65,6 @@ def _forget_pool() -> None:
     _pool = None
 
 
-# Threads do not survive a fork: a child that inherits the pool would wait for nobody.
+# Threads do not survive a fork: a child that inherits the pool would wait for ever.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)

@@ -1,4 +1,4 @@
-"""How an image is cut up, and how Gaussians come to their tiles in order of depth.
+"""Tiles and bands of an image, and their queues of Gaussians in order of depth.
 
 An image is cut into bands of tiles. A band is one task for one thread: it takes the Gaussians that
 touch it from near to far and puts each into the queues of the tiles that its box overlaps. A full
@@ -90,7 +90,7 @@ def exponent_at(
 ) -> tuple[np.float32, np.float32, np.float32]:
     """Return log2 of a splat's alpha at pixel ``p`` of a tile, and the offset to its centre.
 
-    Forward and backward both ask here: they must agree to the bit on what is drawn.
+    Shared by forward and backward, which must agree to the bit on what is drawn.
     """
     du = u - PIXEL_U[p]
     dv = v - PIXEL_V[p]

@@ -12,11 +12,11 @@ from diff_gaussian_rasterization_orth.cuda.rasterizer import pairs_needed, raste
 __all__ = ["CHECKS_VALUES", "pairs_needed", "rasterize", "unavailable_reason"]
 
 CHECKS_VALUES: bool = True
-"""The kernels look for NaN and infinity while they read: no wait of its own."""
+"""The kernels look for NaN and infinity while they read."""
 
 
 def unavailable_reason() -> str | None:
-    """Say in one sentence what is missing and how to mend it; None where the backend can run."""
+    """Return in one sentence what is missing and how to mend it; None where nothing is."""
     if torch.version.cuda is None:
         return f"this torch ({torch.__version__}) is built without CUDA; install a CUDA build."
     if not torch.cuda.is_available():

@@ -54,8 +54,8 @@ __device__ inline int longest_in_warp(int blended) {
   return blended;
 }
 
-// A pixel on its way back. The loss gains `worth` of a Gaussian per unit of its weight; `behind`
-// is what all that lies behind, the background included, is worth here.
+// A pixel while its list is walked back. With v_weight = dL/dweight of a Gaussian, `behind` sums
+// weight * v_weight over all that lies behind, the background included.
 struct Pixel {
   float transmittance, behind;
   float v_red, v_green, v_blue, v_depth, v_alpha;
@@ -159,16 +159,16 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_backward(
           if (a < kMinAlpha || !in_square(surface, du, dv) || end - 1 - slot >= pixel.last)
             continue;
           contributed = true;
-          const float without = reciprocal(1.0f - a);
-          pixel.transmittance *= without;
+          const float inverse = reciprocal(1.0f - a);
+          pixel.transmittance *= inverse;
           const float weight = a * pixel.transmittance;
-          const float worth =
+          const float v_weight =
               fmaf(surface.red, pixel.v_red,
                    fmaf(surface.green, pixel.v_green,
                         fmaf(surface.blue, pixel.v_blue,
                              fmaf(splat.depth, pixel.v_depth, pixel.v_alpha))));
-          const float v_a = pixel.transmittance * worth - without * pixel.behind;
-          pixel.behind = fmaf(weight, worth, pixel.behind);
+          const float v_a = pixel.transmittance * v_weight - inverse * pixel.behind;
+          pixel.behind = fmaf(weight, v_weight, pixel.behind);
           sums[3] = fmaf(weight, pixel.v_depth, sums[3]);
           sums[7] = fmaf(weight, pixel.v_red, sums[7]);
           sums[8] = fmaf(weight, pixel.v_green, sums[8]);

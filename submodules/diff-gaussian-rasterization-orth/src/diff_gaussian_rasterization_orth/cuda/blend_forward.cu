@@ -1,12 +1,12 @@
 // Front to back blending of every tile of every image.
 #include "blending.cuh"
 
-// A pixel on its way through the list.
+// A pixel while its list is blended.
 struct Sums {
-  float light;  // transmittance as long as blending goes on, then 0
-  float rest;   // transmittance where it stopped
+  float transmittance;        // 0 once blending has stopped
+  float final_transmittance;  // where it stopped
   float red, green, blue, depth;
-  int last;     // how far into the list it went
+  int last;                   // entries of the list up to the last that was blended
 };
 
 extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
@@ -21,8 +21,8 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
     float* __restrict__ rgb,                // (b, t, 3, h, w)
     float* __restrict__ depth,              // (b, t, 1, h, w)
     float* __restrict__ alpha,              // (b, t, 1, h, w)
-    float* __restrict__ transmittances,     // (b, t, h, w): what the background gets
-    int* __restrict__ blended)              // (b, t, h, w): how far into the list it went
+    float* __restrict__ transmittances,     // (b, t, h, w): final ones
+    int* __restrict__ blended)              // (b, t, h, w): `last` of each pixel
 {
   __shared__ Batch batch;
   const Place place = place_of_thread(width, height);
@@ -39,7 +39,7 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
     // Also keeps the batch until both warps have used it.
     bool done = true;
 #pragma unroll
-    for (int k = 0; k < kPatches; ++k) done &= sums[k].light == 0.0f;
+    for (int k = 0; k < kPatches; ++k) done &= sums[k].transmittance == 0.0f;
     if (__syncthreads_and(done)) break;
     const int size = min(kBlendThreads, list.y - start);
     if (threadIdx.x < size)
@@ -50,7 +50,7 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
       unsigned open = 0;
 #pragma unroll
       for (int k = 0; k < kPatches; ++k)
-        open |= unsigned(__any_sync(kWarp, sums[k].light > 0.0f)) << k;
+        open |= unsigned(__any_sync(kWarp, sums[k].transmittance > 0.0f)) << k;
       if (open == 0) break;
       const int slot_of_lane = first + place.lane;
       unsigned reached = 0;
@@ -71,27 +71,27 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
           const float dv = splat.v - (place.y + patch_y(k));
           const float a = fminf(kMaxAlpha, alpha_at(splat, surface, du, dv));
           if (a < kMinAlpha || !in_square(surface, du, dv)) continue;
-          const float remaining = fmaf(-a, sum.light, sum.light);
-          if (remaining < kMinTransmittance) {
-            if (sum.light > 0.0f) sum.rest = sum.light;
-            sum.light = 0.0f;
+          const float behind = fmaf(-a, sum.transmittance, sum.transmittance);
+          if (behind < kMinTransmittance) {
+            if (sum.transmittance > 0.0f) sum.final_transmittance = sum.transmittance;
+            sum.transmittance = 0.0f;
             continue;
           }
-          const float weight = a * sum.light;
+          const float weight = a * sum.transmittance;
           sum.red = fmaf(weight, surface.red, sum.red);
           sum.green = fmaf(weight, surface.green, sum.green);
           sum.blue = fmaf(weight, surface.blue, sum.blue);
           sum.depth = fmaf(weight, splat.depth, sum.depth);
-          sum.light = remaining;
+          sum.transmittance = behind;
           sum.last = start - list.x + slot + 1;
         }
       }
     }
   }
 
-  // Where nobody waited to hear of bad input or too long lists, the images must show it.
+  // With max_pairs the host does not check the status: invalid images become NaN.
   const bool valid = status->not_finite == 0 && status->pairs <= (unsigned long long)capacity;
-  const float poison = valid ? 0.0f : __int_as_float(0x7fc00000);  // NaN
+  const float nan_or_zero = valid ? 0.0f : __int_as_float(0x7fc00000);  // NaN
   const int image = place.image, scene = image / times, time = image % times;
   const float* background = backgrounds + (long long)scene * background_scene_stride +
                             (long long)time * background_time_stride;
@@ -101,13 +101,14 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
     const int x = place.x + patch_x(k), y = place.y + patch_y(k);
     if (x >= width || y >= height) continue;
     const Sums& sum = sums[k];
-    const float transmittance = sum.light > 0.0f ? sum.light : sum.rest;
+    const float transmittance =
+        sum.transmittance > 0.0f ? sum.transmittance : sum.final_transmittance;
     const long long at = (long long)y * width + x;
-    rgb[(3ll * image + 0) * area + at] = fmaf(transmittance, background[0], sum.red) + poison;
-    rgb[(3ll * image + 1) * area + at] = fmaf(transmittance, background[1], sum.green) + poison;
-    rgb[(3ll * image + 2) * area + at] = fmaf(transmittance, background[2], sum.blue) + poison;
-    depth[image * area + at] = sum.depth + poison;
-    alpha[image * area + at] = 1.0f - transmittance + poison;
+    rgb[(3ll * image + 0) * area + at] = fmaf(transmittance, background[0], sum.red) + nan_or_zero;
+    rgb[(3ll * image + 1) * area + at] = fmaf(transmittance, background[1], sum.green) + nan_or_zero;
+    rgb[(3ll * image + 2) * area + at] = fmaf(transmittance, background[2], sum.blue) + nan_or_zero;
+    depth[image * area + at] = sum.depth + nan_or_zero;
+    alpha[image * area + at] = 1.0f - transmittance + nan_or_zero;
     transmittances[image * area + at] = transmittance;
     blended[image * area + at] = sum.last;
   }

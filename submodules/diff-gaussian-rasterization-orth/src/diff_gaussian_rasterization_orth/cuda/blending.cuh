@@ -1,4 +1,4 @@
-// What the two blending passes share: the pixels of a warp and a batch of Gaussians on chip.
+// Shared by both blending passes: the pixels of a warp and a batch of Gaussians on chip.
 //
 // A block of two warps blends one tile of 16 x 16 pixels; a warp one half of it, 16 x 8, as four
 // patches of 8 x 4 in which every lane has one pixel. Whether a Gaussian reaches a patch is tested
@@ -25,7 +25,7 @@ __device__ inline float reciprocal(float x) {
   return result;
 }
 
-// Where a block and its threads are.
+// The pixels of a block and its threads.
 struct Place {
   int image, tile;   // the tile counts over all images
   int lane;          // in the warp

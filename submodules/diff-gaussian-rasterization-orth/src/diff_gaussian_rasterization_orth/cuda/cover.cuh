@@ -1,4 +1,4 @@
-// What is hidden: a depth for every tile behind which all of its pixels are opaque.
+// Occlusion: a depth for every tile behind which all of its pixels are opaque.
 //
 // A Gaussian whose alpha is at least `a` in every pixel of a tile costs each of them -log2(1 - a)
 // bits of transmittance. Summed over depth buckets from near to far, the bucket in which the sum
@@ -7,13 +7,13 @@
 #pragma once
 #include "gaussian.cuh"
 
-constexpr float kCoverAlpha = 0.04f;           // thinner cover is not worth counting
+constexpr float kCoverAlpha = 0.04f;           // weaker cover is not counted
 constexpr float kCoverRounding = 0.999f;  // of alpha: more than its error
 constexpr float kOpaqueBits = 13.3f;     // a little more than -log2(kMinTransmittance)
 constexpr float kFarthest = 1e30f;       // deeper than anything
 static_assert(TRANSMITTANCE_MIN >= 1e-4f, "kOpaqueBits is made for a transmittance of 1e-4");
 
-// Adds a Gaussian's cover to every tile that lies wholly under it, and tells whether there was one.
+// Adds a Gaussian's cover to every tile that lies wholly under it; returns whether there was one.
 // `inverse_depth` is normalised.
 __device__ inline bool add_cover(const Splat& splat, const Surface& surface, float inverse_depth,
                                  int width, int height, int buckets,

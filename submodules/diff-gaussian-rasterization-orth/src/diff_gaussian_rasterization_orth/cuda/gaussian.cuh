@@ -111,12 +111,12 @@ __device__ inline void surface_backward(const float quat[4], const float scale[3
   const float slope_v = cov.uv * precision_u;
   const float precision_v = cov.uu / cov.det;     // of v, once u is known
   const float v_precision_u = kHalfLog2E * v.decay_u;
-  // d precision_v / d cov = -precision_v^2 d (cov_vv - slope_v cov_uv)
-  const float v_rest = -precision_v * precision_v * kHalfLog2E * v.decay_v;
+  // d precision_v / d cov = -precision_v^2 d (cov_vv - slope_v cov_uv), the conditional variance
+  const float v_conditional = -precision_v * precision_v * kHalfLog2E * v.decay_v;
   const float v_uu = -precision_u * precision_u * v_precision_u -
-                     slope_v * precision_u * v.slope_v + slope_v * slope_v * v_rest;
-  const float v_uv = precision_u * v.slope_v - 2.0f * slope_v * v_rest;
-  const float v_vv = v_rest;
+                     slope_v * precision_u * v.slope_v + slope_v * slope_v * v_conditional;
+  const float v_uv = precision_u * v.slope_v - 2.0f * slope_v * v_conditional;
+  const float v_vv = v_conditional;
 
   ScreenAxes v_axes;
   for (int i = 0; i < 3; ++i) {

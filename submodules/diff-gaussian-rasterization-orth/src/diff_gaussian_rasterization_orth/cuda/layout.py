@@ -37,9 +37,9 @@ class Kept:
     lists: int
     """Two words a tile: where its list begins and ends."""
     transmittances: int
-    """One word a pixel: what the background gets."""
+    """One word a pixel: the final transmittance."""
     blended: int
-    """One word a pixel: how far into the list it went."""
+    """One word a pixel: entries of the list up to the last that was blended."""
     limits: int
     """One word a tile: the depth behind which nothing can be seen; not needed afterwards."""
     size: int

@@ -79,13 +79,13 @@ def _render_backward_on_device(*arguments: Any) -> tuple[Tensor, ...]:
         sums = stages.blend_backward(queue, shape, scene, v_images)
         stages.project_backward(queue, shape, moving, scene, sums, written)
     if v_backgrounds.numel() and v_images[0] is not None:
-        seen = stages.transmittances(shape, kept)
-        torch.sum(v_images[0] * seen[:, :, None], (-2, -1), out=v_backgrounds)
+        final = stages.transmittances(shape, kept)
+        torch.sum(v_images[0] * final[:, :, None], (-2, -1), out=v_backgrounds)
     return gradients
 
 
 def _empty_gradients(*arguments: Any) -> tuple[Tensor, ...]:
-    """Make room for the gradients; what nobody asks for has no elements."""
+    """Make room for the gradients; those that are not needed have no elements."""
     motion, scales, quats, *fades, times, backgrounds = arguments[:9]
     needs_times, needs_backgrounds = arguments[16:]
     return (

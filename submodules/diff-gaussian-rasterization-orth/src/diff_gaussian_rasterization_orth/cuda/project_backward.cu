@@ -14,7 +14,7 @@ __device__ inline void store(float* to, const float* values, int count) {
   for (int i = 0; i < count; ++i) to[i] = values[i];
 }
 
-// A Gaussian's parameters and what has been gathered of their gradients.
+// A Gaussian's parameters and the sums of their gradients.
 struct Gaussian {
   float scale[3], quat[4], coefficients[kCoefficients];
   float opacity, slope, half_life, anchor;
@@ -25,7 +25,7 @@ struct GaussianGradient {
   float opacity, slope, half_life, anchor;
 };
 
-// What blending knows of one image, and of one surface; see blend_backward.cu.
+// The sums of blend_backward.cu: one a Gaussian and image, one a surface.
 struct __align__(16) SplatSums {
   float bits, along_u, along_v, depth;
 };
@@ -34,7 +34,7 @@ struct __align__(16) SurfaceSums {
   float uu, uv, vv, red, green, blue, unused[2];
 };
 
-// Adds what an image says of position and opacity, and returns the gradient of its time.
+// Adds the gradients of position and opacity in one image; returns that of its time.
 __device__ inline float add_image(const Gaussian& gaussian, const Splat& splat,
                                   const Surface& surface, const SplatSums& sums, float elapsed,
                                   float ku, float kv, GaussianGradient& sum) {
@@ -61,7 +61,7 @@ __device__ inline float add_image(const Gaussian& gaussian, const Splat& splat,
   return v_elapsed + v_window * window.v_elapsed;
 }
 
-// Adds what all images say of colour and shape.
+// Adds the gradients of colour and shape, from all images.
 __device__ inline void add_surface(const Gaussian& gaussian, const Surface& surface,
                                    const SurfaceSums& sums, float ku, float kv,
                                    GaussianGradient& sum) {
@@ -95,7 +95,7 @@ extern "C" __global__ void project_backward(
     float* __restrict__ v_slopes,
     float* __restrict__ v_half_lives,
     float* __restrict__ v_anchors,
-    float* __restrict__ v_times)            // (b, t), zeroed; null where nobody asks
+    float* __restrict__ v_times)            // (b, t), zeroed; null where not needed
 {
   const int g = blockIdx.x * blockDim.x + threadIdx.x;
   const int scene = blockIdx.y;

@@ -112,13 +112,12 @@ __device__ inline void sort_on_chip(Pair* keys, int size) {
   __syncthreads();
 }
 
-__device__ inline int load_and_sort(Pair* keys, const Pair* pairs, int count) {
+__device__ inline void load_and_sort(Pair* keys, const Pair* pairs, int count) {
   int size = 64;
   while (size < count) size *= 2;
   for (int i = threadIdx.x; i < size; i += blockDim.x) keys[i] = i < count ? pairs[i] : kLast;
   __syncthreads();
   sort_on_chip(keys, size);
-  return size;
 }
 
 // Writes kItems pairs, from `out` on, of the merged runs of `width` pairs each.

@@ -1,4 +1,4 @@
-// What a Gaussian looks like in one image, and the questions asked of it.
+// A Gaussian in one image, and whether it touches a pixel or a tile.
 #pragma once
 
 constexpr int kTileSize = 16;  // pixels a side
@@ -107,7 +107,7 @@ __device__ inline long long surface_index(int image, int gaussian, int times, in
   return (long long)(image / times) * gaussians + gaussian;
 }
 
-// What the host learns of a call, and what blending must know of it.
+// What a call counts: read by the host and by blending.
 struct Status {
   unsigned long long pairs;  // entries of all tile lists
   int longest;               // entries of the longest one

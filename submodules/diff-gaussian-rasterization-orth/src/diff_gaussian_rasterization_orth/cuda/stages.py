@@ -310,7 +310,7 @@ def project_backward(
         moving: Motion, scales, quats, opacities, slopes, half-lives, anchors, times.
         scene: As blended.
         sums: What :func:`blend_backward` returned.
-        v_inputs: Where to write; the gradient of times is zeroed, or None where nobody asks.
+        v_inputs: Where to write; the gradient of times is zeroed, or None where not needed.
     """
     start, keep = scene.kept.data_ptr(), shape.kept
     queue.launch(
@@ -329,7 +329,7 @@ def project_backward(
 
 
 def transmittances(shape: Shape, kept: Int[Tensor, " words"]) -> Float[Tensor, "b t h w"]:
-    """Return what the background gets in every pixel."""
+    """Return the final transmittance of every pixel, by which the background is weighted."""
     first = shape.kept.transmittances
     size = (shape.scenes, shape.times, shape.height, shape.width)
     return kept[first : first + shape.pixels].view(torch.float32).view(size)

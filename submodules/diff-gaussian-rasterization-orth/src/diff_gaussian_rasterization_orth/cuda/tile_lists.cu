@@ -163,7 +163,7 @@ extern "C" __global__ void __launch_bounds__(kReserveBlock) reserve_lists(
   __shared__ int ends[kReserveBlock];
   __shared__ int block;
   __shared__ unsigned long long before;
-  // Blocks take numbers as they start: whoever waits below waits for one that runs.
+  // Blocks take numbers as they start, so that each waits below for one that runs.
   if (threadIdx.x == 0) block = atomicAdd(ticket, 1);
   __syncthreads();
   const int at = block * kReserveBlock + threadIdx.x;

@@ -1,4 +1,4 @@
-"""Plain PyTorch on any device, in float32 or float64: short, slow, and the authority."""
+"""Plain PyTorch on any device, in float32 or float64: slow, the reference of all tests."""
 
 from diff_gaussian_rasterization_orth.reference.blending import rasterize
 

@@ -103,12 +103,12 @@ def _blend(
     drawn = (offsets.abs() <= extents).all(-1) & (alphas >= ALPHA_MIN)
     alphas = torch.where(drawn, alphas, 0)
     # Transmittance only ever falls, so what is below the limit once stays below it.
-    goes_on = torch.cumprod(1 - alphas, dim=1) >= TRANSMITTANCE_MIN
-    alphas = torch.where(goes_on, alphas, 0)
+    continues = torch.cumprod(1 - alphas, dim=1) >= TRANSMITTANCE_MIN
+    alphas = torch.where(continues, alphas, 0)
     behind = torch.cumprod(1 - alphas, dim=1)  # (p, n), transmittance behind each Gaussian
     before = torch.cat([torch.ones_like(behind[:, :1]), behind[:, :-1]], dim=1)
     weights = alphas * before
-    rest = 1 - weights.sum(1, keepdim=True)
+    final_transmittance = 1 - weights.sum(1, keepdim=True)
     rgb_depth = weights @ features  # (p, 4)
-    rgb = rgb_depth[:, :3] + rest * background
-    return torch.cat([rgb, rgb_depth[:, 3:], 1 - rest], dim=1).T
+    rgb = rgb_depth[:, :3] + final_transmittance * background
+    return torch.cat([rgb, rgb_depth[:, 3:], 1 - final_transmittance], dim=1).T
