@@ -1,12 +1,15 @@
-# Two commands: `make demo` and `make test`. Each makes its own virtual environment first.
+# `make demo` and `make test` make a virtual environment first; CONTRIBUTING.md explains the others.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RASTERIZER := submodules/diff-gaussian-rasterization-orth
 METADATA := pyproject.toml $(RASTERIZER)/pyproject.toml
 DEMO_OUTPUT ?= outputs/demo
+# One worker a core, each with one thread: threads of several workers would wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+WORKERS ?= -n auto --maxprocesses 8
 
-.PHONY: demo test install install-dev clean
+.PHONY: demo test test-fast test-gpu lint format docs install install-dev clean
 
 demo: install
 	$(BIN)/python splat_inference.py \
@@ -15,11 +18,28 @@ demo: install
 		--output_dir $(DEMO_OUTPUT)
 	@echo "open $(DEMO_OUTPUT)/index.html"
 
-test: install-dev
+test: lint
+	$(PYTEST) $(WORKERS)
+
+test-fast: install-dev
+	$(PYTEST) $(WORKERS) -m "not slow and not gpu"
+
+test-gpu: install-dev
+	$(BIN)/python -m pytest -m gpu
+
+lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/python -m pytest
+
+format: install-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: install-dev
+	$(BIN)/python -W "ignore:Error parsing type annotation" -m pdoc --docformat google \
+		--output-directory outputs/api core diff_gaussian_rasterization_orth '!core\..*__main__'
+	@echo "open outputs/api/index.html"
 
 install: $(VENV)/.installed
 

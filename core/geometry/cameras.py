@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import kiui.cam
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -41,20 +42,16 @@ class Lens:
         return Lens(math.degrees(2 * half_angle), self.aspect)
 
 
-def look_at(
-    eye: Float[Tensor, "*batch 3"], target: Float[Tensor, "*batch 3"]
-) -> Float[Tensor, "*batch 4 4"]:
-    """Return ``cam_from_world`` of cameras at ``eye`` that look at ``target`` with y kept down.
+def look_at(eye: Float[Tensor, " 3"], target: Float[Tensor, " 3"]) -> Float[Tensor, "4 4"]:
+    """Return ``cam_from_world`` of a camera at ``eye`` that looks at ``target`` with y kept down.
 
     Looking from the origin along +z gives the identity. The view may not be vertical.
     """
-    forward = torch.nn.functional.normalize(target - eye, dim=-1)
-    down = torch.tensor([0.0, 1.0, 0.0], dtype=eye.dtype, device=eye.device).expand_as(forward)
-    right = torch.nn.functional.normalize(torch.linalg.cross(down, forward), dim=-1)
-    rotation = torch.stack([right, torch.linalg.cross(forward, right), forward], dim=-2)
-    pose = torch.eye(4, dtype=eye.dtype, device=eye.device).repeat(*eye.shape[:-1], 1, 1)
-    pose[..., :3, :3] = rotation
-    pose[..., :3, 3] = -(rotation @ eye[..., None])[..., 0]
+    # kiui's camera looks along its -z axis and has x to the left: half a turn about y from ours.
+    kiui_from_world = torch.from_numpy(kiui.cam.look_at(eye.numpy(), target.numpy())).T
+    pose = torch.eye(4)
+    pose[:3, :3] = kiui_from_world * torch.tensor([[-1.0], [1.0], [-1.0]])
+    pose[:3, 3] = -pose[:3, :3] @ eye
     return pose
 
 
