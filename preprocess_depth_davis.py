@@ -9,9 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 from core.checks import cli_errors
+from core.command_line import parse
 from core.depth.preprocess import DepthOptions, preprocess
 from core.logging import configure_logging
 
@@ -20,8 +19,8 @@ from core.logging import configure_logging
 class DavisOptions(DepthOptions):
     """Write the depth map of every image below a JPEGImages folder, with Depth Anything V2.
 
-    The same as ``python -m core.depth.preprocess davis ROOT_PATH``, which also knows other data
-    sets.
+    For other data sets too, and the same for this one:
+      python -m core.depth.preprocess davis ROOT_PATH
     """
 
     root_path: Path
@@ -32,7 +31,7 @@ class DavisOptions(DepthOptions):
 def main() -> None:
     """Run from the command line."""
     configure_logging()
-    options = tyro.cli(DavisOptions, use_underscores=True)
+    options = parse(DavisOptions)
     sys.exit(preprocess("davis", [options.root_path], options))
 
 

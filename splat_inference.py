@@ -7,10 +7,9 @@ if __name__ == "__main__":
 
 from pathlib import Path
 
-import tyro
-
 from configs.options_inference import InferenceOptions
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.depth.source import open_depth
 from core.devices import choose_device
 from core.io import FrameSource, open_frames
@@ -149,7 +148,7 @@ def title(path: str) -> str:
 @cli_errors
 def main() -> None:
     """Run from the command line."""
-    options = tyro.cli(InferenceOptions, use_underscores=True)
+    options = parse(InferenceOptions)
     configure_logging()
     run(options)
 

@@ -1,7 +1,8 @@
 """Stage 1: train the static network, which turns one frame into Gaussians.
 
-python train.py synthetic --preset tiny --workspace outputs/stage1
-accelerate launch --config_file acc_configs/gpu8.yaml train.py combined --workspace outputs/stage1
+For example:
+  python train.py synthetic --preset tiny --workspace outputs/stage1
+  accelerate launch --config_file acc_configs/gpu8.yaml train.py combined --workspace outputs/stage1
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ if __name__ == "__main__":
 
 import sys
 
-import tyro
-
 from configs.options import Options
 from core.checks import cli_errors
+from core.command_line import parse
 from core.logging import configure_logging
 from core.models.config import PRESETS
 from core.training import StaticStage, train
@@ -25,11 +25,7 @@ from core.training import StaticStage, train
 def main() -> None:
     """Parse, build, run."""
     configure_logging()
-    options = tyro.cli(
-        Options,  # type: ignore[arg-type]
-        description=__doc__,
-        use_underscores=True,
-    )
+    options = parse(Options, description=__doc__)
     stage = StaticStage(PRESETS[options.model.preset], options.model)
     sys.exit(train(stage, options.data, options.run, options.optimizer).exit_status)
 

@@ -1,7 +1,8 @@
 """Stage 2: train the decoder, which finds out what happens between two frames.
 
-python train_decoder.py synthetic --preset tiny --workspace DIR --encoder_path STATIC_WEIGHTS
-accelerate launch --config_file acc_configs/gpu8.yaml train_decoder.py combined ...
+For example:
+  python train_decoder.py synthetic --preset tiny --workspace DIR --encoder_path STATIC_WEIGHTS
+  accelerate launch --config_file acc_configs/gpu8.yaml train_decoder.py combined ...
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ if __name__ == "__main__":
 
 import sys
 
-import tyro
-
 from configs.options_decoder import Options
 from core.checks import cli_errors
+from core.command_line import parse
 from core.logging import configure_logging
 from core.models.config import PRESETS
 from core.training import DynamicStage, train
@@ -25,11 +25,7 @@ from core.training import DynamicStage, train
 def main() -> None:
     """Parse, build, run."""
     configure_logging()
-    options = tyro.cli(
-        Options,  # type: ignore[arg-type]
-        description=__doc__,
-        use_underscores=True,
-    )
+    options = parse(Options, description=__doc__)
     stage = DynamicStage(PRESETS[options.model.preset], options.model)
     sys.exit(train(stage, options.data, options.run, options.optimizer).exit_status)
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-import tyro
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.data.augmentation import AugmentationOptions, augment
 from core.devices import choose_device
 from core.geometry.canonical import normalize_inverse_depth
@@ -140,7 +140,7 @@ def milliseconds(
 @cli_errors
 def main() -> None:
     """Time both, and print the table."""
-    options = tyro.cli(Options)
+    options = parse(Options)
     device = choose_device(options.device)
     batch = make_batch(options, device)
     draws = AugmentationOptions()

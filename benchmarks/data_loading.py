@@ -25,13 +25,13 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import torch
-import tyro
 from plain_loading import NUM_FRAMES, SIZE, PlainDataset, load_plain_chunks
 from texture_datasets import QUALITY, SIZES, Texture, jpeg, write_chunks, write_files
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from core.checks import cli_errors
+from core.command_line import parse
 from core.data.datasets import open_dataset
 from core.data.datasets.index_cache import IndexCache
 from core.data.datasets.re10k import RealEstate10K
@@ -196,7 +196,7 @@ def _resident() -> tuple[float, float]:
 @cli_errors
 def main() -> None:
     """Measure and print."""
-    options = tyro.cli(Options)
+    options = parse(Options)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     with tempfile.TemporaryDirectory() as folder:

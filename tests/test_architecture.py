@@ -17,7 +17,7 @@ FLOORS = [
     {"core.rendering", "core.depth"},
     {"core.geometry", "core.io", "core.devices"},
     {
-        *("core.types", "core.checks", "core.logging"),
+        *("core.types", "core.checks", "core.command_line", "core.logging"),
         *("core.early_interrupt", "core.early_launcher"),
     },
 ]

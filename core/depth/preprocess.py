@@ -20,6 +20,7 @@ import tyro
 from tqdm import tqdm
 
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.depth.config import Encoder
 from core.depth.estimation import Engine
 from core.depth.weights import find_depth_weights, how_to_get_weights, load_depth_anything
@@ -233,9 +234,7 @@ def _tell(report: Report, existing: int, unit: str, share: Share) -> None:
 def main() -> None:
     """Run from the command line."""
     configure_logging()
-    options = tyro.cli(
-        PreprocessOptions, prog="python -m core.depth.preprocess", use_underscores=True
-    )
+    options = parse(PreprocessOptions, prog="python -m core.depth.preprocess")
     sys.exit(preprocess(options.layout, options.paths, options))
 
 

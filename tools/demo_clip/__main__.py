@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-import tyro
 from einops import rearrange
 
 from core.checks import cli_errors
+from core.command_line import parse
 from core.geometry.canonical import normalize_inverse_depth
 from core.io.depth_maps import write_depth_png16
 from core.io.video.encoding import VideoWriter
@@ -67,7 +67,7 @@ def write_demo_clip(options: DemoClipOptions) -> None:
 def main() -> None:
     """Write the demo clip."""
     configure_logging()
-    write_demo_clip(tyro.cli(DemoClipOptions))
+    write_demo_clip(parse(DemoClipOptions))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.data.augmentation import AugmentationOptions, augment
 from core.data.datasets import Split, open_dataset
 from core.data.procedural import ProceduralOptions
@@ -134,7 +135,7 @@ def _to_image(values: Float[Tensor, "3 h w"]) -> UInt8[np.ndarray, "h w 3"]:
 @cli_errors
 def main() -> None:
     """Draw from the command line."""
-    options = tyro.cli(ContactSheetOptions)
+    options = parse(ContactSheetOptions)
     configure_logging()
     write_png(options.output, draw_contact_sheet(options))
     _logger.info("wrote %s.", options.output)

@@ -11,6 +11,7 @@ import tyro
 from tqdm import tqdm
 
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.data.check.findings import summarize
 from core.data.check.inspection import inspect, plan_frames
 from core.data.check.layout_guess import Guess, guess_layout
@@ -112,7 +113,7 @@ def _open(options: CheckOptions) -> SequenceSet:
 @cli_errors
 def main() -> None:
     """Check from the command line."""
-    options = tyro.cli(CheckOptions)
+    options = parse(CheckOptions)
     configure_logging()
     sys.exit(run(options))
 

@@ -11,6 +11,7 @@ import tyro
 from tqdm import tqdm
 
 from core.checks import cli_errors
+from core.command_line import parse
 from core.data.miniature.writing import LAYOUTS, count_clips, write_miniature
 from core.logging import configure_logging, get_logger
 
@@ -74,7 +75,7 @@ def write(options: MiniatureOptions) -> None:
 @cli_errors
 def main() -> None:
     """Write miniatures from the command line."""
-    options = tyro.cli(MiniatureOptions)
+    options = parse(MiniatureOptions)
     configure_logging()
     torch.set_num_threads(1)  # the scenes are small: more threads would wait for one another
     write(options)
