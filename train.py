@@ -13,7 +13,7 @@ if __name__ == "__main__":
 
 import sys
 
-from configs.options import Options
+from configs.options import PATHS, Options
 from core.checks import cli_errors
 from core.command_line import parse
 from core.logging import configure_logging
@@ -27,7 +27,8 @@ def main() -> None:
     configure_logging()
     options = parse(Options, description=__doc__)
     stage = StaticStage(PRESETS[options.model.preset], options.model)
-    sys.exit(train(stage, options.data, options.run, options.optimizer).exit_status)
+    data = options.data.locate(PATHS)
+    sys.exit(train(stage, data, options.run, options.optimizer).exit_status)
 
 
 if __name__ == "__main__":

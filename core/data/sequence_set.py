@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8, UInt16
 
+DatasetName = Literal["davis", "vos", "co3d", "re10k", "frames"]
+"""The layouts; frames is a folder of clips."""
+DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
+"""All of them."""
+Split = Literal["train", "val"]
+"""The part to learn from and the one to measure with, which layouts call val, valid or test."""
 MAX_EXAMPLES = 5
 """Most examples that a :class:`Lack` names."""
 
@@ -71,8 +77,8 @@ class Coverage:
 class SequenceSet(Protocol):
     """A dataset as sequences of frames that are read when they are asked for."""
 
-    name: str
-    """Which layout: davis, vos, co3d, re10k or frames."""
+    name: DatasetName
+    """Which layout."""
     root: Path
     """The folder that was opened."""
     lengths: Int64[np.ndarray, " s"]

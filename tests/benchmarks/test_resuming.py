@@ -4,10 +4,10 @@ import math
 from dataclasses import replace
 
 import pytest
-import tyro
 
 from configs import options, options_decoder
 from core.checks import UserError
+from core.command_line import parse
 from core.data.miniature import write_miniature
 
 
@@ -24,13 +24,12 @@ def test_the_programs_take_the_command_lines(resuming, tmp_path, name):
     for layout in resuming.LAYOUTS:
         write_miniature(layout, tmp_path / "data" / layout, sequences=1, image_size=(16, 32))
     program = resuming.describe_program(name, asked, tmp_path)
-    parsed = tyro.cli(
-        options.Options if name == "static" else options_decoder.Options,  # type: ignore[arg-type]
-        args=[*program.arguments[1:], "--workspace", str(tmp_path / "run")],
-        use_underscores=True,
-    )
+    module = options if name == "static" else options_decoder
+    arguments = [*program.arguments[1:], "--workspace", str(tmp_path / "run")]
+    parsed = parse(module.Options, args=arguments)
+    data = parsed.data.locate(module.PATHS)
     assert program.arguments[0] == ("train.py" if name == "static" else "train_decoder.py")
-    assert {dataset.name for dataset in parsed.data.datasets} == set(resuming.LAYOUTS)
+    assert {dataset.name for dataset in data.datasets} == set(resuming.LAYOUTS)
     assert (parsed.run.steps, parsed.run.steps_per_epoch, parsed.run.batch_size) == (12, 3, 1)
     assert parsed.model.preset == "tiny"
     if name == "dynamic":

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
-import tyro
 import yaml
 
 from configs import options, options_decoder
-from configs.dataset_paths import DatasetPaths
-from configs.training_data import OnCombined
+from configs.datasets import Datasets
+from configs.training import ClipSampleOptions, Combined, Training
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.data.augmentation import AugmentationOptions
 from core.data.datasets import DATASETS
 from core.data.miniature import write_miniature
@@ -37,8 +37,12 @@ NAMES = ("re10k", "co3d", "davis", "vos", "frames")
 STAGES = ((options, ()), (options_decoder, ("--encoder_path", "e")))
 
 
-def _parse(command_line, *arguments):
-    return tyro.cli(command_line, args=arguments, use_underscores=True)
+def _parse(module, *arguments):
+    return parse(module.Options, args=arguments)
+
+
+def _data(module, *arguments):
+    return _parse(module, *arguments).data.locate(module.PATHS)
 
 
 @pytest.fixture
@@ -56,8 +60,8 @@ def _path_flags(folders, *names):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("module", "needed"), STAGES, ids=("static", "dynamic"))
 def test_each_data_set_has_a_subcommand(module, needed, name, folders):
-    parsed = _parse(module.Options, name, "--workspace", "w", *needed, *_path_flags(folders, name))
-    assert parsed.data == DataOptions(
+    arguments = (name, "--workspace", "w", *needed, *_path_flags(folders, name))
+    assert _data(module, *arguments) == DataOptions(
         datasets=(DatasetOptions(name=name, path=folders / name),),
         augmentation=AugmentationOptions(),
         workers=4,
@@ -68,7 +72,7 @@ def test_each_data_set_has_a_subcommand(module, needed, name, folders):
 def test_combined_draws_from_the_four_data_sets(module, needed, folders, monkeypatch):
     for name in NAMES[:4]:
         monkeypatch.setenv(f"STREAMSPLAT_{name.upper()}_PATH", str(folders / name))
-    data = _parse(module.Options, "combined", "--workspace", "w", *needed).data
+    data = _data(module, "combined", "--workspace", "w", *needed)
     assert [dataset.name for dataset in data.datasets] == list(NAMES[:4])
     assert [dataset.path for dataset in data.datasets] == [folders / name for name in NAMES[:4]]
     assert {dataset.weight for dataset in data.datasets} == {None}
@@ -79,23 +83,22 @@ def test_a_missing_data_set_can_be_left_out(folders):
     present = _path_flags(folders, "re10k", "davis", "vos")
     arguments = ("combined", "--workspace", "w", *present, "--co3d_path", "/nowhere")
     with pytest.raises(UserError, match=r"--datasets re10k davis vos$"):
-        _ = _parse(options.Options, *arguments).data
+        _data(options, *arguments)
 
 
 def test_what_is_combined_can_be_chosen(folders):
     parsed = _parse(
-        options_decoder.Options,
-        *("combined", "--workspace", "w", "--encoder_path", "e", "--datasets", "frames", "davis"),
-        *(*_path_flags(folders, "davis", "frames"), "--weights", "1", "2.5"),
+        options_decoder,
+        *("combined", "--workspace", "w", "--encoder_path", "e", "--datasets", "frames", "re10k"),
+        *(*_path_flags(folders, "re10k", "frames"), "--weights", "1", "2.5"),
         *("--procedural_share", "0.2", "--reach", "9", "--preset", "tiny", "--betas", "0.5", "0.6"),
         *("--allow_pickle_depth", "--workers", "0", "--augmentation.scale", "0.1"),
     )
-    data = parsed.data
-    assert [(d.name, d.weight, d.reach) for d in data.datasets] == [
-        ("frames", 1.0, 9),
-        ("davis", 2.5, 9),
+    data = parsed.data.locate(options_decoder.PATHS)
+    assert [(d.name, d.weight, d.reach, d.allow_pickle_depth) for d in data.datasets] == [
+        ("frames", 1.0, 9, False),
+        ("re10k", 2.5, 9, True),
     ]
-    assert all(dataset.allow_pickle_depth for dataset in data.datasets)
     assert data.procedural is not None
     assert (data.procedural_share, data.workers, data.augmentation.scale) == (0.2, 0, 0.1)
     assert (parsed.model.preset, parsed.optimizer.betas) == ("tiny", (0.5, 0.6))
@@ -103,25 +106,23 @@ def test_what_is_combined_can_be_chosen(folders):
 
 def test_augmentation_can_be_left_out(folders):
     arguments = ("davis", "--workspace", "w", "--no_augment", *_path_flags(folders, "davis"))
-    assert _parse(options.Options, *arguments).data.augmentation == AugmentationOptions.none()
+    assert _data(options, *arguments).augmentation == AugmentationOptions.none()
 
 
 def test_synthetic_scenes_need_no_files():
-    data = _parse(options.Options, "synthetic", "--workspace", "w").data
+    data = _data(options, "synthetic", "--workspace", "w")
     assert data.procedural is not None
     assert data.datasets == ()
 
 
 def test_the_names_of_data_sets_are_those_of_the_readers():
     assert set(NAMES) == set(DATASETS)
-    assert {field.name for field in fields(DatasetPaths)} == {"file", *NAMES}
+    assert {field.name for field in fields(Datasets)} == set(options.PATHS.folders) == set(NAMES)
 
 
 def test_defaults_are_the_published_recipes_where_it_says():
-    static = _parse(options.Options, "synthetic", "--workspace", "w")
-    dynamic = _parse(
-        options_decoder.Options, "synthetic", "--workspace", "w", "--encoder_path", "e"
-    )
+    static = _parse(options, "synthetic", "--workspace", "w")
+    dynamic = _parse(options_decoder, "synthetic", "--workspace", "w", "--encoder_path", "e")
     for parsed in (static, dynamic):
         optimizer = parsed.optimizer
         assert (optimizer.lr, optimizer.weight_decay, optimizer.max_grad_norm) == (5e-4, 0.05, 1.0)
@@ -150,7 +151,7 @@ def test_defaults_are_the_published_recipes_where_it_says():
 )
 def test_impossible_values_end_the_program_with_the_flag(flag, values, capsys):
     arguments = ("combined", "--workspace", "w", "--encoder_path", "e", flag, *values)
-    parse = cli_errors(lambda: _parse(options_decoder.Options, *arguments))
+    parse = cli_errors(lambda: _parse(options_decoder, *arguments))
     with pytest.raises(SystemExit) as end:
         parse()
     assert end.value.code == 2
@@ -162,20 +163,20 @@ def test_impossible_values_end_the_program_with_the_flag(flag, values, capsys):
     [
         ("--workers", "-1", "--workers is -1"),
         ("--cache_mib", "-1", "--cache_mib is -1"),
-        ("--reach", "0", "reach of davis is 0"),
-        ("--weights", "0", "weight of davis is 0"),
+        ("--reach", "0", "--reach is 0"),
+        ("--weights", "0", "--weights gives davis 0"),
+        ("--weights", "nan", "--weights gives davis nan"),
         ("--procedural_share", "1", "--procedural_share is 1"),
         ("--procedural_share", "-1", "--procedural_share is -1"),
     ],
 )
 def test_impossible_data_is_named(flag, value, message, folders):
-    parsed = _parse(
-        options_decoder.Options,
-        *("combined", "--workspace", "w", "--encoder_path", "e", "--datasets", "davis"),
-        *(*_path_flags(folders, "davis"), flag, value),
-    )
-    with pytest.raises(UserError, match=message):
-        _ = parsed.data
+    with pytest.raises(UserError, match=f"^{message}"):
+        _data(
+            options_decoder,
+            *("combined", "--workspace", "w", "--encoder_path", "e", "--datasets", "davis"),
+            *(*_path_flags(folders, "davis"), flag, value),
+        )
 
 
 def test_the_choice_of_presets_is_complete():
@@ -194,9 +195,12 @@ def test_every_option_is_read():
         if isinstance(node, ast.Attribute)
     }
     groups = (RunOptions, ReportOptions, OptimizerOptions, StaticStageOptions, DynamicStageOptions)
-    data = (OnCombined, options_decoder.DynamicCombined, DataOptions, DatasetOptions)
+    data = (Training, Combined, ClipSampleOptions, DataOptions, DatasetOptions)
     for group in (*groups, *data, AugmentationOptions):
         assert {field.name for field in fields(group)} <= read
+    paths = {f"{name}_path" for name in NAMES}  # read by name
+    for field in fields(Datasets):
+        assert {option.name for option in fields(type(field.default))} <= read | paths
 
 
 @pytest.mark.parametrize(

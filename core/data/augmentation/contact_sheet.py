@@ -14,7 +14,7 @@ from torch import Tensor
 from core.checks import UserError, cli_errors
 from core.command_line import parse
 from core.data.augmentation import AugmentationOptions, augment
-from core.data.datasets import Split, open_dataset
+from core.data.datasets import DatasetName, Split, open_dataset
 from core.data.procedural import ProceduralOptions
 from core.data.scene_clips import SceneClips
 from core.data.sequence_source import SequenceSource
@@ -35,7 +35,7 @@ class ContactSheetOptions:
     near) and masks as the network gets them.
     """
 
-    dataset: tyro.conf.Positional[Literal["davis", "vos", "co3d", "re10k", "frames", "procedural"]]
+    dataset: tyro.conf.Positional[Literal[DatasetName, "procedural"]]
     """Where samples come from; procedural scenes need no files."""
     path: tyro.conf.Positional[Path | None] = None
     """Folder of the dataset."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import tyro
 from tqdm import tqdm
@@ -16,7 +15,7 @@ from core.data.check.findings import summarize
 from core.data.check.inspection import inspect, plan_frames
 from core.data.check.layout_guess import Guess, guess_layout
 from core.data.check.picture import draw_samples
-from core.data.datasets import Split, open_dataset
+from core.data.datasets import DatasetName, Split, open_dataset
 from core.data.sequence_set import SequenceSet
 from core.io.images import write_png
 from core.logging import configure_logging, get_logger
@@ -31,7 +30,7 @@ class CheckOptions:
     The exit status is 1 if training would fail. Every file is opened; --quick opens a few.
     """
 
-    dataset: tyro.conf.Positional[Literal["davis", "vos", "co3d", "re10k", "frames"]]
+    dataset: tyro.conf.Positional[DatasetName]
     """Its layout; frames are clips of one's own, <clip>/JPEGImages/*.jpg."""
     path: tyro.conf.Positional[Path]
     """Its folder."""

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.data.sequence_set import DatasetName
+
 # Ordered: a YouTube-VOS tree would pass for two clips.
-_SIGNS = {
+_SIGNS: dict[DatasetName, tuple[str, ...]] = {
     "davis": ("ImageSets/2017",),
     "re10k": ("train/*.torch", "test/*.torch"),
     "co3d": ("*/set_lists/*.json",),
@@ -21,13 +23,13 @@ _MOST_FOLDERS = 50
 class Guess:
     """A dataset, and the folder that should be given for it."""
 
-    layout: str
-    """davis, vos, co3d, re10k or frames."""
+    layout: DatasetName
+    """Which layout."""
     folder: Path
     """Its root."""
 
 
-def guess_layout(path: Path, wanted: str) -> Guess | None:
+def guess_layout(path: Path, wanted: DatasetName) -> Guess | None:
     """Find a dataset at ``path``, in a folder right below it, or around it.
 
     Names of files alone are looked at.

@@ -1,6 +1,6 @@
 """Readers of the layouts in which datasets come, all behind one contract."""
 
-from core.data.datasets.open import DATASETS, open_dataset
-from core.data.datasets.splits import Split
+from core.data.datasets.open import open_dataset
+from core.data.sequence_set import DATASETS, DatasetName, Split
 
-__all__ = ["DATASETS", "Split", "open_dataset"]
+__all__ = ["DATASETS", "DatasetName", "Split", "open_dataset"]

@@ -21,7 +21,7 @@ from core.data.datasets.decoding import (
 )
 from core.data.datasets.listings import FolderListings
 from core.data.resizing import resize
-from core.data.sequence_set import Coverage, Lack, RawClip
+from core.data.sequence_set import Coverage, DatasetName, Lack, RawClip
 from core.io.images import IMAGE_EXTENSIONS
 from core.io.layouts import DEPTH_SUFFIX
 
@@ -112,7 +112,7 @@ class FileSequenceSet:
 
     def __init__(
         self,
-        name: str,
+        name: DatasetName,
         root: Path,
         sequences: Sequence[SequenceFiles],
         *,

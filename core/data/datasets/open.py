@@ -13,22 +13,19 @@ from core.data.datasets.file_sequences import FileSequenceSet
 from core.data.datasets.index_cache import IndexCache
 from core.data.datasets.listings import FolderListings
 from core.data.datasets.re10k import RealEstate10K
-from core.data.datasets.splits import Split
 from core.data.datasets.youtube_vos import open_youtube_vos
-from core.data.sequence_set import SequenceSet
+from core.data.sequence_set import DATASETS, DatasetName, SequenceSet, Split
 
-_FILE_LAYOUTS: dict[str, Callable[[FolderListings, Split], FileSequenceSet]] = {
+_FILE_LAYOUTS: dict[DatasetName, Callable[[FolderListings, Split], FileSequenceSet]] = {
     "davis": open_davis,
     "vos": open_youtube_vos,
     "co3d": open_co3d,
     "frames": lambda listings, _split: open_clip_folder(listings),
 }
-DATASETS = ("davis", "vos", "co3d", "re10k", "frames")
-"""Names of the layouts."""
 
 
 def open_dataset(
-    name: str,
+    name: DatasetName,
     path: str | Path,
     *,
     split: Split = "train",

@@ -24,9 +24,8 @@ from core.data.datasets.decoding import (
     stack_inverse_depths,
 )
 from core.data.datasets.index_cache import IndexCache
-from core.data.datasets.splits import Split
 from core.data.resizing import resize
-from core.data.sequence_set import MAX_EXAMPLES, Coverage, Lack, RawClip
+from core.data.sequence_set import MAX_EXAMPLES, Coverage, DatasetName, Lack, RawClip, Split
 from core.io.chunks.depth import DepthChunk, depth_chunk_path
 from core.io.chunks.images import ChunkSequence, read_image_chunk
 from core.io.chunks.pickled_depth import PickledDepthChunk, PickleRefusedError
@@ -75,7 +74,7 @@ class RealEstate10K:
             ``allow_pickle_depth``.
     """
 
-    name = "re10k"
+    name: DatasetName = "re10k"
     reach = REACH
 
     def __init__(

@@ -10,7 +10,7 @@ import torch
 from core.checks import UserError, naming
 from core.data.augmentation import AugmentationOptions
 from core.data.combination import CombinedSource
-from core.data.datasets import open_dataset
+from core.data.datasets import DatasetName, open_dataset
 from core.data.procedural import ProceduralOptions
 from core.data.scene_clips import SceneClips
 from core.data.sequence_set import SequenceSet
@@ -29,8 +29,8 @@ HELD_BACK_SEED = -1
 class DatasetOptions:
     """One dataset on disk."""
 
-    name: str
-    """Its layout: one of ``core.data.datasets.DATASETS``."""
+    name: DatasetName
+    """Its layout."""
     path: Path
     """Its folder."""
     weight: float | None = None
@@ -43,37 +43,51 @@ class DatasetOptions:
 
     def __post_init__(self) -> None:
         if self.weight is not None and not 0 < self.weight < float("inf"):
-            raise UserError(f"weight of {self.name} is {self.weight}; expected a positive number.")
+            raise UserError(
+                f"--weights gives {self.name} {self.weight:g}; expected a positive number."
+            )
         if self.reach is not None and self.reach < 1:
-            raise UserError(f"reach of {self.name} is {self.reach}; expected at least 1.")
+            raise UserError(f"--reach is {self.reach}; expected at least 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """What a run is trained on: datasets, procedural scenes, or both."""
+class LoadingOptions:
+    """How samples are made from datasets on disk."""
+
+    augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
+    """Random changes of the samples."""
+    cache_mib: int = 4096
+    """Memory for decoded frames, in MiB a process: data sets that fit as a whole are decoded
+    once."""
+    workers: int = 4
+    """Processes a training process that prepare samples; 0 prepares them in the training process
+    itself."""
+
+    def __post_init__(self) -> None:
+        for name in ("cache_mib", "workers"):
+            if getattr(self, name) < 0:
+                raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(LoadingOptions):
+    """What a run is trained on: datasets, procedural scenes, or both.
+
+    Half of the samples from datasets are also played backwards, unless the augmentation is
+    ``AugmentationOptions.none()``.
+    """
 
     datasets: tuple[DatasetOptions, ...] = ()
     """Datasets on disk, drawn from together."""
-    augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
-    """Random changes of the samples from disk, half of which are also played backwards, unless
-    these are ``AugmentationOptions.none()``."""
-    cache_mib: int = 4096
-    """Memory for decoded frames, in MiB a process. Datasets that fit as a whole are decoded once;
-    of others, every frame is decoded whenever it is drawn."""
-    workers: int = 4
-    """Processes a training process that prepare samples from disk; 0 prepares them in the training
-    process itself."""
     procedural: ProceduralOptions | None = None
     """Procedural scenes; their size is set to that of the network's frames."""
     procedural_share: float = 0.5
     """Share of procedural samples, in (0, 1), where there are both."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.datasets and self.procedural is None:
             raise ValueError("DataOptions: neither datasets nor procedural scenes; give one.")
-        for name in ("cache_mib", "workers"):
-            if getattr(self, name) < 0:
-                raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
         if not 0 < self.procedural_share < 1:
             raise UserError(
                 f"--procedural_share is {self.procedural_share}; expected a number between 0 and 1."

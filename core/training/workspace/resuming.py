@@ -18,6 +18,8 @@ MAY_DIFFER = frozenset(
         # When it saves and stops.
         *("max_minutes", "max_skipped_steps", "save_every_epochs", "save_every_minutes"),
         "resume_with_changes",
+        # Which files may be read; without it, a run that needs them ends with an error.
+        "allow_pickle_depth",
         # How fast it goes.
         *("workers", "cache_mib", "compile", "gradient_checkpointing", "rasterizer"),
         # Where weights of others lie; those to start from no longer matter.

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from configs import options, options_decoder
-from configs.dataset_paths import DatasetPaths
+from configs.datasets import DatasetPaths
 from core.checks import UserError
 
 
@@ -16,7 +16,7 @@ def paths(tmp_path, monkeypatch):
     folders = dict.fromkeys(("re10k", "co3d", "davis", "vos", "frames"), tmp_path / "constant")
     for folder in ("option", "variable", "constant"):
         (tmp_path / folder).mkdir()
-    return DatasetPaths(file="configs/options.py", **folders)
+    return DatasetPaths("configs/options.py", folders)
 
 
 def test_the_option_goes_before_the_variable_before_the_constant(paths, tmp_path, monkeypatch):
@@ -53,4 +53,4 @@ def test_the_constants_of_both_programs_are_used(module):
     used = module.PATHS
     assert used.file == f"configs/{Path(module.__file__).name}"
     for name in ("RE10K", "CO3D", "DAVIS", "VOS", "FRAMES"):
-        assert getattr(used, name.lower()) is getattr(module, f"{name}_PATH")
+        assert used.folders[name.lower()] is getattr(module, f"{name}_PATH")
