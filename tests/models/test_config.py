@@ -22,14 +22,13 @@ def test_full_preset_is_the_published_size() -> None:
     assert full.dino_image_size == (252, 448)
 
 
-@pytest.mark.parametrize(("name", "low", "high"), [("tiny", 6e6, 8e6), ("small", 20e6, 30e6)])
-def test_lean_presets_are_small_and_self_sufficient(name: str, low: float, high: float) -> None:
-    config = PRESETS[name]
+@pytest.mark.parametrize(("name", "millions"), [("full", 181.7), ("small", 24.7), ("tiny", 7.0)])
+def test_presets_have_as_many_parameters_as_documented(name: str, millions: float) -> None:
     with torch.device("meta"):
-        model = build_model(config)
-    assert low <= sum(p.numel() for p in model.parameters()) <= high
-    assert not config.use_dino
-    assert config.gaussian_grid == (144, 256)
+        model = build_model(PRESETS[name])
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 1) == millions
+    assert PRESETS[name].use_dino is (name == "full")
+    assert PRESETS[name].gaussian_grid == (144, 256)
 
 
 @pytest.mark.parametrize(
