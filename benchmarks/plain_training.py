@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from core.losses import depth_loss, masked_mse, mse
 from core.metrics import Lpips, psnr, ssim
 from core.models.streamsplat import StreamSplat
+from core.models.transformer import set_gradient_checkpointing
 from core.rendering import render
 from core.training.compute.optimizer import OptimizerOptions
 from core.training.compute.randomness import draw_step_noise
@@ -63,7 +64,7 @@ class PlainTrainer:
     ) -> None:
         torch.manual_seed(seed)
         network: Any = stage.build_model().to(accelerator.device)
-        network.set_gradient_checkpointing(True)
+        set_gradient_checkpointing(network, True)
         self._stage = stage
         self._accelerator = accelerator
         self._seed = seed

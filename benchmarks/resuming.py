@@ -60,7 +60,7 @@ from core.checks import UserError, cli_errors
 from core.data.miniature import write_miniature
 from core.models.config import PRESETS
 from core.models.factory import build_static_model
-from core.models.hub import save_model
+from core.models.model_files import save_model
 
 LAYOUTS = ("re10k", "co3d", "davis", "vos")
 _INTERRUPTED = "interrupted"

@@ -12,7 +12,7 @@ from repeated_steps import relative
 from torch import Tensor
 
 from core.checks import UserError
-from core.io.checkpoints import read_tensors
+from core.io.weights import read_tensors
 from core.training.reporting.journal import LOG_FILE
 from core.training.workspace.checkpoints import LATEST
 

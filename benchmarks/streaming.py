@@ -175,7 +175,7 @@ def time_condition(model: StreamSplat, half: bool, recorded: bool, count: int) -
 
     def condition(image: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            return model.observe(image)
+            return model.dino_condition(image)
 
     function = Recorded(condition) if recorded else condition
     stopwatch = Stopwatch(device)

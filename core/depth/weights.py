@@ -11,28 +11,27 @@ from torch import Tensor
 from core.checks import UserError
 from core.depth.config import CONFIGS, DepthAnythingConfig, Encoder
 from core.depth.depth_anything import DepthAnythingV2
-from core.io.checkpoints import describe_mismatch, read_tensors
+from core.io.weights import assign_weights, read_tensors
 from core.logging import get_logger, warn_once
 
 PROJECT_URL = "https://github.com/DepthAnything/Depth-Anything-V2"
 _SUFFIXES = (".pth", ".safetensors")
 _logger = get_logger(__name__)
 
-# What the published files call a module, and what it is called here.
+# Parts of the names here, and of those in the published files, which count layers from 1.
 _RENAMES = (
-    (r"^pretrained\.", r"backbone.vit."),
-    (r"\.mlp\.w12\.", r".mlp.fc1."),
-    (r"\.mlp\.w3\.", r".mlp.fc2."),
-    (r"^depth_head\.projects\.", r"head.projections."),
-    (r"^depth_head\.resize_layers\.", r"head.resamplers."),
-    (r"^depth_head\.scratch\.layer(\d)_rn\.", r"head.adapters.\1."),
-    (r"^depth_head\.scratch\.refinenet(\d)\.", r"head.fusions.\1."),
-    (r"\.resConfUnit1\.", r".layer_unit."),
-    (r"\.resConfUnit2\.", r".merged_unit."),
-    (r"\.out_conv\.", r".projection."),
-    (r"^depth_head\.scratch\.output_conv1\.", r"head.narrow."),
-    (r"^depth_head\.scratch\.output_conv2\.", r"head.predict."),
+    ("backbone.vit.", "pretrained."),
+    ("head.projections.", "depth_head.projects."),
+    ("head.resamplers.", "depth_head.resize_layers."),
+    *((f"head.adapters.{i}.", f"depth_head.scratch.layer{i + 1}_rn.") for i in range(4)),
+    *((f"head.fusions.{i}.", f"depth_head.scratch.refinenet{i + 1}.") for i in range(4)),
+    (".layer_unit.", ".resConfUnit1."),
+    (".merged_unit.", ".resConfUnit2."),
+    (".projection.", ".out_conv."),
+    ("head.narrow.", "depth_head.scratch.output_conv1."),
+    ("head.predict.", "depth_head.scratch.output_conv2."),
 )
+_GATED_RENAMES = ((".mlp.fc1.", ".mlp.w12."), (".mlp.fc2.", ".mlp.w3."))
 # Stored, but used by no forward pass: masked training, and a unit for a path that the deepest
 # fusion does not have.
 _UNUSED = re.compile(r"^(pretrained\.mask_token$|depth_head\.scratch\.refinenet4\.resConfUnit1\.)")
@@ -109,25 +108,24 @@ def load_weights(
     Raises:
         UserError: If a tensor is missing, unknown or of another shape; the message lists them.
     """
-    weights = {rename_key(key): t.float() for key, t in tensors.items() if not _UNUSED.match(key)}
+    weights = {key: t.float() for key, t in tensors.items() if not _UNUSED.match(key)}
     with torch.device("meta"):
         network = DepthAnythingV2(config)
-    mismatch = describe_mismatch(network.state_dict(), weights)
-    if mismatch:
-        raise UserError(
-            f"{source} is not a published Depth Anything V2 file of this size; {mismatch}. "
-            f"To mend it, {how_to_get_weights('checkpoints')}."
-        )
-    network.load_state_dict(weights, strict=True, assign=True)
+
+    def published_name(name: str) -> str:
+        for ours, published in _RENAMES + (_GATED_RENAMES if config.swiglu else ()):
+            name = name.replace(ours, published)
+        return name
+
+    assign_weights(
+        network,
+        weights,
+        source,
+        stored_name=published_name,
+        hint=f"Expected a published Depth Anything V2; {how_to_get_weights('checkpoints')}.",
+        assign=True,
+    )
     return network.requires_grad_(False).eval()
-
-
-def rename_key(key: str) -> str:
-    """Return our name of a parameter that the published files call ``key``."""
-    for pattern, replacement in _RENAMES:
-        key = re.sub(pattern, replacement, key)
-    # The published names count layers and fusions from 1.
-    return re.sub(r"^(head\.(?:adapters|fusions))\.(\d)", lambda m: f"{m[1]}.{int(m[2]) - 1}", key)
 
 
 def _encoder_of(tensors: dict[str, Tensor], path: str | Path) -> Encoder:

@@ -8,10 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from core.io.atomic import atomic_path, write_bytes
-from core.io.checkpoints import read_tensors
 from core.io.depth_maps import DepthFolder, read_depth, write_depth_png16
 from core.io.frame_source import Frame, FrameSource
 from core.io.images import list_frames, read_image, write_png
+from core.io.weights import read_tensors
 
 if TYPE_CHECKING:
     from core.io.frames import open_frames

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.checks import UserError
-from core.io.checkpoints import describe_mismatch, read_tensors
+from core.io.weights import assign_weights, read_tensors
 
 VGG16_FILE = "vgg16-397923af.pth"
 """Name under which torchvision publishes the backbone's weights."""
@@ -44,12 +44,14 @@ class Lpips(nn.Module):
             warnings.simplefilter("ignore", UserWarning)
             self.network = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
         own = self.network.net.state_dict()  # slice1.0.weight and so on
-        names = {f"features.{name.split('.', 1)[1]}": name for name in own}
-        given = {names[k]: v for k, v in backbone.items() if k in names}
-        mismatch = describe_mismatch(own, given)
-        if mismatch:
-            raise UserError(f"{source} does not hold torchvision's VGG16: {mismatch}. {_WHERE}.")
-        self.network.net.load_state_dict(given)
+        names = {name: f"features.{name.split('.', 1)[1]}" for name in own}
+        assign_weights(
+            self.network.net,
+            {name: backbone[name] for name in names.values() if name in backbone},
+            source,
+            stored_name=names.__getitem__,
+            hint=f"Expected torchvision's VGG16; {_WHERE}.",
+        )
         self.to(memory_format=torch.channels_last).requires_grad_(False).eval()
 
     def forward(

@@ -2,16 +2,18 @@
 
 from core.models.config import PRESETS, StreamSplatConfig
 from core.models.factory import build_model, build_static_model
-from core.models.hub import save_model
-from core.models.keyframe import KeyFrame
-from core.models.loading import load_dinov2, load_model, load_static_weights
-from core.models.published import load_published_checkpoint
-from core.models.static_model import EncodedFrames, StaticModel
-from core.models.streamsplat import StreamSplat
+from core.models.model_files import (
+    load_dinov2,
+    load_model,
+    load_static_weights,
+    load_weights,
+    save_model,
+)
+from core.models.static_model import StaticModel
+from core.models.streamsplat import KeyFrame, StreamSplat
 
 __all__ = [
     "PRESETS",
-    "EncodedFrames",
     "KeyFrame",
     "StaticModel",
     "StreamSplat",
@@ -20,7 +22,7 @@ __all__ = [
     "build_static_model",
     "load_dinov2",
     "load_model",
-    "load_published_checkpoint",
     "load_static_weights",
+    "load_weights",
     "save_model",
 ]

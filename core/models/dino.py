@@ -1,4 +1,4 @@
-"""DINOv2 as a frozen, external observer of frames."""
+"""DINOv2, frozen, whose tokens of one frame condition the decoding of the other."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from core.checks import UserError
-from core.io.checkpoints import read_tensors
+from core.io.weights import assign_weights, read_tensors
 from core.models.config import DINO_PATCH_SIZE
-from core.models.weights import assign_weights
 
 DINO_FILE = "dinov2_vitb14_reg4_pretrain.pth"
 DINO_ARCHITECTURE = "vit_base_patch14_reg4_dinov2"
@@ -30,7 +29,7 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class DinoEncoder(nn.Module):
-    """Patch tokens of a vision transformer that belongs to another project.
+    """Patch tokens of a vision transformer whose weights come from the DINOv2 project.
 
     The transformer is kept out of the module tree: it has no part in ``parameters()``, in the
     state dict or in the training mode, and only follows the module to its device.

@@ -6,21 +6,17 @@ from torch import nn
 
 from core.models.config import StreamSplatConfig
 from core.models.dino import DinoEncoder
-from core.models.dynamic_decoder import ConditionEncoder, DynamicDecoder
-from core.models.dynamic_heads import DynamicHeads, three_layer_mlp
-from core.models.dynamic_model import DynamicModel
+from core.models.dynamic_model import ConditionEncoder, DynamicDecoder, DynamicModel
+from core.models.heads import DynamicHeads, StaticHeads, three_layer_mlp
 from core.models.initialization import initialize
-from core.models.pixel_skip import PixelSkip
-from core.models.static_encoder import StaticEncoder
-from core.models.static_heads import StaticHeads
-from core.models.static_model import StaticModel
+from core.models.static_model import PixelSkip, StaticEncoder, StaticModel
 from core.models.streamsplat import StreamSplat
 from core.models.truncated_gaussian import TanhHead, TruncatedGaussianHead
 from core.models.upsampler import Upsampler
 
 
 def build_static_model(config: StreamSplatConfig) -> StaticModel:
-    """Build an untrained stage-1 network, whose positions are drawn while it trains."""
+    """Build an untrained stage-1 network, whose positions are sampled while it trains."""
     width = config.upsampler_widths[-1]
     position = TruncatedGaussianHead(
         nn.Linear(width, 3),
@@ -36,7 +32,7 @@ def build_model(config: StreamSplatConfig) -> StreamSplat:
     """Build an untrained whole network; its static positions are deterministic.
 
     Where the configuration asks for DINOv2, its weights are still to be attached; see
-    :func:`core.models.loading.load_dinov2`.
+    :func:`core.models.load_dinov2`.
     """
     dino = None
     if config.use_dino:

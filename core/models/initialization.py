@@ -3,10 +3,10 @@
 - Linear and patch layers: Xavier-uniform weights, zero biases.
 - The layer that closes a residual branch: divided by the square root of the number of branches in
   its stack, so that the residual stream keeps its magnitude with depth.
-- The layer that closes a head: Xavier-normal with gain 0.01, so that an untrained network says the
-  same of every Gaussian; the biases say what.
+- The layer that closes a head: Xavier-normal with gain 0.01, so that an untrained network gives
+  every Gaussian nearly the values of the biases.
 - Learned embeddings: normal with deviation 0.02. Norm weights: one.
-- Pixel skip: zero, a Gaussian's pixels reach its features as training asks for them.
+- Pixel skip: zero weights, so that pixels reach the features as training raises the weights.
 """
 
 from __future__ import annotations
@@ -16,13 +16,11 @@ import math
 import torch
 from torch import nn
 
-from core.models.attention import CrossAttention, SelfAttention
-from core.models.blocks import FeedForward, RecomputingStack
 from core.models.config import MIN_OPACITY, StreamSplatConfig
-from core.models.dynamic_decoder import DynamicDecoder
-from core.models.dynamic_heads import DynamicHeads
-from core.models.pixel_skip import PixelSkip
-from core.models.static_heads import SCALE_UNIT, StaticHeads
+from core.models.dynamic_model import DynamicDecoder
+from core.models.heads import SCALE_UNIT, DynamicHeads, StaticHeads
+from core.models.static_model import PixelSkip
+from core.models.transformer import CrossAttention, FeedForward, RecomputingStack, SelfAttention
 from core.models.truncated_gaussian import TanhHead, TruncatedGaussianHead
 
 _HEAD_GAIN = 0.01
@@ -30,7 +28,7 @@ _EMBEDDING_STD = 0.02
 
 
 def initialize(model: nn.Module, config: StreamSplatConfig) -> None:
-    """Set the weights of ``model`` as this module's text says, from torch's generator."""
+    """Set the weights of ``model`` as listed above, from torch's generator."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
@@ -43,21 +41,21 @@ def initialize(model: nn.Module, config: StreamSplatConfig) -> None:
             nn.init.normal_(module.frame_embedding, std=_EMBEDDING_STD)
     for module in model.modules():
         if isinstance(module, RecomputingStack):
-            _calm_residual_branches(module)
+            _scale_residual_branches(module)
         elif isinstance(module, StaticHeads):
             _initialize_static_heads(module, config)
         elif isinstance(module, DynamicHeads):
-            _quiet(_last_linear(module.opacity_window))
+            _initialize_last_layer(_last_linear(module.opacity_window))
         elif isinstance(module, TruncatedGaussianHead):
-            _quiet(_last_linear(module.mean))
-            _quiet(_last_linear(module.log_scale))
+            _initialize_last_layer(_last_linear(module.mean))
+            _initialize_last_layer(_last_linear(module.log_scale))
         elif isinstance(module, TanhHead):
-            _quiet(_last_linear(module.mean))
+            _initialize_last_layer(_last_linear(module.mean))
         elif isinstance(module, PixelSkip):
             nn.init.zeros_(module.linear.weight)
 
 
-def _calm_residual_branches(stack: RecomputingStack) -> None:
+def _scale_residual_branches(stack: RecomputingStack) -> None:
     branches = [
         module.down if isinstance(module, FeedForward) else module.out
         for module in stack.modules()
@@ -69,7 +67,7 @@ def _calm_residual_branches(stack: RecomputingStack) -> None:
 
 def _initialize_static_heads(heads: StaticHeads, config: StreamSplatConfig) -> None:
     for head in (heads.color, heads.opacity, heads.scale):
-        _quiet(head)
+        _initialize_last_layer(head)
     if config.initial_opacity is not None:
         share = (config.initial_opacity - MIN_OPACITY) / (1 - MIN_OPACITY)
         nn.init.constant_(heads.opacity.bias, math.log(share / (1 - share)))
@@ -82,7 +80,7 @@ def _initialize_static_heads(heads: StaticHeads, config: StreamSplatConfig) -> N
                 heads.scale.bias[axis] = math.log(math.expm1(scale / SCALE_UNIT))
 
 
-def _quiet(layer: nn.Linear) -> None:
+def _initialize_last_layer(layer: nn.Linear) -> None:
     nn.init.xavier_normal_(layer.weight, gain=_HEAD_GAIN)
 
 

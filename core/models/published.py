@@ -1,97 +1,120 @@
-"""The published checkpoint's names for the weights of the full network."""
+"""The published checkpoint, ``streamsplat.safetensors``, and its names of our weights."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
 
 from core.checks import UserError
-from core.io.checkpoints import read_tensors
+from core.io.weights import assign_weights
 from core.models.streamsplat import StreamSplat
-from core.models.weights import assign_weights
 
 PUBLISHED_FILE = "streamsplat.safetensors"
+_COMPILED = "_orig_mod."
+"""Left by torch.compile in front of the name of a compiled module."""
+_COORDINATES = ("pe", "x_map", "z_map")
+"""Buffers that hold position encodings and pixel centres."""
+_COORDINATE_TOLERANCE = 1e-3
+"""More than rounding of float16 and of large angles; half a pitch of the Gaussian grid is 4e-3."""
 
-KEY_MAP: tuple[tuple[str, str], ...] = (
-    # Left by torch.compile, wherever a compiled module sat.
-    (r"_orig_mod\.", ""),
+_ENCODER = "model.gs_predictor.encoder.transformer_encoder."
+_DECODER = "model.decoder.transformer_decoder."
+_RENAMES: tuple[tuple[str, str], ...] = (
     # Where a part sits.
-    (r"^model\.gs_predictor\.encoder\.transformer_encoder\.", "static.encoder."),
-    (r"^model\.gs_predictor\.gaussian_upsampler\.", "static.upsampler."),
-    (r"^model\.gs_predictor\.predictor\.(gs_layer\.)?", "static.heads."),
-    (r"^model\.decoder\.transformer_decoder\.condition_proj\.", "dynamic.condition.projection."),
-    (r"^model\.decoder\.transformer_decoder\.condition_ln\.", "dynamic.condition.norm."),
-    (
-        r"^model\.decoder\.transformer_decoder\.positional_encoding\.",
-        "dynamic.condition.positional_encoding.",
-    ),
-    (r"^model\.decoder\.transformer_decoder\.", "dynamic.decoder."),
-    (r"^model\.gaussian_upsampler\.", "dynamic.upsampler."),
-    (r"^model\.encoder_proj\.", "dynamic.static_projection."),
-    (r"^model\.gs_dynamic_predictor\.(gs_layer\.)?", "dynamic.heads."),
-    # Inside a block of the encoder or the upsamplers, and of the decoder.
-    (r"resblocks\.(\d+)\.layernorm1\.", r"resblocks.\1.attention_norm."),
-    (r"resblocks\.(\d+)\.layernorm2\.", r"resblocks.\1.mlp_norm."),
-    (r"\.attn\.", ".attention."),
-    (r"\.(self|cross)_attn\.", r".\1_attention."),
-    (r"\.(self|cross)_attn_ln\.", r".\1_norm."),
-    (r"\.mlp_ln\.", ".mlp_norm."),
-    (r"\.packed_proj\.", ".qkv."),
-    (r"\.out_proj\.", ".out."),
-    (r"\.c_fc\.", ".up."),
-    (r"\.c_proj\.", ".down."),
+    (r"^static\.encoder\.blocks\.", _ENCODER + "transformer.resblocks."),
+    (r"^static\.encoder\.patch_embedding\.", _ENCODER + "conv."),
+    (r"^static\.encoder\.", _ENCODER),
+    (r"^static\.upsampler\.", "model.gs_predictor.gaussian_upsampler."),
+    (r"^static\.heads\.([xz]_map)$", r"model.gs_predictor.predictor.\1"),
+    (r"^static\.heads\.", "model.gs_predictor.predictor.gs_layer."),
+    (r"^dynamic\.condition\.projection\.", _DECODER + "condition_proj."),
+    (r"^dynamic\.condition\.norm\.", _DECODER + "condition_ln."),
+    (r"^dynamic\.condition\.", _DECODER),
+    (r"^dynamic\.decoder\.blocks\.", _DECODER + "transformer.resblocks."),
+    (r"^dynamic\.decoder\.frame_embedding$", _DECODER + "cls_embedding"),
+    (r"^dynamic\.decoder\.", _DECODER),
+    (r"^dynamic\.upsampler\.", "model.gaussian_upsampler."),
+    (r"^dynamic\.static_projection\.", "model.encoder_proj."),
+    (r"^dynamic\.heads\.motion_reach$", "model.gs_dynamic_predictor.dynamic_scalar"),
+    (r"^dynamic\.heads\.", "model.gs_dynamic_predictor.gs_layer."),
     # Around the blocks.
-    (r"\.transformer\.resblocks\.", ".blocks."),
-    (r"\.attention_(\d+)\.resblocks\.", r".levels.\1.blocks."),
-    (r"\.upsampler_(\d+)\.residual_fc\.", r".levels.\1.expand."),
-    (r"^static\.encoder\.conv\.", "static.encoder.patch_embedding."),
-    (r"\.upsampler\.layernorm2\.", ".upsampler.norm."),
-    (r"\.(encoder|decoder)\.layernorm1\.", r".\1.norm_in."),
-    (r"\.(encoder|decoder)\.layernorm2\.", r".\1.norm_out."),
-    (r"\.cls_embedding$", ".frame_embedding"),
+    (r"\.levels\.(\d+)\.blocks\.", r".attention_\1.resblocks."),
+    (r"\.levels\.(\d+)\.expand\.", r".upsampler_\1.residual_fc."),
+    (r"(_upsampler)\.norm\.", r"\1.layernorm2."),
+    (r"\.norm_in\.", ".layernorm1."),
+    (r"\.norm_out\.", ".layernorm2."),
+    # Inside a block of the decoder, and of the encoder or the upsamplers.
+    (r"\.(self|cross)_attention\.", r".\1_attn."),
+    (r"\.(self|cross)_norm\.", r".\1_attn_ln."),
+    (r"(_decoder\..*)\.mlp_norm\.", r"\1.mlp_ln."),
+    (r"\.attention\.", ".attn."),
+    (r"\.attention_norm\.", ".layernorm1."),
+    (r"\.mlp_norm\.", ".layernorm2."),
+    (r"\.qkv\.", ".packed_proj."),
+    (r"\.out\.", ".out_proj."),
+    (r"\.up\.", ".c_fc."),
+    (r"\.down\.", ".c_proj."),
     # Heads; the published MLPs count what lies between their Linear layers otherwise.
-    (r"\.heads\.rgb\.", ".heads.color."),
-    (r"\.heads\.xyz_static\.", ".heads.position.mean."),
-    (r"\.heads\.dynamic_scalar$", ".heads.motion_reach"),
-    (r"\.heads\.xyz_dynamic_scale\.", ".heads.motion.log_scale."),
-    (r"\.heads\.xyz_dynamic\.", ".heads.motion.mean."),
-    (r"\.heads\.opacity_dynamic\.", ".heads.opacity_window."),
-    (r"\.layers\.1\.", ".0."),
-    (r"\.layers\.4\.", ".2."),
-    (r"\.layers\.7\.", ".4."),
+    (r"\.color\.", ".rgb."),
+    (r"\.position\.mean\.", ".xyz_static."),
+    (r"\.motion\.log_scale\.", ".xyz_dynamic_scale."),
+    (r"\.motion\.mean\.", ".xyz_dynamic."),
+    (r"\.opacity_window\.", ".opacity_dynamic."),
+    (r"_dynamic\.0\.", "_dynamic.layers.1."),
+    (r"_dynamic\.2\.", "_dynamic.layers.4."),
+    (r"_dynamic\.4\.", "_dynamic.layers.7."),
 )
 """Pairs of a regular expression and its replacement, each applied to what the one before left."""
 
 
-def translate_key(published: str) -> str:
-    """Return our name of a weight of the published checkpoint."""
-    key = published
-    for pattern, replacement in KEY_MAP:
-        key = re.sub(pattern, replacement, key)
-    return key
+def published_name(name: str) -> str:
+    """Return what the published checkpoint calls an entry of our state dict."""
+    for pattern, replacement in _RENAMES:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
-def is_published_naming(keys: Iterable[str]) -> bool:
-    """Tell the published naming from ours."""
-    return any(key.removeprefix("_orig_mod.").startswith("model.") for key in keys)
+def is_published_naming(names: Iterable[str]) -> bool:
+    """Return whether names are those of the published checkpoint, compiled or not."""
+    return any(name.removeprefix(_COMPILED).startswith("model.") for name in names)
 
 
-def load_published_checkpoint(model: StreamSplat, path: str | Path) -> None:
-    """Load ``streamsplat.safetensors``, complete and strict.
+def assign_published_weights(
+    model: StreamSplat, tensors: Mapping[str, Tensor], source: str
+) -> None:
+    """Copy the tensors of the published checkpoint into a network, complete and strict.
 
     Args:
         model: A network of the ``full`` preset.
-        path: The file; keys may carry the ``_orig_mod.`` of a compiled model.
+        tensors: All tensors of the file; names may carry the ``_orig_mod.`` of compiled modules.
+        source: The file, for the message of an error.
 
     Raises:
-        UserError: If the file is missing or broken, or a key is missing, extra or misshapen.
+        UserError: If a tensor is missing, extra or misshapen, or if coordinates are not those that
+            the network computes. Messages give the published names.
     """
-    path = Path(path)
-    weights = {}
-    for published, value in read_tensors(path).items():
-        key = translate_key(published)
-        if key in weights:
-            raise UserError(f"{path}: two entries stand for {key}, one of them {published}.")
-        weights[key] = value
-    assign_weights(model, weights, str(path))
+    weights: dict[str, Tensor] = {}
+    for stored, value in tensors.items():
+        name = stored.replace(_COMPILED, "")
+        if name in weights:
+            raise UserError(f"{source}: two entries stand for {name}, one of them {stored}.")
+        weights[name] = value
+    for name, computed in model.named_buffers():
+        stored = weights.get(published_name(name))
+        is_coordinate = name.rpartition(".")[2] in _COORDINATES
+        if is_coordinate and stored is not None and stored.shape == computed.shape:
+            _check_coordinates(published_name(name), stored, computed, source)
+    assign_weights(model, weights, source, stored_name=published_name)
+
+
+def _check_coordinates(name: str, stored: Tensor, computed: Tensor, source: str) -> None:
+    difference = (stored.double() - computed.to(stored.device).double()).abs().max().item()
+    tolerance = max(_COORDINATE_TOLERANCE, torch.finfo(stored.dtype).eps)
+    if not difference <= tolerance:
+        raise UserError(
+            f"{source}: {name} differs from what this network computes, by up to {difference:.2g}; "
+            "is it the checkpoint of another image size, or of another version?"
+        )

@@ -1,22 +1,83 @@
-"""Stage 1: one frame becomes static Gaussians."""
+"""The network of stage 1: one frame becomes static Gaussians."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
+from einops import rearrange, reduce
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.checks import UserError
-from core.models.blocks import set_gradient_checkpointing
 from core.models.config import StreamSplatConfig
-from core.models.hub import HubModel
-from core.models.pixel_skip import PixelSkip
-from core.models.static_encoder import StaticEncoder
-from core.models.static_heads import StaticHeads
+from core.models.heads import StaticHeads
+from core.models.transformer import (
+    RecomputingStack,
+    RMSNorm,
+    SinusoidalEncoding,
+    TransformerBlock,
+)
 from core.models.upsampler import Upsampler
 from core.types import DynamicGaussians, TensorDataclass
+
+_COLOR_MARGIN = 1 / 512
+"""Half a step of 8-bit colour: black and white pixels keep a finite logit and a gradient."""
+
+
+class StaticEncoder(RecomputingStack):
+    """A plain vision transformer on RGB and inverse depth, without a class token."""
+
+    def __init__(
+        self, grid: tuple[int, int], patch_size: int, width: int, head_width: int, layers: int
+    ) -> None:
+        super().__init__()
+        self.patch_embedding = nn.Conv2d(
+            4, width, kernel_size=patch_size, stride=patch_size, bias=False
+        )
+        self.positional_encoding = SinusoidalEncoding(grid[0] * grid[1], width)
+        self.norm_in = RMSNorm(width)
+        self.blocks = nn.ModuleList(TransformerBlock(width, head_width) for _ in range(layers))
+        self.norm_out = RMSNorm(width)
+
+    def forward(self, rgbd: Float[Tensor, "b 4 h w"]) -> Float[Tensor, "b l d"]:
+        """Return one token for each patch, row-major, float32."""
+        # The convolution as the matrix product that it is: patches do not overlap.
+        weight, size = self.patch_embedding.weight, self.patch_embedding.stride
+        patches = rearrange(rgbd, "b c (h p) (w q) -> b (h w) (c p q)", p=size[0], q=size[1])
+        tokens = F.linear(patches, weight.flatten(1))  # (b, l, d)
+        tokens = self.norm_in(self.positional_encoding(tokens))
+        for block in self.blocks:
+            tokens = self.run(block, tokens)
+        return self.norm_out(tokens)
+
+
+class PixelSkip(nn.Module):
+    """Adds to the features of the Gaussian grid a linear map of the RGB-D pixels below each."""
+
+    def __init__(self, stride: int, width: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.linear = nn.Linear(4 * stride**2, width)
+
+    def forward(
+        self, features: Float[Tensor, "b n c"], rgbd: Float[Tensor, "b 4 h w"]
+    ) -> Float[Tensor, "b n c"]:
+        """Return the features, float32, with the ``4 * stride**2`` pixel values mixed in."""
+        pixels = rearrange(rgbd, "b c (h p) (w q) -> b (h w) (c p q)", p=self.stride, q=self.stride)
+        return features + self.linear(pixels).float()
+
+    def color_logits(self, rgbd: Float[Tensor, "b 4 h w"]) -> Float[Tensor, "b n 3"]:
+        """Return the logit of the mean colour below each Gaussian."""
+        mean = reduce(
+            rgbd[:, :3].float(),
+            "b c (h p) (w q) -> b (h w) c",
+            "mean",
+            p=self.stride,
+            q=self.stride,
+        )
+        return torch.logit(mean, eps=_COLOR_MARGIN)
 
 
 @dataclass(frozen=True)
@@ -31,7 +92,7 @@ class EncodedFrames(TensorDataclass):
     """Logits of the mean colours below the Gaussians, where the network hands pixels on."""
 
 
-class StaticModel(HubModel):
+class StaticModel(nn.Module):
     """Encoder, upsampler and heads for single frames.
 
     Trained alone in stage 1; the encoder of :class:`~core.models.streamsplat.StreamSplat` later.
@@ -51,14 +112,6 @@ class StaticModel(HubModel):
         self.upsampler = upsampler
         self.heads = heads
         self.pixel_skip = pixel_skip
-
-    @classmethod
-    def from_config(cls, config: StreamSplatConfig) -> StaticModel:
-        """Build an untrained stage-1 model."""
-        # The factory imports the classes that it wires, this one among them.
-        from core.models.factory import build_static_model
-
-        return build_static_model(config)
 
     def encode(
         self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"]
@@ -104,7 +157,3 @@ class StaticModel(HubModel):
     ) -> DynamicGaussians:
         """Turn frames into static Gaussians; see :meth:`encode` for the arguments."""
         return self.gaussians(self.encode(images, inverse_depths))
-
-    def set_gradient_checkpointing(self, enabled: bool) -> None:
-        """Trade time for memory in the backward pass."""
-        set_gradient_checkpointing(self, enabled)

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from core.models.blocks import set_gradient_checkpointing
 from core.models.config import StreamSplatConfig
 from core.models.dino import DinoEncoder
-from core.models.dynamic_heads import GaussianDynamics
 from core.models.dynamic_model import DynamicModel
-from core.models.hub import HubModel
-from core.models.keyframe import KeyFrame
+from core.models.heads import GaussianDynamics
 from core.models.static_model import StaticModel
-from core.types import DynamicGaussians
+from core.types import DynamicGaussians, TensorDataclass
 
 
-class StreamSplat(HubModel):
+@dataclass(frozen=True)
+class KeyFrame(TensorDataclass):
+    """``b`` encoded frames, each of which can be the first or the second one of a pair."""
+
+    tokens: Float[Tensor, "b l d"]
+    """Encoder tokens."""
+    features: Float[Tensor, "b n c"]
+    """Static features on the Gaussian grid."""
+    condition: Float[Tensor, "b m d"]
+    """Condition tokens, to which the other frame of a pair attends."""
+    gaussians: DynamicGaussians
+    """The frame's own Gaussians, static, anchored at time 0."""
+
+
+class StreamSplat(nn.Module):
     """Static encoder, dynamic decoder and, if the configuration asks for it, DINOv2."""
 
     def __init__(
@@ -37,18 +48,10 @@ class StreamSplat(HubModel):
         self.dino = dino
         self.static_is_frozen = False
 
-    @classmethod
-    def from_config(cls, config: StreamSplatConfig) -> StreamSplat:
-        """Build an untrained network, without DINOv2's weights."""
-        # The factory imports the classes that it wires, this one among them.
-        from core.models.factory import build_model
-
-        return build_model(config)
-
     def encode(
         self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"]
     ) -> KeyFrame:
-        """Pass frames through everything that looks at one frame alone.
+        """Run everything that takes one frame alone.
 
         Args:
             images: RGB in [0, 1], of the configured size.
@@ -58,13 +61,11 @@ class StreamSplat(HubModel):
         Raises:
             UserError: If the size is wrong, or DINOv2 is needed and not loaded.
         """
-        if self.dino is None:
-            return self.encode_unobserved(images, inverse_depths)
-        # First, because it is what may be missing.
-        condition = self.observe(images)
-        return replace(self.encode_unobserved(images, inverse_depths), condition=condition)
+        # DINOv2 first, because its weights may be missing.
+        condition = None if self.dino is None else self.dino_condition(images)
+        return self.encode_static(images, inverse_depths, condition)
 
-    def observe(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b m d"]:
+    def dino_condition(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b m d"]:
         """Return the condition tokens of networks that are conditioned on DINOv2.
 
         Args:
@@ -76,26 +77,33 @@ class StreamSplat(HubModel):
         assert self.dino is not None, "without DINOv2 the encoder's tokens are the condition"
         return self.dynamic.condition(self.dino(images))
 
-    def encode_unobserved(
-        self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"]
+    def encode_static(
+        self,
+        images: Float[Tensor, "b 3 h w"],
+        inverse_depths: Float[Tensor, "b 1 h w"],
+        condition: Float[Tensor, "b m d"] | None,
     ) -> KeyFrame:
-        """Do what :meth:`encode` does but for :meth:`observe`; its condition is still empty then.
+        """Run the static network; see :meth:`encode`.
 
-        The two are independent of each other, so that they can run side by side.
+        Args:
+            images: RGB in [0, 1], of the configured size.
+            inverse_depths: Relative inverse depth in [0, 1].
+            condition: From :meth:`dino_condition`; stored, not read. None without DINOv2, where
+                the encoder's tokens are the condition.
         """
         encoded = self.static.encode(images, inverse_depths)
         tokens = encoded.tokens
         return KeyFrame(
             tokens=tokens,
             features=encoded.features,
-            condition=self.dynamic.condition(tokens) if self.dino is None else tokens[:, :0],
+            condition=self.dynamic.condition(tokens) if condition is None else condition,
             gaussians=self.static.gaussians(encoded),
         )
 
     def decode(
         self, first: KeyFrame, second: KeyFrame, *, sample: bool | None = None
     ) -> DynamicGaussians:
-        """Find the motion between key frames at time 0 and time 1.
+        """Predict the motion between key frames at time 0 and time 1.
 
         Args:
             first: The key frames at time 0.
@@ -113,8 +121,8 @@ class StreamSplat(HubModel):
         )
         return DynamicGaussians.cat(
             [
-                _animate(first.gaussians, forward, anchor_time=0.0),
-                _animate(second.gaussians, backward, anchor_time=1.0),
+                _with_dynamics(first.gaussians, forward, anchor_time=0.0),
+                _with_dynamics(second.gaussians, backward, anchor_time=1.0),
             ],
             dim=1,
         )
@@ -145,12 +153,8 @@ class StreamSplat(HubModel):
             self.static.eval()
         return self
 
-    def set_gradient_checkpointing(self, enabled: bool) -> None:
-        """Trade time for memory in the backward pass."""
-        set_gradient_checkpointing(self, enabled)
 
-
-def _animate(
+def _with_dynamics(
     gaussians: DynamicGaussians, dynamics: GaussianDynamics, *, anchor_time: float
 ) -> DynamicGaussians:
     return replace(

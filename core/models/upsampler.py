@@ -8,8 +8,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.models.blocks import RecomputingStack, TransformerBlock
-from core.models.norm import RMSNorm
+from core.models.transformer import RecomputingStack, RMSNorm, TransformerBlock
 
 
 class UpsamplerLevel(RecomputingStack):

@@ -17,7 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 from core.checks import UserError
 from core.logging import get_logger
 from core.metrics import Lpips
-from core.models.hub import HubModel, save_model
+from core.models import StaticModel, StreamSplat, save_model
 from core.training.compute.memory import is_out_of_memory, out_of_memory
 from core.training.compute.optimizer import OptimizerOptions, learning_rate
 from core.training.compute.randomness import draw_step_noise
@@ -367,10 +367,10 @@ class Trainer:
         self._save_due = False
         self._watch.restart()
 
-    def _save_result(self) -> HubModel:
+    def _save_result(self) -> StaticModel | StreamSplat:
         """Write the network as the run's result, and return it."""
         model = self._accelerator.unwrap_model(self._model)
-        assert isinstance(model, HubModel)
+        assert isinstance(model, (StaticModel, StreamSplat))
         on_main_process(self._accelerator, lambda: save_model(model, self._run.workspace))
         return model
 

@@ -18,7 +18,7 @@ from core.checks import UserError
 from core.io.atomic import remove_partial_files, write_bytes
 from core.logging import get_logger
 from core.metrics import Lpips
-from core.models.blocks import set_gradient_checkpointing
+from core.models.transformer import set_gradient_checkpointing
 from core.training.compute.compilation import compile_blocks
 from core.training.compute.memory import decide_recomputation
 from core.training.compute.optimizer import OptimizerOptions, build_optimizer

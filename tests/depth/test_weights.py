@@ -65,9 +65,9 @@ def test_all_that_does_not_fit_is_listed(published, tiny_tensors):
     with pytest.raises(UserError) as caught:
         load_depth_anything(published)
     message = str(caught.value)
-    assert "1 missing: backbone.vit.blocks.1.ls1.gamma;" in message
+    assert "1 missing: pretrained.blocks.1.ls1.gamma;" in message
     assert "1 unexpected: depth_head.extra.weight;" in message
-    assert "1 of the wrong shape: head.projections.0.weight (4, 25, 1, 1) instead of" in message
+    assert "1 of the wrong shape: depth_head.projects.0.weight (4, 25, 1, 1) instead of" in message
 
 
 def test_a_file_cut_in_half_is_an_error_of_one_line(published):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core.checks import UserError
-from core.models import PRESETS, StreamSplat, StreamSplatConfig, build_model
+from core.models import PRESETS, StreamSplat, StreamSplatConfig, build_model, load_weights
 from core.models.dino import build_dino
-from core.models.published import is_published_naming, load_published_checkpoint, translate_key
+from core.models.published import is_published_naming, published_name
 
 SMALL = StreamSplatConfig(
     image_height=32,
@@ -105,13 +105,29 @@ def published_shapes(c: StreamSplatConfig) -> Iterator[tuple[str, tuple[int, ...
             yield f"{dynamic}.gs_layer.{head}.layers.{index}.bias", shape[:1]
 
 
+def coordinates(c: StreamSplatConfig, name: str, shape: tuple[int, ...]) -> Tensor:
+    """Position encodings, and centres of the Gaussian grid's cells."""
+    if name.endswith(".pe"):
+        channel = torch.arange(shape[1])
+        angles = torch.arange(shape[0])[:, None] / 10000 ** (channel // 2 * 2 / shape[1])
+        return torch.where(channel % 2 == 0, angles.sin(), angles.cos())
+    rows, columns = c.gaussian_grid
+    cell = torch.arange(rows * columns)
+    if name.endswith("x_map"):
+        return (2 * (cell % columns) + 1) / columns - 1
+    return 1 - (2 * (cell // columns) + 1) / rows
+
+
 def random_weights(c: StreamSplatConfig, seed: int = 0) -> Weights:
-    """Weights large enough that a mistake anywhere shows; buffers off their formulas on purpose."""
+    """Weights large enough that a mistake anywhere shows."""
     generator = torch.Generator().manual_seed(seed)
     weights = {}
     for name, shape in published_shapes(c):
         noise = torch.randn(shape, generator=generator)
-        if name.endswith(("layernorm1.weight", "layernorm2.weight", "_ln.weight")):
+        if name.endswith((".pe", "_map")):
+            # Off their formulas by what rounding may change.
+            weights[name] = coordinates(c, name, shape) + 1e-4 * noise.sign()
+        elif name.endswith(("layernorm1.weight", "layernorm2.weight", "_ln.weight")):
             weights[name] = 1 + 0.2 * noise
         elif len(shape) >= 2 and name.endswith("weight"):
             weights[name] = noise / math.sqrt(math.prod(shape[1:]))
@@ -269,7 +285,7 @@ def test_full_network_has_exactly_the_published_tensors() -> None:
     assert sum(math.prod(shape) for shape in published.values()) == 183_975_569
     digest = hashlib.sha256(listing.encode()).hexdigest()
     assert digest == "e56084d959374850c7bd4567afa3fa774440847b0478d18980a2c5d9acbafeb7"
-    assert {translate_key(name): shape for name, shape in published.items()} == ours
+    assert {published_name(name): shape for name, shape in ours.items()} == published
 
 
 @pytest.mark.parametrize("normalize", [False, True])
@@ -279,7 +295,7 @@ def test_whole_network_agrees_with_the_formulas(
     config = replace(SMALL, dino_normalize=normalize)
     torch.manual_seed(1)
     model = build_model(config).eval()
-    load_published_checkpoint(model, write(tmp_path, weights))
+    load_weights(model, write(tmp_path, weights))
     assert model.dino is not None
     vit = build_dino(config.dino_image_size, depth=1)
     assert vit.pos_embed is not None
@@ -309,7 +325,7 @@ def test_whole_network_agrees_with_the_formulas(
 
 def test_keys_of_compiled_models_load(tmp_path: Path, weights: Weights) -> None:
     plain, compiled = build_model(SMALL), build_model(SMALL)
-    load_published_checkpoint(plain, write(tmp_path, weights))
+    load_weights(plain, write(tmp_path, weights))
     renamed = {
         name.replace("model.", "model._orig_mod.", 1).replace(
             "resblocks.1.", "resblocks.1._orig_mod."
@@ -317,7 +333,7 @@ def test_keys_of_compiled_models_load(tmp_path: Path, weights: Weights) -> None:
         for name, value in weights.items()
     }
     assert is_published_naming(renamed)
-    load_published_checkpoint(compiled, write(tmp_path, renamed))
+    load_weights(compiled, write(tmp_path, renamed))
 
     for name, value in plain.state_dict().items():
         assert torch.equal(value, compiled.state_dict()[name]), name
@@ -326,7 +342,7 @@ def test_keys_of_compiled_models_load(tmp_path: Path, weights: Weights) -> None:
 def test_half_precision_files_load_to_float32(tmp_path: Path, weights: Weights) -> None:
     model = build_model(SMALL)
     path = write(tmp_path, {name: value.half() for name, value in weights.items()})
-    load_published_checkpoint(model, path)
+    load_weights(model, path)
     assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
     embedding = weights["model.decoder.transformer_decoder.cls_embedding"]
     assert torch.equal(model.dynamic.decoder.frame_embedding, embedding.half().float())
@@ -340,19 +356,43 @@ def test_every_misfit_is_named(tmp_path: Path, weights: Weights) -> None:
     model = build_model(SMALL)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(UserError) as caught:
-        load_published_checkpoint(model, write(tmp_path, broken))
+        load_weights(model, write(tmp_path, broken))
     message = str(caught.value)
-    assert "1 missing: dynamic.static_projection.weight" in message
+    assert "1 missing: model.encoder_proj.weight" in message
     assert "1 unexpected: model.gs_predictor.surprise" in message
-    assert "dynamic.heads.motion_reach (4,) instead of (3,)" in message
+    assert "model.gs_dynamic_predictor.dynamic_scalar (4,) instead of (3,)" in message
+    assert "\n" not in message
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), f"{name} changed although loading failed"
 
 
 def test_two_entries_for_one_weight_are_refused(tmp_path: Path, weights: Weights) -> None:
     doubled = {**weights, "model._orig_mod.encoder_proj.weight": torch.zeros(16, 16)}
-    with pytest.raises(UserError, match=r"two entries stand for dynamic\.static_projection"):
-        load_published_checkpoint(build_model(SMALL), write(tmp_path, doubled))
+    with pytest.raises(UserError, match=r"two entries stand for model\.encoder_proj\.weight"):
+        load_weights(build_model(SMALL), write(tmp_path, doubled))
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        (
+            "model.gs_predictor.encoder.transformer_encoder.positional_encoding.pe",
+            lambda x: x.roll(1),
+        ),
+        ("model.decoder.transformer_decoder.positional_encoding.pe", lambda x: x * torch.nan),
+        ("model.gs_predictor.predictor.x_map", lambda x: x + 0.5 / 64),
+        ("model.gs_predictor.predictor.z_map", lambda x: -x),
+    ],
+)
+def test_other_coordinates_are_refused(
+    tmp_path: Path, weights: Weights, name: str, changed: Callable[[Tensor], Tensor]
+) -> None:
+    path = write(tmp_path, {**weights, name: changed(weights[name]).contiguous()})
+    with pytest.raises(
+        UserError, match=f"{name} differs from what this network computes"
+    ) as caught:
+        load_weights(build_model(SMALL), path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_cut_in_half_is_one_clear_error(tmp_path: Path, weights: Weights) -> None:
@@ -360,4 +400,4 @@ def test_a_file_cut_in_half_is_one_clear_error(tmp_path: Path, weights: Weights)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     model: StreamSplat = build_model(SMALL)
     with pytest.raises(UserError, match=r"streamsplat\.safetensors"):
-        load_published_checkpoint(model, path)
+        load_weights(model, path)

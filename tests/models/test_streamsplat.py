@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from core.models import PRESETS, StreamSplat, StreamSplatConfig, build_model
-from core.models.blocks import ConditionedBlock, TransformerBlock
+from core.models.transformer import ConditionedBlock, TransformerBlock, set_gradient_checkpointing
 from core.types import DynamicGaussians
 
 Pair = tuple[Tensor, Tensor]
@@ -116,7 +116,7 @@ def test_every_dynamic_weight_learns(model: StreamSplat, frames: Pair) -> None:
 def test_gradient_checkpointing_changes_no_gradient(model: StreamSplat, frames: Pair) -> None:
     def gradients(recompute: bool) -> dict[str, Tensor]:
         model.zero_grad()
-        model.set_gradient_checkpointing(recompute)
+        set_gradient_checkpointing(model, recompute)
         torch.manual_seed(0)
         scene = model.train()(*frames)
         (scene.motion.sum() + scene.means.square().sum()).backward()

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
+from core.models import save_model
 from core.training import (
     DataOptions,
     DynamicStage,
@@ -74,7 +75,7 @@ def make_static_stage() -> Callable[..., StaticStage]:
 def make_dynamic_stage(tmp_path: Path) -> Callable[..., DynamicStage]:
     """Build a second stage on top of untrained weights of the first."""
     folder = tmp_path / "stage1"
-    StaticStage(MICRO, StaticStageOptions()).build_model().save_pretrained(folder)
+    save_model(StaticStage(MICRO, StaticStageOptions()).build_model(), folder)
     encoder = {"encoder_path": folder / "model.safetensors", "num_frames": 3}
     return lambda **options: DynamicStage(MICRO, DynamicStageOptions(**{**encoder, **options}))
 

@@ -11,10 +11,9 @@ from safetensors import SafetensorError
 
 from core.checks import UserError
 from core.data.augmentation import AugmentationOptions
-from core.io.checkpoints import read_tensors
-from core.models import weights
-from core.models.loading import load_model
-from core.models.static_model import StaticModel
+from core.io import weights
+from core.io.weights import read_tensors
+from core.models import load_model, load_weights
 from core.training import DataOptions, OptimizerOptions, loop, train
 from core.training.feeding.sources import DatasetOptions
 from core.training.stages.stage import StepLosses
@@ -78,10 +77,11 @@ def test_time_is_up_after_a_step_and_everything_is_saved(
     make_static_stage, scenes, optimizer, run_options
 ):
     run = run_options(steps=1000, max_minutes=1e-6)
-    outcome = train(make_static_stage(), scenes, run, optimizer)
+    stage = make_static_stage()
+    outcome = train(stage, scenes, run, optimizer)
     assert (outcome.stopped_by, outcome.progress.step) == ("time", 1)
     assert find_checkpoint(run.workspace) is not None
-    StaticModel.from_pretrained(run.workspace)
+    load_weights(stage.build_model(), run.workspace)
 
 
 def _break_steps(stage, broken_steps):

@@ -19,12 +19,10 @@ from torch import Tensor, nn
 from core.checks import UserError
 from core.depth import DepthAnythingV2
 from core.devices import has_c_compiler
-from core.models import StreamSplat
-from core.models.dynamic_heads import DynamicHeads
-from core.models.fast.linear_silu import LinearSilu
 from core.models.fast.recording import Recorded
-from core.models.keyframe import KeyFrame
-from core.models.static_heads import StaticHeads
+from core.models.heads import DynamicHeads, StaticHeads
+from core.models.streamsplat import KeyFrame, StreamSplat
+from core.models.transformer import FeedForward
 from core.types import DynamicGaussians
 
 Precision = Literal["float32", "bfloat16"]
@@ -91,24 +89,24 @@ class FastModel:
         return self._model.static_gaussians(keyframe)
 
     def _encode_one_after_another(self, images: Tensor, inverse_depths: Tensor) -> KeyFrame:
-        return self._lightened(self._model.encode(images, inverse_depths))
+        return self._round_features(self._model.encode(images, inverse_depths))
 
     def _encode_side_by_side(self, images: Tensor, inverse_depths: Tensor) -> KeyFrame:
-        """Let the observer fill what the encoder leaves idle of the GPU; to be recorded."""
+        """Run DINOv2 beside the encoder, which leaves part of the GPU idle; to be recorded."""
         if self._model.dino is None:
             return self._encode_one_after_another(images, inverse_depths)
         here = torch.cuda.current_stream(self.device)
         self._side.wait_stream(here)
         with torch.cuda.stream(self._side):
-            condition = self._model.observe(images)
-        keyframe = self._model.encode_unobserved(images, inverse_depths)
+            condition = self._model.dino_condition(images)
+        keyframe = self._model.encode_static(images, inverse_depths, condition)
         here.wait_stream(self._side)
-        return self._lightened(replace(keyframe, condition=condition))
+        return self._round_features(keyframe)
 
-    def _lightened(self, keyframe: KeyFrame) -> KeyFrame:
+    def _round_features(self, keyframe: KeyFrame) -> KeyFrame:
         if not self._half:
             return keyframe
-        # What takes the features would round them; there are many of them to carry until then.
+        # The layer that reads them rounds them anyway; bfloat16 halves the memory of a key frame.
         return replace(keyframe, features=keyframe.features.bfloat16())
 
     def _in_precision(self, function: Callable[..., T]) -> Callable[..., T]:
@@ -183,9 +181,9 @@ def _compile_parts(model: StreamSplat) -> None:
                 _compile(level, step)
         _compile(upsampler.norm, "forward")
     _compile(static.heads, "forward")
-    _compile(dynamic, "animate")
+    _compile(dynamic, "decode_features")
     if model.dino is not None:
-        _compile(model, "observe")
+        _compile(model, "dino_condition")
 
 
 def _compile(module: nn.Module, method: str) -> None:
@@ -219,14 +217,17 @@ def _round_weights(model: StreamSplat) -> None:
 
 def _fuse_wide_layers(model: StreamSplat) -> None:
     """Let layers of many tokens compute their SiLU along with them."""
+    # Triton comes with PyTorch's CUDA builds only.
+    from core.models.fast.linear_silu import LinearSilu, fits
+
+    for upsampler in (model.static.upsampler, model.dynamic.upsampler):
+        for module in upsampler.modules():
+            if isinstance(module, FeedForward) and fits(module.up):
+                module.up, module.activation = LinearSilu.of(module.up), nn.Identity()
     heads = model.dynamic.heads
     for mlp in (heads.motion.mean, heads.opacity_window):
         assert isinstance(mlp, nn.Sequential)
-        for i, follower in enumerate(mlp):
-            layer = mlp[i - 1]
-            if isinstance(follower, nn.SiLU) and isinstance(layer, nn.Linear):
-                mlp[i - 1], mlp[i] = LinearSilu.of(layer), nn.Identity()
-    for part in (model.static.upsampler, model.dynamic.upsampler, heads):
-        for module in part.modules():
-            if isinstance(module, LinearSilu):
-                module.fuse()
+        for i in range(len(mlp) - 1):
+            layer, activation = mlp[i], mlp[i + 1]
+            if isinstance(layer, nn.Linear) and isinstance(activation, nn.SiLU) and fits(layer):
+                mlp[i], mlp[i + 1] = LinearSilu.of(layer), nn.Identity()

@@ -10,7 +10,7 @@ from torch import nn
 from core.checks import UserError
 from core.devices import has_c_compiler
 from core.logging import get_logger
-from core.models.blocks import ConditionedBlock, TransformerBlock
+from core.models.transformer import ConditionedBlock, TransformerBlock
 
 _logger = get_logger(__name__)
 

@@ -14,10 +14,9 @@ from core.checks import UserError, naming
 from core.losses import Distance, depth_loss, masked_mse, motion_loss, mse, perceptual_loss
 from core.models.config import StreamSplatConfig
 from core.models.factory import build_model
-from core.models.loading import load_dinov2, load_static_weights
+from core.models.model_files import load_dinov2, load_static_weights, load_weights
 from core.models.streamsplat import StreamSplat
 from core.training.compute.randomness import StepNoise
-from core.training.stages.initial_weights import load_initial_weights
 from core.training.stages.stage import (
     Reconstruction,
     StageOptions,
@@ -97,7 +96,9 @@ class DynamicStage:
             if self.options.encoder_path is not None:
                 with naming("--encoder_path"):
                     load_static_weights(model, self.options.encoder_path)
-            load_initial_weights(model, self.options.init_from)
+            if self.options.init_from is not None:
+                with naming("--init_from"):
+                    load_weights(model, self.options.init_from)
         model.freeze_static(not self.options.train_static)
         if self.options.dinov2_path is not None:
             with naming("--dinov2_path"):

@@ -16,7 +16,8 @@ from core.checks import UserError
 from core.losses import Distance
 from core.metrics import VGG16_FILE, psnr, ssim
 from core.models.config import StreamSplatConfig
-from core.models.hub import HubModel
+from core.models.static_model import StaticModel
+from core.models.streamsplat import StreamSplat
 from core.rendering import render
 from core.training.compute.randomness import StepNoise
 from core.types import ClipBatch, DynamicGaussians, RenderOutput
@@ -111,7 +112,7 @@ class Stage(Protocol):
         """What the user chose."""
         ...
 
-    def build_model(self, *, initial_weights: bool = True) -> HubModel:
+    def build_model(self, *, initial_weights: bool = True) -> StaticModel | StreamSplat:
         """Build the network.
 
         Args:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from core.checks import naming
 from core.losses import Distance, depth_loss, mse, perceptual_loss
 from core.models.config import StreamSplatConfig
 from core.models.factory import build_static_model
+from core.models.model_files import load_weights
 from core.models.static_model import StaticModel
 from core.training.compute.randomness import StepNoise
-from core.training.stages.initial_weights import load_initial_weights
 from core.training.stages.stage import (
     Reconstruction,
     StageOptions,
@@ -53,8 +54,9 @@ class StaticStage:
     def build_model(self, *, initial_weights: bool = True) -> StaticModel:
         """Build the static network, from ``init_from`` where that is given."""
         model = build_static_model(self.config)
-        if initial_weights:
-            load_initial_weights(model, self.options.init_from)
+        if initial_weights and self.options.init_from is not None:
+            with naming("--init_from"):
+                load_weights(model, self.options.init_from)
         return model
 
     def compute_losses(

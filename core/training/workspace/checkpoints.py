@@ -31,9 +31,8 @@ from torch import Tensor, nn
 
 from core.checks import UserError
 from core.io.atomic import flush
-from core.io.checkpoints import read_tensors
+from core.io.weights import assign_weights, read_tensors, write_safetensors
 from core.logging import get_logger
-from core.models.weights import assign_weights, write_safetensors
 
 LATEST = "checkpoint_latest"
 PREVIOUS = "checkpoint_previous"

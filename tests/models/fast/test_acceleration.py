@@ -72,7 +72,7 @@ def test_every_part_is_compiled(
         "StaticEncoder.forward": 2,
         "StaticHeads.forward": 2,
         "DynamicDecoder.forward": 1,
-        "DynamicModel.animate": 1,
+        "DynamicModel.decode_features": 1,
         "RMSNorm.forward": 2 + 1,
         **{f"UpsamplerLevel.{step}": 2 * (2 + 1) for step in ("enlarge", "mix", "mix_rolled")},
     }
@@ -89,9 +89,9 @@ def test_nothing_in_the_parts_breaks_a_compiled_graph() -> None:
         both = features.expand(2, -1, -1)
         level = static.upsampler.levels[0]
         pair = torch.stack((tokens, tokens), dim=1)
-        conditions = model.observe(image).expand(1, 2, -1, -1)
+        conditions = model.dino_condition(image).expand(1, 2, -1, -1)
         for function, arguments in (
-            (model.observe, (image,)),
+            (model.dino_condition, (image,)),
             (static.encoder, (rgbd,)),
             (level.enlarge, (tokens,)),
             (level.mix, (level.enlarge(tokens),)),
@@ -99,7 +99,7 @@ def test_nothing_in_the_parts_breaks_a_compiled_graph() -> None:
             (static.upsampler.norm, (features,)),
             (partial(static.heads, sample=False), (features, None)),
             (dynamic.decoder, (pair, conditions)),
-            (partial(dynamic.animate, sample=False), (both, both)),
+            (partial(dynamic.decode_features, sample=False), (both, both)),
         ):
             traced = torch._dynamo.explain(function)(*arguments)
             assert (traced.graph_count, traced.break_reasons) == (1, [])

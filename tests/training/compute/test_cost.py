@@ -9,10 +9,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.checks import UserError
-from core.models.blocks import ConditionedBlock, TransformerBlock
 from core.models.config import PRESETS
 from core.models.dino import build_dino
 from core.models.factory import build_model, build_static_model
+from core.models.transformer import ConditionedBlock, TransformerBlock
 from core.training.compute.flops import dino_flops, dynamic_flops, model_flops, static_flops
 from core.training.compute.memory import (
     activation_bytes,

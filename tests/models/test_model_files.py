@@ -14,9 +14,11 @@ from core.models import (
     StreamSplat,
     StreamSplatConfig,
     build_model,
+    build_static_model,
     load_model,
     load_static_weights,
-    loading,
+    load_weights,
+    model_files,
     save_model,
 )
 
@@ -31,10 +33,9 @@ def assert_same_weights(first: torch.nn.Module, second: torch.nn.Module) -> None
 
 
 def test_saved_networks_load_again(model: StreamSplat, tmp_path: Path, frames: Pair) -> None:
-    model.save_pretrained(tmp_path)
+    save_model(model, tmp_path)
     assert (tmp_path / "config.json").is_file()
     for loaded in (
-        StreamSplat.from_pretrained(tmp_path),
         load_model(tmp_path),
         load_model(str(tmp_path / "model.safetensors")),
     ):
@@ -59,8 +60,10 @@ def test_half_precision_file_keeps_coordinates_exact(model: StreamSplat, tmp_pat
 def test_stage_one_goes_into_the_whole_network(
     static_model: StaticModel, config: StreamSplatConfig, tmp_path: Path, frames: Pair
 ) -> None:
-    static_model.save_pretrained(tmp_path)
-    assert_same_weights(StaticModel.from_pretrained(tmp_path), static_model)
+    save_model(static_model, tmp_path)
+    again = build_static_model(config)
+    load_weights(again, tmp_path)
+    assert_same_weights(again, static_model)
     for path in (tmp_path, tmp_path / "model.safetensors"):
         whole = build_model(config)
         load_static_weights(whole, path)
@@ -82,12 +85,14 @@ def test_a_whole_network_is_no_stage_one(
     save_model(model, tmp_path)
     with pytest.raises(UserError, match=r"whole network.*train\.py"):
         load_static_weights(build_model(config), tmp_path)
+    with pytest.raises(UserError, match=r"whole network.*train\.py"):
+        load_weights(build_static_model(config), tmp_path)
 
 
 def test_stage_one_of_another_size_is_refused(
     static_model: StaticModel, config: StreamSplatConfig, tmp_path: Path
 ) -> None:
-    static_model.save_pretrained(tmp_path)
+    save_model(static_model, tmp_path)
     values = json.loads((tmp_path / "config.json").read_text())
     values["encoder_layers"] = 3
     whole = build_model(StreamSplatConfig.from_dict(values, "test"))
@@ -182,7 +187,7 @@ def test_other_configuration_is_refused(model: StreamSplat, tmp_path: Path) -> N
 def test_nothing_there_is_said_without_asking_the_hub(
     reference: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "hf_hub_download", lambda *_: pytest.fail("asked the hub"))
+    monkeypatch.setattr(model_files, "hf_hub_download", lambda *_: pytest.fail("asked the hub"))
     with pytest.raises(UserError, match=message):
         load_model(reference)
 
@@ -191,7 +196,7 @@ def test_unreachable_hub_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: str) -> str:
         raise OSError("no route to host\nmore\nlines")
 
-    monkeypatch.setattr(loading, "hf_hub_download", unreachable)
+    monkeypatch.setattr(model_files, "hf_hub_download", unreachable)
     with pytest.raises(UserError, match=r"owner/name.*hub did not give.*no route") as caught:
         load_model("owner/name")
     assert "\n" not in str(caught.value)
@@ -201,7 +206,7 @@ def test_hub_repositories_load(
     model: StreamSplat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_model(model, tmp_path)
-    monkeypatch.setattr(loading, "hf_hub_download", lambda _, name: str(tmp_path / name))
+    monkeypatch.setattr(model_files, "hf_hub_download", lambda _, name: str(tmp_path / name))
     assert_same_weights(load_model("owner/name"), model)
 
 

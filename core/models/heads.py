@@ -1,18 +1,24 @@
-"""Features of the Gaussian grid become static Gaussians."""
+"""Heads: features of the Gaussian grid become Gaussians, their motion and opacity windows."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.geometry.canonical import pixel_centers
 from core.models.config import MIN_OPACITY
-from core.types import DynamicGaussians
+from core.models.truncated_gaussian import TruncatedGaussianHead
+from core.types import DynamicGaussians, TensorDataclass
 
 SCALE_UNIT = 0.1
 """Canonical length of a unit of the scale head's softplus."""
+MOTION_REACH = (0.5, 0.1, 0.5)
+"""Largest motion coefficient along x, inverse depth and z."""
 _HALF_LIFE = 0.5
 
 
@@ -78,7 +84,7 @@ class StaticHeads(nn.Module):
         )
 
     def _values(self, features: Float[Tensor, "b n c"]) -> tuple[Tensor, ...]:
-        """Return what the three layers say, in one product: the features are what is long."""
+        """Return the outputs of the three layers; one product reads the features once."""
         layers = (self.color, self.opacity, self.scale)
         weight = torch.cat([layer.weight for layer in layers])
         bias = torch.cat([layer.bias for layer in layers])
@@ -91,3 +97,52 @@ class StaticHeads(nn.Module):
         inverse_depth = 0.5 + 0.5 * values[..., 1]
         z = self.z_map + values[..., 2] / rows
         return torch.stack((x, inverse_depth, z), dim=-1)
+
+
+@dataclass(frozen=True)
+class GaussianDynamics(TensorDataclass):
+    """What a pair adds to the static Gaussians of one frame."""
+
+    motion: Float[Tensor, "b n k 3"]
+    """Polynomial motion coefficients, canonical units."""
+    opacity_slopes: Float[Tensor, "b n"]
+    """Steepness of the opacity window, at least 0."""
+    opacity_half_lives: Float[Tensor, "b n"]
+    """Its midpoint, in (0, 1)."""
+
+
+def three_layer_mlp(in_width: int, hidden: int, out_width: int) -> nn.Sequential:
+    """Return three Linear layers with SiLU between them."""
+    return nn.Sequential(
+        nn.Linear(in_width, hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, out_width),
+    )
+
+
+class DynamicHeads(nn.Module):
+    """A truncated Gaussian for the motion and an MLP for the opacity window; in float32."""
+
+    motion_reach: Tensor
+
+    def __init__(self, motion: TruncatedGaussianHead, opacity_window: nn.Module) -> None:
+        super().__init__()
+        self.motion = motion
+        self.opacity_window = opacity_window
+        self.register_buffer("motion_reach", torch.tensor(MOTION_REACH))
+
+    def forward(self, features: Float[Tensor, "b n c"], *, sample: bool) -> GaussianDynamics:
+        """Decode the dynamics of each Gaussian.
+
+        Args:
+            features: Projected static features beside the dynamic ones.
+            sample: Draw the motion from its distribution instead of taking the mean.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            features = features.float()
+            values = self.motion(features, sample=sample)
+            slope, half_life = self.opacity_window(features).unbind(-1)
+            motion = rearrange(values, "b n (k xyz) -> b n k xyz", xyz=3) * self.motion_reach
+        return GaussianDynamics(motion, slope.relu(), half_life.sigmoid())
