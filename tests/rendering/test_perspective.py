@@ -103,7 +103,7 @@ def test_a_turned_elongated_gaussian_leans_the_right_way() -> None:
     gaussians.quats[0, 0] = torch.stack([half.cos(), 0 * half, half.sin(), 0 * half])
     flat = render(gaussians, torch.zeros(1, 1), SIZE, 0.0)
     seen = render_perspective(lift(gaussians, LENS), torch.eye(4)[None], LENS, SIZE, 0.0)
-    torch.testing.assert_close(seen.rgb, flat.rgb, atol=0.01, rtol=0)
+    torch.testing.assert_close(seen.rgb, flat.rgb, atol=0.015, rtol=0)  # exp(-4.5) at the edge
     picture = seen.rgb[0, 0].mean(0)
     upper_right, upper_left = (
         picture[: SIZE[0] // 2, SIZE[1] // 2 :],

@@ -1,7 +1,8 @@
-"""What the tests share: random scenes, a loss that looks at everything, and who can run."""
+"""Shared by the tests: random scenes, comparison of images, a loss that depends on everything."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -93,6 +94,26 @@ def still_scene() -> Callable[..., Scene]:
         }
 
     return make
+
+
+@pytest.fixture
+def assert_images_agree() -> Callable[..., None]:
+    """Return a function that compares images which are rounded differently.
+
+    Two roundings may disagree whether a contribution reaches 1/255 or lies inside three deviations.
+    One pixel in a thousand, and at least one, may thus differ by at most exp(-4.5) of a colour or
+    depth, which is at most 5; all others agree to ``atol``.
+    """
+
+    def check(found: Rasterization, expected: Rasterization | Tensor, *, atol: float) -> None:
+        wanted = expected if isinstance(expected, Tensor) else torch.cat(expected, dim=2)
+        error = (torch.cat(found, dim=2).double() - wanted).abs() / wanted.abs().clamp_min(1)
+        pixels = error.amax(dim=2)  # (b, t, h, w)
+        differing = int((pixels > atol).sum())
+        assert differing <= max(1, pixels.numel() // 1000), f"{differing} of {pixels.numel()}"
+        assert pixels.max() <= 5 * math.exp(-4.5)
+
+    return check
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from torch import Tensor
 pytestmark = pytest.mark.gpu
 
 # Single precision may decide otherwise whether a contribution is just above 1/255, or just inside
-# three deviations: such a pixel is off by at most exp(-4.5) of a colour or depth. All other pixels
-# agree to rounding. Measured on 200 scenes: at most 8e-5 of the pixels flip, by at most 3.5e-3.
+# three deviations: such a pixel is off by at most exp(-4.5) of a colour or depth, which is at most
+# 5. All other pixels agree to rounding. Measured on 200 scenes: at most 8e-5 of the pixels differ
+# so, by at most 3.5e-3.
 IMAGE_ATOL = 2e-5
-FLIP_ATOL = 1.2e-2
+FLIP_ATOL = 6e-2
 MAX_FLIPPED = 1e-3
 # Relative, norm of the difference to norm of the gradient. Measured on the same scenes: median
 # 1e-6, at most 9.3e-4 where a pixel flips.

@@ -117,9 +117,12 @@ def test_reference_is_the_scalar_loop(random_scene: Callable[..., Any], name: st
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 @pytest.mark.parametrize("name", SHAPES)
 def test_float32_is_the_scalar_loop(
-    random_scene: Callable[..., Any], name: str, backend: str
+    random_scene: Callable[..., Any],
+    assert_images_agree: Callable[..., None],
+    name: str,
+    backend: str,
 ) -> None:
     scene = random_scene(**SHAPES[name], dtype=torch.float32)
-    found = torch.cat(rasterize(**scene, backend=backend), dim=2)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found.double(), scalar_loop(scene), rtol=0, atol=2e-5)
+    found = rasterize(**scene, backend=backend)
+    assert found.rgb.dtype == torch.float32
+    assert_images_agree(found, scalar_loop(scene), atol=2e-5)
