@@ -172,7 +172,7 @@ def training_commands(
         options = Training[data, model, run, optimizer]  # type: ignore[valid-type]
         return Annotated[options, tyro.conf.subcommand(name, description=description)]
 
-    kinds = [type(field.default) for field in fields(Datasets)]
+    kinds: list[Any] = [type(field.default) for field in fields(Datasets)]
     commands = [command(kind.name, OneDataset[kind, samples], kind.__doc__) for kind in kinds]
     commands.insert(-1, command("combined", Combined[samples], Combined.__doc__))
     commands.append(command("synthetic", Synthetic, Synthetic.__doc__))

@@ -105,6 +105,7 @@ def _read_samples(options: ContactSheetOptions, positions: range) -> ClipBatch:
             device="cpu",
         )
         return scenes.batch(positions)
+    assert options.dataset != "procedural"
     source = SequenceSource(
         open_dataset(
             options.dataset,

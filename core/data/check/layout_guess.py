@@ -42,7 +42,8 @@ def guess_layout(path: Path, wanted: DatasetName) -> Guess | None:
         The dataset, or None if there is none.
     """
     folders = list(_candidates(path))
-    for layouts in ([wanted], list(_SIGNS)):
+    passes: list[list[DatasetName]] = [[wanted], list(_SIGNS)]
+    for layouts in passes:
         for folder in folders:
             for layout in layouts:
                 if any(next(folder.glob(sign), None) is not None for sign in _SIGNS[layout]):

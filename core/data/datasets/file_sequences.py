@@ -121,7 +121,7 @@ class FileSequenceSet:
         all_moving: bool = False,
         missing: Iterable[str] = (),
     ) -> None:
-        self.name = name
+        self.name: DatasetName = name
         self.root = root
         self.reach = reach
         self.keys = [sequence.key for sequence in sequences]
