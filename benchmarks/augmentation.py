@@ -51,13 +51,13 @@ class Options:
 
 def make_batch(options: Options, device: torch.device) -> ClipBatch:
     """Return random clips; what they show does not matter here."""
-    dice = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     b, v, h, w = options.batch_size, options.num_frames, options.height, options.width
     yes = torch.ones(b, dtype=torch.bool)
     return ClipBatch(
-        frames=torch.rand(b, v, 3, h, w, generator=dice),
-        inverse_depths=torch.rand(b, v, 1, h, w, generator=dice),
-        masks=(torch.rand(b, v, 1, h, w, generator=dice) > 0.5).float(),
+        frames=torch.rand(b, v, 3, h, w, generator=rng),
+        inverse_depths=torch.rand(b, v, 1, h, w, generator=rng),
+        masks=(torch.rand(b, v, 1, h, w, generator=rng) > 0.5).float(),
         times=torch.linspace(0, 1, v).expand(b, -1),
         motion=torch.zeros(b, 2, 2, h // 2, w // 2),
         has_depth=yes,
@@ -67,21 +67,21 @@ def make_batch(options: Options, device: torch.device) -> ClipBatch:
 
 
 def augment_plainly(batch: ClipBatch, seed: int, options: AugmentationOptions) -> ClipBatch:
-    """Do each change where its dice say so, one after the other, to each frame by itself.
+    """Do each change where its random numbers say so, one after the other, to each frame by itself.
 
     Motion is left alone. Beyond its borders an image is black: torchvision's affine map knows no
     reflection.
     """
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     height, width = batch.frames.shape[-2:]
     frames, depths, masks = (
         tensor.clone() for tensor in (batch.frames, batch.inverse_depths, batch.masks)
     )
     for sample in range(len(frames)):
-        mirrored = dice.random() < options.x_flip
-        gates = dice.random(9) < options.p
-        turn, tone = dice.uniform(-1, 1, 2)
-        normals = dice.standard_normal(7)
+        mirrored = rng.random() < options.x_flip
+        gates = rng.random(9) < options.p
+        turn, tone = rng.uniform(-1, 1, 2)
+        normals = rng.standard_normal(7)
         geometry = {
             "angle": options.rotation * turn * gates[1],
             "translate": [

@@ -33,10 +33,10 @@ from torch.utils.data import DataLoader, Dataset
 from core.checks import cli_errors
 from core.command_line import parse
 from core.data.datasets import open_dataset
-from core.data.datasets.index_cache import IndexCache
+from core.data.datasets.index import IndexCache
 from core.data.datasets.re10k import RealEstate10K
-from core.data.sequence_source import SequenceSource
-from core.data.stored_clips import StoredClips
+from core.data.sampling.sequence_source import SequenceSource
+from core.data.sampling.stored_clips import StoredClips
 
 BATCH = 2
 

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as vision
 
-from core.data.frame_sampling import draw_frames, sample_generator
+from core.data.sampling.order import draw_frames, sample_generator
 from core.io.chunks.depth import DepthChunk, depth_chunk_path
 
 SIZE = (288, 512)

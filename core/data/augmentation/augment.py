@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from core.data.augmentation.draws import draw
+from core.data.augmentation.draws import Recoloring, draw
 from core.data.augmentation.options import AugmentationOptions
-from core.data.augmentation.recolor import recolor_
-from core.data.augmentation.warp import warp_
+from core.data.augmentation.warp import mix_channels, upload, warp_
 from core.types import ClipBatch
 
 
@@ -51,3 +53,14 @@ def augment(
         warp_(changed, geometry)
         recolor_(changed.frames, recoloring)
     return changed
+
+
+def recolor_(frames: Float[Tensor, "b v 3 h w"], recoloring: Recoloring) -> None:
+    """Map the colours of the samples that change, in place, cut to [0, 1]."""
+    changing = np.flatnonzero(recoloring.changes)
+    if changing.size:
+        rows = upload(changing, frames.device)
+        linear = upload(recoloring.linear[changing], frames.device)
+        offset = upload(recoloring.offset[changing], frames.device)[:, None, None, None, None]
+        mapped = mix_channels(linear, frames[rows]).add_(offset)
+        frames.index_copy_(0, rows, mapped.clamp_(0.0, 1.0))

@@ -16,8 +16,8 @@ from core.command_line import parse
 from core.data.augmentation import AugmentationOptions, augment
 from core.data.datasets import DatasetName, Split, open_dataset
 from core.data.procedural import ProceduralOptions
-from core.data.scene_clips import SceneClips
-from core.data.sequence_source import SequenceSource
+from core.data.sampling.scene_clips import SceneClips
+from core.data.sampling.sequence_source import SequenceSource
 from core.io.images import write_png
 from core.io.sheets import Panel, color_inverse_depth, draw_sheet
 from core.logging import configure_logging, get_logger

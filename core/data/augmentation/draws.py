@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from core.data.augmentation.options import AugmentationOptions
 
 _STREAM = 2
-"""Keeps these numbers apart from those that choose frames; see core.data.frame_sampling."""
+"""Keeps these numbers apart from those that choose frames; see core.data.sampling.order."""
 _UNIFORMS, _NORMALS = 13, 7
 _SLANT = 0.5
 """Probability that an anisotropic scaling goes along any direction rather than along the axes."""

@@ -8,9 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.data.augmentation.channels import mix_channels
 from core.data.augmentation.draws import Geometry
-from core.data.augmentation.upload import upload
 from core.geometry.canonical import normalize_inverse_depth
 from core.types import ClipBatch
 
@@ -110,3 +108,29 @@ def _look_up(
         images.flatten(1, 2), grid, mode=mode, padding_mode="reflection", align_corners=False
     )
     return found.unflatten(1, images.shape[1:3])
+
+
+def mix_channels(
+    matrices: Float[Tensor, "n d c"], images: Float[Tensor, "n v c h w"]
+) -> Float[Tensor, "n v d h w"]:
+    """Multiply the channels of each image with the matrix of its row.
+
+    Channel by channel rather than as a matrix product, whose precision depends on global settings.
+    """
+    columns = matrices[:, None, :, :, None, None].unbind(3)  # c of (n, 1, d, 1, 1)
+    mixed = columns[0] * images[:, :, :1]
+    for channel, column in enumerate(columns[1:], start=1):
+        mixed.addcmul_(column, images[:, :, channel : channel + 1])
+    return mixed
+
+
+def upload(values: np.ndarray, device: torch.device) -> Tensor:
+    """Copy an array to ``device``; floating-point numbers become float32.
+
+    From pinned memory the copy is in order with the work that follows there, and the host goes on.
+    """
+    tensor = torch.from_numpy(values)
+    tensor = tensor.float() if tensor.is_floating_point() else tensor
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -16,7 +16,7 @@ from core.data.check.inspection import inspect, plan_frames
 from core.data.check.layout_guess import Guess, guess_layout
 from core.data.check.picture import draw_samples
 from core.data.datasets import DatasetName, Split, open_dataset
-from core.data.sequence_set import SequenceSet
+from core.data.datasets.sequence_set import SequenceSet
 from core.io.images import write_png
 from core.logging import configure_logging, get_logger
 

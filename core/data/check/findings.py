@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.data.check.inspection import Inspection
-from core.data.sequence_set import Coverage, Lack, SequenceSet
-from core.data.unreadable_files import MAX_SHARE, MAX_UNREADABLE
+from core.data.datasets.sequence_set import Coverage, Issue, SequenceSet
+from core.data.sampling.unreadable_files import MAX_SHARE, MAX_UNREADABLE
 
 _LEAST_READABLE = 0.5
 """Share of samples that must be readable even in a small dataset: another is tried for each that is
-not, and again if need be, up to core.data.sequence_source.MAX_ATTEMPTS times."""
+not, and again if need be, up to core.data.sampling.sequence_source.MAX_ATTEMPTS times."""
 _SHOWN = 3
 _SHOWN_SIZES = 4
 
@@ -70,10 +70,10 @@ def summarize(
         facts.append(("masks", "not a part of this layout", ()))
     else:
         facts.append(("masks", *_describe_part(coverage.without_mask, coverage.frames, "a mask")))
-    for label, lack in (("missing", coverage.missing), ("damaged", coverage.unreadable)):
-        if lack.count:
+    for label, issue in (("missing", coverage.missing), ("damaged", coverage.unreadable)):
+        if issue.count:
             what = "named by a list, but not there" if label == "missing" else "files not opened"
-            facts.append((label, f"{lack.count:,} {what}", lack.examples[:_SHOWN]))
+            facts.append((label, f"{issue.count:,} {what}", issue.examples[:_SHOWN]))
     facts.append(("opened", _describe_opened(inspection, coverage), inspection.unreadable))
     if inspection.flat_depths:
         count = f"{len(inspection.flat_depths):,} depth maps hold one value everywhere"
@@ -150,12 +150,12 @@ def _describe_sizes(inspection: Inspection) -> str:
     return f"width x height (sequences): {', '.join(described) or 'none seen'}"
 
 
-def _describe_part(lack: Lack, frames: int, what: str) -> tuple[str, Sequence[str]]:
-    if not lack.count:
+def _describe_part(issue: Issue, frames: int, what: str) -> tuple[str, Sequence[str]]:
+    if not issue.count:
         return f"every frame has {what}", ()
     return (
-        f"{frames - lack.count:,} of {frames:,} frames have {what}; not, for example:",
-        lack.examples[:_SHOWN],
+        f"{frames - issue.count:,} of {frames:,} frames have {what}; not, for example:",
+        issue.examples[:_SHOWN],
     )
 
 

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from core.checks import UserError
-from core.data.sequence_set import SequenceSet
+from core.data.datasets.sequence_set import SequenceSet
 
 _FULL_SIZE = (1 << 20, 1 << 20)
 _SMALL = (16, 16)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 
 from core.checks import UserError
-from core.data.sequence_set import RawClip, SequenceSet
+from core.data.datasets.sequence_set import RawClip, SequenceSet
 from core.io.sheets import Panel, color_inverse_depth, draw_sheet
 
 _PANEL_WIDTH = 320

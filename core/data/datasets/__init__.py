@@ -1,6 +1,6 @@
 """Readers of the layouts in which datasets come, all behind one contract."""
 
 from core.data.datasets.open import open_dataset
-from core.data.sequence_set import DATASETS, DatasetName, Split
+from core.data.datasets.sequence_set import DATASETS, DatasetName, Split
 
 __all__ = ["DATASETS", "DatasetName", "Split", "open_dataset"]

@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 from core.checks import UserError
 from core.data.datasets.file_sequences import FileSequenceSet, collect_files
-from core.data.datasets.listings import FolderListings
+from core.data.datasets.index import FolderListings
 from core.io.layouts import JPEG_IMAGES
 
 REACH = 5

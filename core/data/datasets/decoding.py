@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 
 from core.checks import UserError
-from core.data.resizing import covering_size, resize
+from core.data.datasets.resizing import covering_size, resize
 from core.io.images import decode_bytes
 from core.io.png import read_png_values
 

@@ -19,9 +19,9 @@ from core.data.datasets.decoding import (
     read_mask,
     stack_inverse_depths,
 )
-from core.data.datasets.listings import FolderListings
-from core.data.resizing import resize
-from core.data.sequence_set import Coverage, DatasetName, Lack, RawClip
+from core.data.datasets.index import FolderListings
+from core.data.datasets.resizing import resize
+from core.data.datasets.sequence_set import Coverage, DatasetName, Issue, RawClip
 from core.io.images import IMAGE_EXTENSIONS
 from core.io.layouts import DEPTH_SUFFIX
 
@@ -98,13 +98,13 @@ def _times(stems: Sequence[str]) -> Float64[np.ndarray, " frames"]:
 
 
 class FileSequenceSet:
-    """A :class:`~core.data.sequence_set.SequenceSet` of files.
+    """A :class:`~core.data.datasets.sequence_set.SequenceSet` of files.
 
     Args:
         name: Which layout.
         root: The folder from which the files' paths count.
         sequences: The sequences, in order.
-        reach: See :class:`~core.data.sequence_set.SequenceSet`.
+        reach: See :class:`~core.data.datasets.sequence_set.SequenceSet`.
         has_masks: Whether the layout knows masks.
         all_moving: Whether every pixel counts as moving, for splits without annotations.
         missing: What lists of the dataset name and what is not there.
@@ -132,10 +132,10 @@ class FileSequenceSet:
         self._sequences = sequences
         self._has_masks = has_masks
         self._all_moving = all_moving
-        self._missing = Lack.of(missing)
+        self._missing = Issue.of(missing)
 
     def read(self, sequence: int, frames: Sequence[int], at_least: tuple[int, int]) -> RawClip:
-        """Read frames of one sequence; see :class:`~core.data.sequence_set.SequenceSet`.
+        """Read frames of one sequence; see :class:`~core.data.datasets.sequence_set.SequenceSet`.
 
         Raises:
             UserError: If a file cannot be read.
@@ -176,13 +176,13 @@ class FileSequenceSet:
         return Coverage(
             sequences=len(self._sequences),
             frames=int(self.lengths.sum()),
-            without_depth=Lack.of(
+            without_depth=Issue.of(
                 image
                 for files in self._sequences
                 for image, depth in zip(files.images, files.depths, strict=True)
                 if depth is None
             ),
-            without_mask=Lack.of(
+            without_mask=Issue.of(
                 image
                 for files in self._sequences
                 for image, mask in zip(files.images, files.masks, strict=True)
@@ -190,7 +190,7 @@ class FileSequenceSet:
             )
             if self._has_masks
             else None,
-            empty=Lack.of(files.key for files in self._sequences if not files.images),
+            empty=Issue.of(files.key for files in self._sequences if not files.images),
             missing=self._missing,
-            unreadable=Lack.of(()),
+            unreadable=Issue.of(()),
         )

@@ -10,11 +10,10 @@ from core.data.datasets.clip_folder import open_clip_folder
 from core.data.datasets.co3d import open_co3d
 from core.data.datasets.davis import open_davis
 from core.data.datasets.file_sequences import FileSequenceSet
-from core.data.datasets.index_cache import IndexCache
-from core.data.datasets.listings import FolderListings
+from core.data.datasets.index import FolderListings, IndexCache
 from core.data.datasets.re10k import RealEstate10K
+from core.data.datasets.sequence_set import DATASETS, DatasetName, SequenceSet, Split
 from core.data.datasets.youtube_vos import open_youtube_vos
-from core.data.sequence_set import DATASETS, DatasetName, SequenceSet, Split
 
 _FILE_LAYOUTS: dict[DatasetName, Callable[[FolderListings, Split], FileSequenceSet]] = {
     "davis": open_davis,
@@ -41,7 +40,7 @@ def open_dataset(
         allow_pickle_depth: Unpickle published depth chunks of RealEstate10K that cannot be read
             otherwise, which runs whatever code these files bring.
         cache_folder: Where the index is kept; None for the user's cache folder, see
-            :func:`core.data.datasets.index_cache.default_cache_folder`.
+            :func:`core.data.datasets.index.default_cache_folder`.
 
     Raises:
         UserError: If there is no such dataset.

@@ -23,9 +23,16 @@ from core.data.datasets.decoding import (
     decode_image_covering,
     stack_inverse_depths,
 )
-from core.data.datasets.index_cache import IndexCache
-from core.data.resizing import resize
-from core.data.sequence_set import MAX_EXAMPLES, Coverage, DatasetName, Lack, RawClip, Split
+from core.data.datasets.index import IndexCache
+from core.data.datasets.resizing import resize
+from core.data.datasets.sequence_set import (
+    MAX_EXAMPLES,
+    Coverage,
+    DatasetName,
+    Issue,
+    RawClip,
+    Split,
+)
 from core.io.chunks.depth import DepthChunk, depth_chunk_path
 from core.io.chunks.images import ChunkSequence, read_image_chunk
 from core.io.chunks.pickled_depth import PickledDepthChunk, PickleRefusedError
@@ -55,7 +62,7 @@ class _OpenChunk:
 
 
 class RealEstate10K:
-    """A :class:`~core.data.sequence_set.SequenceSet` of chunks of about 100 MB each.
+    """A :class:`~core.data.datasets.sequence_set.SequenceSet` of chunks of about 100 MB each.
 
     Chunks are mapped into memory, and of those only as many as fit into a budget: what is resident
     are the pages of frames that were looked at, which workers share. What lies in which chunk is
@@ -104,7 +111,7 @@ class RealEstate10K:
         self._chunks = ChunkCache(self._open, chunk_cache_mib * _MIB)
 
     def read(self, sequence: int, frames: Sequence[int], at_least: tuple[int, int]) -> RawClip:
-        """Read frames of one sequence; see :class:`~core.data.sequence_set.SequenceSet`.
+        """Read frames of one sequence; see :class:`~core.data.datasets.sequence_set.SequenceSet`.
 
         Raises:
             UserError: If the chunk can no longer be opened, or a frame cannot be decoded.
@@ -142,17 +149,17 @@ class RealEstate10K:
             frames=int(self.lengths.sum()),
             without_depth=self._without_depth(),
             without_mask=None,
-            empty=Lack.of(self._where(int(s)) for s in np.flatnonzero(self.lengths == 0)),
-            missing=Lack.of(_stale_entries(self._folder, set(self.keys))),
-            unreadable=Lack.of(note["error"] for note in notes if note["error"]),
+            empty=Issue.of(self._where(int(s)) for s in np.flatnonzero(self.lengths == 0)),
+            missing=Issue.of(_stale_entries(self._folder, set(self.keys))),
+            unreadable=Issue.of(note["error"] for note in notes if note["error"]),
         )
 
-    def _without_depth(self) -> Lack:
+    def _without_depth(self) -> Issue:
         first_without = np.array(self._num_maps, dtype=np.int64)
         lacking = np.flatnonzero(first_without < self.lengths)
         examples = (f"{self._where(int(s))}, frame {first_without[s]}" for s in lacking)
         count = int((self.lengths - first_without).sum())
-        return Lack(count, tuple(islice(examples, MAX_EXAMPLES)))
+        return Issue(count, tuple(islice(examples, MAX_EXAMPLES)))
 
     def _where(self, sequence: int) -> str:
         assert self.files is not None

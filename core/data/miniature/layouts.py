@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from core.data.miniature.clips import MAX_SEQUENCES, Draw, MiniatureClip, Recipe
-from core.data.procedural.motion import FOCAL
+from core.data.procedural.imaging.motion import FOCAL
 from core.io.chunks.depth import depth_chunk_path, write_depth_chunk
 from core.io.images import write_png
 

@@ -10,13 +10,13 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.data.procedural.dice import Dice
-from core.data.procedural.hashing import hash_cells, unit_pair
-from core.data.procedural.lighting import Lighting, light_up
-from core.data.procedural.materials import Materials, draw_materials, paint
-from core.data.procedural.palettes import ColorMood, draw_palettes
+from core.data.procedural.appearance.lighting import Lighting, light_up
+from core.data.procedural.appearance.materials import Materials, draw_materials, paint
+from core.data.procedural.appearance.palettes import ColorMood, draw_palettes
+from core.data.procedural.randomness.hashing import hash_cells, unit_pair
+from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.procedural.randomness.spectral import spectral_fields
 from core.data.procedural.records import Rows, take_rows
-from core.data.procedural.spectral import spectral_fields
 from core.types import HOST, TensorDataclass
 
 WALL, GROUND, RIDGE = range(3)
@@ -73,49 +73,49 @@ class BackdropPlan(TensorDataclass):
     """Three rows for each scene."""
 
 
-def draw_backdrop(dice: Dice, mood: ColorMood, width: int, aspect: float) -> BackdropPlan:
+def draw_backdrop(rng: SceneRandom, mood: ColorMood, width: int, aspect: float) -> BackdropPlan:
     """Draw the backdrop of each scene.
 
     Args:
-        dice: The source of randomness.
+        rng: Random generator of the scenes.
         mood: Common colours.
         width: Width of the image in pixels.
         aspect: Height of the image divided by its width.
     """
-    has_ground, has_ridge = dice.flip(0.6), dice.flip(0.6)
-    horizon = dice.uniform(-0.5, 0.45) * aspect
-    far, near = dice.uniform(0.03, 0.1), dice.uniform(0.5, 1.1)
+    has_ground, has_ridge = rng.bernoulli(0.6), rng.bernoulli(0.6)
+    horizon = rng.uniform(-0.5, 0.45) * aspect
+    far, near = rng.uniform(0.03, 0.1), rng.uniform(0.5, 1.1)
     slope = (near - far) / (aspect - horizon)
     zero = torch.zeros_like(far)
     ground = torch.stack([zero, slope, far - slope * horizon], dim=-1)
     ground = torch.where(has_ground[:, None], ground, torch.stack([zero, zero, far], dim=-1))
 
-    wall_depth = torch.where(has_ground, far * dice.uniform(0.3, 1.0), dice.uniform(0.08, 0.3))
-    slant = torch.stack([dice.uniform(-0.3, 0.3), dice.uniform(-0.2, 0.2)], dim=-1)
+    wall_depth = torch.where(has_ground, far * rng.uniform(0.3, 1.0), rng.uniform(0.08, 0.3))
+    slant = torch.stack([rng.uniform(-0.3, 0.3), rng.uniform(-0.2, 0.2)], dim=-1)
     slant = torch.where(has_ground[:, None], 0.0, slant * wall_depth[:, None])
     wall = torch.cat([slant, wall_depth[:, None]], dim=-1)
 
     steepest = wall_depth + MARGIN * slant.abs().sum(dim=-1)
-    ridge_depth = torch.where(has_ground, far, steepest) * dice.log_uniform(1.2, 3.0)
+    ridge_depth = torch.where(has_ground, far, steepest) * rng.log_uniform(1.2, 3.0)
     base = torch.where(has_ground, (0.97 * ridge_depth - ground[:, 2]) / slope, 9.0)
     ridge = torch.stack([zero, zero, ridge_depth], dim=-1)
     layout = BackdropLayout(
         planes=torch.stack([wall, ground, ridge], dim=1),
-        has_sky=dice.flip(0.75) & (has_ground | has_ridge),
+        has_sky=rng.bernoulli(0.75) & (has_ground | has_ridge),
         has_ground=has_ground,
         has_ridge=has_ridge,
         horizon=horizon,
         base=base,
-        ridge_style=dice.choose([3.0, 2.0, 1.5, 1.0, 1.0]),
-        ridge_dials=dice.uniform(0.0, 1.0, 24),
-        ridge_key=dice.keys(),
-        clouds=dice.uniform(0.0, 1.0, 2),
+        ridge_style=rng.choose([3.0, 2.0, 1.5, 1.0, 1.0]),
+        ridge_dials=rng.uniform(0.0, 1.0, 24),
+        ridge_key=rng.keys(),
+        clouds=rng.uniform(0.0, 1.0, 2),
     )
-    palettes = draw_palettes(dice, mood, 3)
+    palettes = draw_palettes(rng, mood, 3)
     return BackdropPlan(
         present=torch.stack([torch.ones_like(has_ground), has_ground, has_ridge], dim=1),
         layout=layout,
-        materials=draw_materials(dice, palettes, _PATTERN_WEIGHTS, width),
+        materials=draw_materials(rng, palettes, _PATTERN_WEIGHTS, width),
     )
 
 

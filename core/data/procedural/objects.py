@@ -10,16 +10,21 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from core.data.procedural.appearance.lighting import Lighting, light_up
+from core.data.procedural.appearance.materials import Materials, draw_materials, paint
+from core.data.procedural.appearance.palettes import ColorMood, draw_palettes
+from core.data.procedural.appearance.silhouettes import (
+    OUTLINE_WEIGHTS,
+    OUTLINES,
+    UPRIGHT,
+    OutlineInputs,
+)
 from core.data.procedural.backdrop import GROUND, BackdropLayout, BackdropPlan
-from core.data.procedural.dice import Dice
-from core.data.procedural.lighting import Lighting, light_up
-from core.data.procedural.materials import Materials, draw_materials, paint
-from core.data.procedural.motion import FOCAL, BodyMotion
+from core.data.procedural.imaging.motion import FOCAL, BodyMotion
 from core.data.procedural.options import ProceduralOptions
-from core.data.procedural.palettes import ColorMood, draw_palettes
+from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.procedural.randomness.spectral import spectral_fields
 from core.data.procedural.records import Rows, take_rows
-from core.data.procedural.silhouettes import OUTLINE_WEIGHTS, OUTLINES, UPRIGHT, OutlineInputs
-from core.data.procedural.spectral import spectral_fields
 from core.types import HOST, TensorDataclass
 
 _FOOT = 0.75
@@ -81,7 +86,7 @@ class ObjectPlan(TensorDataclass):
 
 
 def draw_objects(
-    dice: Dice,
+    rng: SceneRandom,
     mood: ColorMood,
     lighting: Lighting,
     backdrop: BackdropPlan,
@@ -93,48 +98,46 @@ def draw_objects(
     the ground stays behind them.
     """
     n, aspect = options.max_objects, options.height / options.width
-    number = dice.uniform(options.min_objects, options.max_objects + 1 - 1e-4).floor()
-    order = dice.uniform(0.0, 1.0, n).argsort(dim=-1)
+    number = rng.uniform(options.min_objects, options.max_objects + 1 - 1e-4).floor()
+    order = rng.uniform(0.0, 1.0, n).argsort(dim=-1)
     present = order < number[:, None]
-    depths, spacing = _spread_depths(dice, backdrop.layout.nearest, n)
+    depths, spacing = _spread_depths(rng, backdrop.layout.nearest, n)
     nearest = depths[:, -1:]
-    outline = dice.choose(OUTLINE_WEIGHTS, n)
+    outline = rng.choose(OUTLINE_WEIGHTS, n)
     upright = torch.tensor(UPRIGHT)[outline]
-    sizes = dice.log_uniform(0.1, 0.75, n) * (depths / nearest) ** 0.5
+    sizes = rng.log_uniform(0.1, 0.75, n) * (depths / nearest) ** 0.5
 
-    moving = dice.flip(options.moving_fraction, n) & present
-    path = _paths(dice, moving, depths, spacing, options)
+    moving = rng.bernoulli(options.moving_fraction, n) & present
+    path = _paths(rng, moving, depths, spacing, options)
     reach = 0.5 * FOCAL * depths * path[:, :, 0, :2].norm(dim=-1)
-    centers = _place(dice, depths, sizes, upright, reach, backdrop.layout, aspect)
-    tilt = dice.direction(n) * (0.2 * spacing[:, None] / sizes.clamp(min=0.1) / 1.4)[..., None]
-    tilt = tilt * dice.uniform(0.0, 1.0, n)[..., None] * ~upright[..., None]
+    centers = _place(rng, depths, sizes, upright, reach, backdrop.layout, aspect)
+    tilt = rng.direction(n) * (0.2 * spacing[:, None] / sizes.clamp(min=0.1) / 1.4)[..., None]
+    tilt = tilt * rng.uniform(0.0, 1.0, n)[..., None] * ~upright[..., None]
     # The plane passes through the object's centre at its depth, inclined by the tilt.
     level = depths * (1.0 - (tilt * centers).sum(dim=-1))
     planes = torch.cat([tilt * depths[..., None], level[..., None]], dim=-1)
-    turns = dice.uniform(-1.0, 1.0, n, 2) * torch.tensor([0.25, 0.15])
-    turns = turns * (moving & dice.flip(0.6, n))[..., None]
+    turns = rng.uniform(-1.0, 1.0, n, 2) * torch.tensor([0.25, 0.15])
+    turns = turns * (moving & rng.bernoulli(0.6, n))[..., None]
     turns = torch.where(upright[..., None], 0.3 * turns, turns)
-    stretch = dice.uniform(-0.05, 0.05, n, 2) * moving[..., None]
-    shadow = -lighting.direction[:, None, :2] * dice.uniform(0.02, 0.25, n)[..., None]
-    soft = dice.flip(0.2, n)
+    stretch = rng.uniform(-0.05, 0.05, n, 2) * moving[..., None]
+    shadow = -lighting.direction[:, None, :2] * rng.uniform(0.02, 0.25, n)[..., None]
+    soft = rng.bernoulli(0.2, n)
     looks = ObjectLooks(
         outline=outline.flatten(),
         present=present.flatten(),
         planes=planes.flatten(0, 1),
         centers=centers.flatten(0, 1),
         sizes=sizes.flatten(),
-        angle=torch.where(upright, 0.0, dice.uniform(-3.15, 3.15, n)).flatten(),
-        squeeze=torch.where(upright, 1.0, dice.uniform(1.0, 2.2, n)).flatten(),
-        dials=dice.uniform(0.0, 1.0, n, 16).flatten(0, 1),
-        softness=torch.where(soft, dice.uniform(1.5, 6.0, n), dice.uniform(0.9, 1.4, n)).flatten(),
-        roundness=(dice.uniform(0.0, 1.0, n) * dice.flip(0.75, n)).flatten(),
-        rim=(dice.uniform(-0.35, 0.5, n) * dice.flip(0.5, n)).flatten(),
-        shine=(dice.uniform(0.0, 0.7, n) * dice.flip(0.25, n)).flatten(),
-        materials=draw_materials(
-            dice, draw_palettes(dice, mood, n), _PATTERN_WEIGHTS, options.width
-        ),
+        angle=torch.where(upright, 0.0, rng.uniform(-3.15, 3.15, n)).flatten(),
+        squeeze=torch.where(upright, 1.0, rng.uniform(1.0, 2.2, n)).flatten(),
+        dials=rng.uniform(0.0, 1.0, n, 16).flatten(0, 1),
+        softness=torch.where(soft, rng.uniform(1.5, 6.0, n), rng.uniform(0.9, 1.4, n)).flatten(),
+        roundness=(rng.uniform(0.0, 1.0, n) * rng.bernoulli(0.75, n)).flatten(),
+        rim=(rng.uniform(-0.35, 0.5, n) * rng.bernoulli(0.5, n)).flatten(),
+        shine=(rng.uniform(0.0, 0.7, n) * rng.bernoulli(0.25, n)).flatten(),
+        materials=draw_materials(rng, draw_palettes(rng, mood, n), _PATTERN_WEIGHTS, options.width),
     )
-    opacities = dice.uniform(0.0, options.shadow_opacity, n) * dice.flip(0.7)[:, None]
+    opacities = rng.uniform(0.0, options.shadow_opacity, n) * rng.bernoulli(0.7)[:, None]
     return ObjectPlan(
         planes=planes,
         sizes=sizes,
@@ -147,19 +150,19 @@ def draw_objects(
 
 
 def _spread_depths(
-    dice: Dice, behind: Float[Tensor, " b"], n: int
+    rng: SceneRandom, behind: Float[Tensor, " b"], n: int
 ) -> tuple[Float[Tensor, "b n"], Float[Tensor, " b"]]:
     # Evenly in the logarithm, with jitter. Neighbours differ by at least half of the spacing,
     # and the spacing itself is what bounds motion in depth and tilt.
     low = 1.15 * behind
-    high = torch.maximum(dice.uniform(0.7, 1.3), 2.5 * low)
+    high = torch.maximum(rng.uniform(0.7, 1.3), 2.5 * low)
     spacing = (high / low).log() / n
-    steps = torch.arange(n) + 0.5 + dice.uniform(-0.25, 0.25, n)
+    steps = torch.arange(n) + 0.5 + rng.uniform(-0.25, 0.25, n)
     return low[:, None] * torch.exp(spacing[:, None] * steps), spacing
 
 
 def _paths(
-    dice: Dice,
+    rng: SceneRandom,
     moving: Bool[Tensor, "b n"],
     depths: Float[Tensor, "b n"],
     spacing: Float[Tensor, " b"],
@@ -167,22 +170,22 @@ def _paths(
 ) -> Float[Tensor, "b n 2 3"]:
     n = depths.shape[1]
     # Paths are drawn in the image, in half widths, and lifted to the object's depth.
-    length = 2.0 * options.object_motion * dice.uniform(0.0, 1.0, n) ** 1.3
-    bend = 0.7 * length * dice.uniform(0.0, 1.0, n)
+    length = 2.0 * options.object_motion * rng.uniform(0.0, 1.0, n) ** 1.3
+    bend = 0.7 * length * rng.uniform(0.0, 1.0, n)
     flat = torch.stack(
-        [dice.direction(n) * length[..., None], dice.direction(n) * bend[..., None]], dim=-2
+        [rng.direction(n) * length[..., None], rng.direction(n) * bend[..., None]], dim=-2
     )
     # Half of the clip lies on either side of the reference: a change of at most a fifth of the
     # spacing over the clip keeps neighbours, half a spacing apart, in order.
     dolly = torch.minimum(torch.tensor(options.depth_motion), 0.2 * spacing)[:, None]
-    dolly = dolly * dice.uniform(-1.0, 1.0, n)
+    dolly = dolly * rng.uniform(-1.0, 1.0, n)
     along = torch.stack([dolly, torch.zeros_like(dolly)], dim=-1)[..., None]
     scale = (moving / depths)[..., None, None]
     return torch.cat([flat / FOCAL, along], dim=-1) * scale
 
 
 def _place(
-    dice: Dice,
+    rng: SceneRandom,
     depths: Float[Tensor, "b n"],
     sizes: Float[Tensor, "b n"],
     upright: Bool[Tensor, "b n"],
@@ -191,13 +194,13 @@ def _place(
     aspect: float,
 ) -> Float[Tensor, "b n 2"]:
     n = depths.shape[1]
-    x = dice.uniform(-0.95, 0.95, n)
-    y = dice.uniform(-0.9, 0.9, n) * aspect
+    x = rng.uniform(-0.95, 0.95, n)
+    y = rng.uniform(-0.9, 0.9, n) * aspect
     # Where the ground comes as near as the object, with a tenth to spare.
     slope, offset = backdrop.planes[:, GROUND, 1, None], backdrop.planes[:, GROUND, 2, None]
     limit = (0.9 * depths - offset) / slope.clamp(min=1e-3) - reach
     highest = limit - _FOOT * sizes
-    stands = upright | (dice.uniform(0.0, 1.0, n) < 0.4)
+    stands = upright | (rng.uniform(0.0, 1.0, n) < 0.4)
     grounded = torch.where(stands, highest, torch.minimum(y, highest))
     # What would stand below the image stays in it and floats before the ground instead.
     grounded = torch.minimum(grounded, torch.tensor(0.85 * aspect))

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.data.procedural.compositor import Composite, LayerStack, composite, foremost
-from core.data.procedural.motion import BodyMotion, CameraMotion, homographies, invert
-from core.data.procedural.sensor import Sensor, expose
+from core.data.procedural.imaging.compositor import Composite, LayerStack, composite, foremost
+from core.data.procedural.imaging.motion import BodyMotion, CameraMotion, homographies, invert
+from core.data.procedural.imaging.sensor import Sensor, expose
 
 
 @dataclass(frozen=True)

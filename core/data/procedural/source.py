@@ -10,16 +10,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.checks import UserError
+from core.data.procedural.appearance.lighting import draw_lighting
+from core.data.procedural.appearance.palettes import draw_mood
 from core.data.procedural.backdrop import MARGIN, BackdropPlan, bake_backdrop, draw_backdrop
-from core.data.procedural.compositor import LayerStack
-from core.data.procedural.dice import Dice
-from core.data.procedural.lighting import draw_lighting
-from core.data.procedural.motion import FOCAL, BodyMotion, CameraMotion
+from core.data.procedural.imaging.compositor import LayerStack
+from core.data.procedural.imaging.motion import FOCAL, BodyMotion, CameraMotion
+from core.data.procedural.imaging.sensor import Sensor
 from core.data.procedural.objects import ObjectPlan, bake_objects, draw_objects
 from core.data.procedural.options import ProceduralOptions
-from core.data.procedural.palettes import draw_mood
+from core.data.procedural.randomness.scene_random import SceneRandom
 from core.data.procedural.scenes import ProceduralScenes
-from core.data.procedural.sensor import Sensor
 from core.geometry.canonical import normalize_inverse_depth
 from core.types import ClipBatch
 
@@ -53,13 +53,13 @@ class ProceduralSource:
             raise UserError("ProceduralSource: no scene indices were given; expected at least one.")
         options, image_size = self.options, (self.options.height, self.options.width)
         with torch.no_grad():
-            dice = Dice(self.seed, indices)
-            mood = draw_mood(dice)
-            lighting = draw_lighting(dice, mood)
-            backdrop = draw_backdrop(dice, mood, options.width, options.height / options.width)
-            objects = draw_objects(dice, mood, lighting, backdrop, options)
-            camera = _draw_camera(dice, options).to(self.device, non_blocking=True)
-            sensor = _draw_sensor(dice, options).to(self.device, non_blocking=True)
+            rng = SceneRandom(self.seed, indices)
+            mood = draw_mood(rng)
+            lighting = draw_lighting(rng, mood)
+            backdrop = draw_backdrop(rng, mood, options.width, options.height / options.width)
+            objects = draw_objects(rng, mood, lighting, backdrop, options)
+            camera = _draw_camera(rng, options).to(self.device, non_blocking=True)
+            sensor = _draw_sensor(rng, options).to(self.device, non_blocking=True)
             mood = mood.to(self.device, non_blocking=True)
             lighting = lighting.to(self.device, non_blocking=True)
             backdrop = backdrop.to(self.device, non_blocking=True)
@@ -116,36 +116,36 @@ class ProceduralSource:
         return self.clip([index], torch.linspace(0.0, 1.0, num_views)[None])
 
 
-def _draw_camera(dice: Dice, options: ProceduralOptions) -> CameraMotion:
+def _draw_camera(rng: SceneRandom, options: ProceduralOptions) -> CameraMotion:
     # Each kind of motion is there in a part of the scenes only: a tripod stands still, a dolly
     # does not pan. Lengths are drawn in the image, in half widths, as seen at inverse depth 0.6.
     reach = 2.0 * options.camera_motion
     pans, travels, dollies, zooms, rolls, shakes = (
-        dice.flip(p).to(torch.float32) for p in (0.55, 0.65, 0.45, 0.25, 0.35, 0.5)
+        rng.bernoulli(p).to(torch.float32) for p in (0.55, 0.65, 0.45, 0.25, 0.35, 0.5)
     )
-    tripod = 1.0 - dice.flip(0.12).to(torch.float32)
+    tripod = 1.0 - rng.bernoulli(0.12).to(torch.float32)
     bend = torch.tensor([1.0, 0.35])[:, None]
-    turn = dice.uniform(-1.0, 1.0, 2, 3) * bend
+    turn = rng.uniform(-1.0, 1.0, 2, 3) * bend
     turn = turn * torch.tensor([1.0, 0.5, 0.0]) * (pans * reach / FOCAL)[:, None, None]
-    turn[..., 2] = 0.05 * (reach / 0.1) * dice.uniform(-1.0, 1.0, 2) * bend[:, 0] * rolls[:, None]
-    travel = dice.uniform(-1.0, 1.0, 2, 3) * bend * torch.tensor([1.0, 0.5, 0.0])
+    turn[..., 2] = 0.05 * (reach / 0.1) * rng.uniform(-1.0, 1.0, 2) * bend[:, 0] * rolls[:, None]
+    travel = rng.uniform(-1.0, 1.0, 2, 3) * bend * torch.tensor([1.0, 0.5, 0.0])
     travel = travel * (travels * reach / (0.6 * FOCAL))[:, None, None]
-    travel[..., 2] = reach * dice.uniform(-1.0, 1.0, 2) * bend[:, 0] * dollies[:, None]
-    zoom = 0.6 * reach * dice.uniform(-1.0, 1.0, 2) * bend[:, 0] * zooms[:, None]
-    amplitude = 0.04 * reach / FOCAL * dice.uniform(0.0, 1.0, 2) * shakes[:, None]
+    travel[..., 2] = reach * rng.uniform(-1.0, 1.0, 2) * bend[:, 0] * dollies[:, None]
+    zoom = 0.6 * reach * rng.uniform(-1.0, 1.0, 2) * bend[:, 0] * zooms[:, None]
+    amplitude = 0.04 * reach / FOCAL * rng.uniform(0.0, 1.0, 2) * shakes[:, None]
     shake = torch.stack(
-        [amplitude, dice.uniform(0.5, 2.5, 2), dice.uniform(0.0, 1.0, 2)], dim=1
+        [amplitude, rng.uniform(0.5, 2.5, 2), rng.uniform(0.0, 1.0, 2)], dim=1
     ).transpose(1, 2)
     still = tripod[:, None, None]
     return CameraMotion(turn * still, travel * still, zoom * still[..., 0], shake * still)
 
 
-def _draw_sensor(dice: Dice, options: ProceduralOptions) -> Sensor:
+def _draw_sensor(rng: SceneRandom, options: ProceduralOptions) -> Sensor:
     return Sensor(
-        blur=options.sensor_blur * dice.uniform(0.0, 1.0),
-        noise=options.sensor_noise * dice.uniform(0.0, 1.0) ** 2,
-        vignette=dice.uniform(0.0, 0.35) * dice.flip(0.4),
-        keys=dice.keys(),
+        blur=options.sensor_blur * rng.uniform(0.0, 1.0),
+        noise=options.sensor_noise * rng.uniform(0.0, 1.0) ** 2,
+        vignette=rng.uniform(0.0, 0.35) * rng.bernoulli(0.4),
+        keys=rng.keys(),
     )
 
 

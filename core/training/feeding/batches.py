@@ -14,12 +14,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from core.checks import UserError
 from core.data.augmentation import AugmentationOptions, augment
-from core.data.combination import CombinedSource
-from core.data.mixing import divide
-from core.data.scene_clips import SceneClips
-from core.data.sequence_source import Sample
-from core.data.stored_clips import StoredClips
-from core.data.unreadable_files import UnreadableFiles
+from core.data.sampling.combination import CombinedSource, divide
+from core.data.sampling.scene_clips import SceneClips
+from core.data.sampling.sequence_source import Sample
+from core.data.sampling.stored_clips import StoredClips
+from core.data.sampling.unreadable_files import UnreadableFiles
 from core.training.distributed.signals import outlive_stop_signals
 from core.types import ClipBatch
 
@@ -145,7 +144,7 @@ def stream_batches(
 
     Raises:
         UserError: If too many files cannot be read; see
-            :class:`core.data.unreadable_files.UnreadableFiles`.
+            :class:`core.data.sampling.unreadable_files.UnreadableFiles`.
     """
     loader = iter(_file_loader(sources, stride, first, workers, device)) if sources.files else None
     together = _steps_at_once(sources, stride, device)

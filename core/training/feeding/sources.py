@@ -9,12 +9,12 @@ import torch
 
 from core.checks import UserError, naming
 from core.data.augmentation import AugmentationOptions
-from core.data.combination import CombinedSource
 from core.data.datasets import DatasetName, open_dataset
+from core.data.datasets.sequence_set import SequenceSet
 from core.data.procedural import ProceduralOptions
-from core.data.scene_clips import SceneClips
-from core.data.sequence_set import SequenceSet
-from core.data.sequence_source import SequenceSource
+from core.data.sampling.combination import CombinedSource
+from core.data.sampling.scene_clips import SceneClips
+from core.data.sampling.sequence_source import SequenceSource
 from core.logging import get_logger
 from core.training.feeding.batches import Sources
 from core.training.stages.stage import Stage

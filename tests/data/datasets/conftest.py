@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from core.data.datasets import open_dataset
+from core.data.datasets.sequence_set import SequenceSet
 from core.data.miniature import write_miniature
-from core.data.sequence_set import SequenceSet
 
 FRAMES = 6
 

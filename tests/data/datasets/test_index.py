@@ -4,18 +4,16 @@ import time
 
 import pytest
 
-from core.data.datasets import listings
+from core.data.datasets import index
 from core.data.datasets.chunk_cache import ChunkCache
-from core.data.datasets.index_cache import IndexCache, default_cache_folder
+from core.data.datasets.index import IndexCache, default_cache_folder
 
 
 @pytest.fixture
 def listed(monkeypatch):
     """Record which folders are listed anew."""
-    names, plain = [], listings._names
-    monkeypatch.setattr(
-        listings, "_names", lambda folder: names.append(folder.name) or plain(folder)
-    )
+    names, plain = [], index._names
+    monkeypatch.setattr(index, "_names", lambda folder: names.append(folder.name) or plain(folder))
     return names
 
 

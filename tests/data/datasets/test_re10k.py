@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.checks import UserError
-from core.data.datasets.index_cache import IndexCache
+from core.data.datasets.index import IndexCache
 from core.data.datasets.re10k import RealEstate10K
 from core.io.chunks import images as image_chunks
 from core.io.chunks.depth import DepthChunk, depth_chunk_path, write_depth_chunk

@@ -5,12 +5,12 @@ import torch
 
 from core.checks import UserError
 from core.data.augmentation import AugmentationOptions
-from core.data.combination import CombinedSource
 from core.data.datasets import open_dataset
 from core.data.miniature import write_miniature
 from core.data.procedural import ProceduralOptions
-from core.data.scene_clips import SceneClips
-from core.data.sequence_source import SequenceSource
+from core.data.sampling.combination import CombinedSource
+from core.data.sampling.scene_clips import SceneClips
+from core.data.sampling.sequence_source import SequenceSource
 from core.training.feeding.batches import (
     Sources,
     Stride,

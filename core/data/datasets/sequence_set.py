@@ -1,0 +1,114 @@
+"""The contract between readers of dataset layouts and whatever draws samples from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt8, UInt16
+
+DatasetName = Literal["davis", "vos", "co3d", "re10k", "frames"]
+"""The layouts; frames is a folder of clips."""
+DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
+"""All of them."""
+Split = Literal["train", "val"]
+"""The part to learn from and the one to measure with, which layouts call val, valid or test."""
+MAX_EXAMPLES = 5
+"""Most examples that a :class:`Issue` names."""
+
+
+@dataclass(frozen=True)
+class RawClip:
+    """Frames of one sequence, 8 bits a channel; frames, masks and depth are of one size."""
+
+    images: UInt8[np.ndarray, "v h w 3"]
+    """RGB."""
+    inverse_depths: UInt16[np.ndarray, "v h w"] | None
+    """Relative inverse depth, large is near; 65535 is the most that the file can say. None where a
+    frame lacks its map."""
+    masks: UInt8[np.ndarray, "v h w"] | None
+    """1 on moving objects, 0 elsewhere; None where a frame lacks its mask."""
+    times: Float64[np.ndarray, " v"]
+    """When each frame was taken, in a unit of the sequence's own; rises with the frame."""
+
+
+@dataclass(frozen=True)
+class Issue:
+    """How often something is not as it should be, and where for example."""
+
+    count: int
+    """How often."""
+    examples: tuple[str, ...]
+    """The first few, at most ``MAX_EXAMPLES``: what was looked for, or what is wrong."""
+
+    @staticmethod
+    def of(found: Iterable[str]) -> Issue:
+        """Count what was found, and keep the first few as examples."""
+        count, examples = 0, []
+        for count, example in enumerate(found, start=1):
+            if count <= MAX_EXAMPLES:
+                examples.append(example)
+        return Issue(count, tuple(examples))
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What a set holds, and what it lacks; no image is opened to find out."""
+
+    sequences: int
+    """Sequences, empty ones included."""
+    frames: int
+    """Frames of all of them."""
+    without_depth: Issue
+    """Frames without a depth map."""
+    without_mask: Issue | None
+    """Frames without a mask; None where the layout knows no masks."""
+    empty: Issue
+    """Sequences without any frame."""
+    missing: Issue
+    """What a list of the dataset names and what is not there: images or sequences."""
+    unreadable: Issue
+    """Files that should hold sequences or depth maps and cannot be opened, with the reason."""
+
+
+class SequenceSet(Protocol):
+    """A dataset as sequences of frames that are read when they are asked for."""
+
+    name: DatasetName
+    """Which layout."""
+    root: Path
+    """The folder that was opened."""
+    lengths: Int64[np.ndarray, " s"]
+    """Frames of each sequence; 0 where it is empty."""
+    reach: int
+    """Largest distance between the first and the last frame of a sample, in frames, by default."""
+    files: Int64[np.ndarray, " s"] | None
+    """Sequences of one number lie in one large file, and are best read soon after each other; None
+    where every frame is a file."""
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """What each sequence is called; unique."""
+        ...
+
+    def read(self, sequence: int, frames: Sequence[int], at_least: tuple[int, int]) -> RawClip:
+        """Read frames of one sequence.
+
+        Args:
+            sequence: Position in ``keys``.
+            frames: Positions in the sequence, in any order.
+            at_least: Height and width. Frames come at the smallest size of their proportions that
+                covers it, or at their own where that does not; frames of another size than the
+                first are brought to its size.
+
+        Raises:
+            UserError: If a file cannot be read; the message names it.
+        """
+        ...
+
+    def coverage(self) -> Coverage:
+        """Tell what the set holds and what it lacks."""
+        ...

@@ -1,0 +1,1 @@
+"""What layers of a scene look like: colours, patterns, outlines, light."""

@@ -1,0 +1,1 @@
+"""How a camera sees layers that move: homographies, compositing, sensor."""

@@ -1,0 +1,1 @@
+"""Random numbers and fields that depend on the seed and the scene alone."""

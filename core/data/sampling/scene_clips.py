@@ -1,0 +1,70 @@
+"""Training samples from procedural scenes: which scene, and when it is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from core.data.procedural import ProceduralOptions, ProceduralSource
+from core.data.sampling.order import sample_generator
+from core.types import ClipBatch
+
+MIN_SPAN = 0.3
+"""Shortest stretch of a scene, whose whole is 1, that a sample of several frames covers."""
+
+
+class SceneClips:
+    """Samples of frames in order, each of a procedural scene of its own, without end.
+
+    Args:
+        options: What the scenes are like, the size of the frames included.
+        num_frames: Frames of a sample.
+        seed: Chooses scenes and times; a sample is a function of (seed, index).
+        device: Where samples are made.
+    """
+
+    def __init__(
+        self,
+        options: ProceduralOptions,
+        *,
+        num_frames: int,
+        seed: int,
+        device: torch.device | str,
+    ) -> None:
+        self._source = ProceduralSource(options, seed=seed, device=device)
+        self._num_frames = num_frames
+        self._seed = seed
+
+    def batch(self, indices: Sequence[int]) -> ClipBatch:
+        """Return the samples of ``indices``, at random times, on the device."""
+        times = [
+            draw_times(sample_generator(self._seed, index), self._num_frames) for index in indices
+        ]
+        return self._source.clip(indices, torch.from_numpy(np.stack(times)))
+
+    def even_batch(self, indices: Sequence[int]) -> ClipBatch:
+        """Return the samples of ``indices`` at even times over the whole scene, for evaluation."""
+        times = torch.linspace(0.0, 1.0, self._num_frames)
+        return self._source.clip(indices, times.expand(len(indices), -1))
+
+
+def draw_times(generator: np.random.Generator, num_frames: int) -> Float[np.ndarray, " frames"]:
+    """Draw rising times within [0, 1].
+
+    One frame is anywhere; several cover a random stretch of at least ``MIN_SPAN``, and those
+    between its ends are even but for a jitter, so that none coincide.
+
+    Args:
+        generator: Source of randomness.
+        num_frames: Times to draw, at least 1.
+    """
+    if num_frames == 1:
+        return generator.uniform(size=1).astype(np.float32)
+    span = generator.uniform(MIN_SPAN, 1.0)
+    start = generator.uniform(0.0, 1.0 - span)
+    places = np.arange(num_frames, dtype=np.float64)
+    places[1:-1] += generator.uniform(-0.4, 0.4, size=num_frames - 2)
+    return (start + span * places / (num_frames - 1)).astype(np.float32)
