@@ -37,8 +37,9 @@ format: install-dev
 	$(BIN)/ruff format .
 
 docs: install-dev
-	$(BIN)/python -W "ignore:Error parsing type annotation" -m pdoc --docformat google \
-		--output-directory outputs/api core diff_gaussian_rasterization_orth '!core\..*__main__'
+	$(BIN)/python -W "ignore:Error parsing type annotation" -W "ignore:Found" -m pdoc \
+		--docformat google --output-directory outputs/api core core.io.frames core.io.video \
+		diff_gaussian_rasterization_orth '!core\..*__main__'
 	@echo "open outputs/api/index.html"
 
 install: $(VENV)/.installed
