@@ -67,7 +67,7 @@ class SceneInputs:
         return self.times.shape[1]
 
     def named_tensors(self) -> list[tuple[str, Tensor]]:
-        """Return the tensors, each with its name."""
+        """Return the tensors in the order of the fields, each with its name."""
         return [(name, getattr(self, name)) for name in _SHAPES]
 
     @property

@@ -40,21 +40,7 @@ def rasterize(
             'torch.float32; convert them, or ask for backend="reference".'
         )
     device = inputs.means.device
-    tensors = [
-        value.cpu()
-        for value in (
-            inputs.means,
-            inputs.motion,
-            inputs.scales,
-            inputs.quats,
-            inputs.colors,
-            inputs.opacities,
-            inputs.opacity_slopes,
-            inputs.opacity_half_lives,
-            inputs.anchor_times,
-            inputs.times,
-        )
-    ]
+    tensors = [value.cpu() for _, value in inputs.named_tensors()]
     backgrounds = backgrounds.cpu()
     # Asked here, since gradients are always off inside a Function.
     keep = torch.is_grad_enabled() and any(value.requires_grad for value in (backgrounds, *tensors))

@@ -25,7 +25,7 @@ _CHUNK = 4096
 
 
 class Scenes(NamedTuple):
-    """The tensors of ``SceneInputs``, C-contiguous, in the order in which kernels take them."""
+    """The tensors of ``SceneInputs``, in its order, C-contiguous."""
 
     means: Float32  # (b, n, 3)
     motion: Float32  # (b, n, k, 3)

@@ -22,8 +22,8 @@ def rasterize(
 ) -> Rasterization:
     """Render all scenes at all their times on the GPU; computes in float32 whatever the dtype.
 
-    Waits for the device once, to learn how many pairs of a tile and a Gaussian there are and
-    whether all values are finite; not at all if ``max_pairs`` says how many there may be.
+    Waits for the device once, for the number of pairs of a tile and a Gaussian and whether all
+    values are finite; not at all with ``max_pairs``.
 
     Raises:
         ValueError: If the tensors are not on a CUDA device, or not finite.
@@ -63,18 +63,7 @@ def _moving(inputs: SceneInputs) -> Moving:
             f"rasterize: the cuda backend got tensors on {inputs.means.device}; move them with "
             '.cuda(), or use backend="cpu".'
         )
-    return Moving(
-        means=_plain(inputs.means),
-        motion=_plain(inputs.motion),
-        scales=_plain(inputs.scales),
-        quats=_plain(inputs.quats),
-        colors=_plain(inputs.colors),
-        opacities=_plain(inputs.opacities),
-        opacity_slopes=_plain(inputs.opacity_slopes),
-        opacity_half_lives=_plain(inputs.opacity_half_lives),
-        anchor_times=_plain(inputs.anchor_times),
-        times=_plain(inputs.times),
-    )
+    return Moving(*[_plain(value) for _, value in inputs.named_tensors()])
 
 
 def _plain(value: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ _LONG_SORT_THREADS = 512
 
 
 class Moving(NamedTuple):
-    """What the projection reads; contiguous, float32."""
+    """What the projection reads, in the order of ``SceneInputs``; contiguous, float32."""
 
     means: Float[Tensor, "b n 3"]
     motion: Float[Tensor, "b n k 3"]
