@@ -32,7 +32,8 @@ from core.io import open_frames
 from core.logging import configure_logging
 from core.metrics import psnr, ssim
 from core.models import load_model
-from core.streaming.reconstruct import Reconstruction, RenderedFrame, choose_fit
+from core.streaming import Session
+from core.streaming.reconstruct import ClipReconstructor, RenderedFrame
 
 SIZES = {"native": None, "256": (256, 256)}
 COLUMNS = ("given", "middle", "blend", "flow")
@@ -152,14 +153,13 @@ def main() -> None:
     configure_logging()
     device = choose_device(options.device)
     model = load_model(options.resume).to(device)
-    model_size = (model.config.image_height, model.config.image_width)
     rows: dict[str, Scores] = {}
     for path in tqdm(options.clips, unit="clip", disable=None):
         source = open_frames(path, on_error="raise")
         depth = open_depth(None, source, device, Path("checkpoints"))
-        reconstruction = Reconstruction(model, depth, device, options.frame_gap)
-        frames = reconstruction.frames(source, choose_fit(source, model_size, "stretch"))
-        rows[path.parent.name if path.name == "JPEGImages" else path.stem] = score_clip(frames)
+        reconstructor = ClipReconstructor(Session(model, frame_gap=options.frame_gap), depth)
+        scores = score_clip(reconstructor.frames(source))
+        rows[path.parent.name if path.name == "JPEGImages" else path.stem] = scores
     rows["mean"] = {
         column: torch.stack([scores[column] for scores in rows.values()]).nanmean(0)
         for column in COLUMNS

@@ -26,6 +26,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Generic
 
 import torch
 import tyro
@@ -38,8 +39,9 @@ from core.checks import UserError, cli_errors
 from core.data.procedural import ProceduralOptions, ProceduralScenes, ProceduralSource
 from core.models import load_model
 from core.rendering import render
-from core.streaming import KeyInputs, PairModel, Session
+from core.streaming import PairModel, Session
 from core.streaming.interval import stand_still
+from core.streaming.pair_model import EncodedT
 from core.streaming.survivors import MARGIN, surface_of
 
 INSIDE = (0.25, 0.5, 0.75)
@@ -72,8 +74,8 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A time between two key frames."""
+class TrueFrame:
+    """A frame between two key frames."""
 
     time: float
     image: Float[Tensor, "3 h w"]
@@ -86,8 +88,10 @@ class Truth:
     """What is known of a scene; lists run over its key frames."""
 
     times: list[float]
-    inputs: list[KeyInputs]
-    inside: list[list[Moment]]
+    frames: list[Float[Tensor, "1 3 h w"]]
+    inverse_depths: list[Float[Tensor, "1 1 h w"]]
+    """Normalised over the whole clip, so that one scale holds for all."""
+    inside: list[list[TrueFrame]]
     """Between the key frame before and this one; none for the first."""
     forward: list[Float[Tensor, "1 n 3"]]
     """Canonical displacement of each pixel until the next key frame; zeros for the last."""
@@ -106,25 +110,29 @@ def make_truth(index: int, options: ProceduralOptions, keys: int) -> Truth:
     background = without_moving(scene)
     times = [i / (keys - 1) for i in range(keys)]
     views = scene.render(torch.tensor([times]))
-    low, high = views.inverse_depths.aminmax()  # of the whole clip: one scale that does not drift
+    low, high = views.inverse_depths.aminmax()
     depths = (views.inverse_depths - low) / (high - low)
 
     def flow(start: float, end: float) -> tuple[Tensor, Tensor]:
         moved, visible = scene.flow(torch.tensor([start]), torch.tensor([end]))
         return canonical_displacement(moved, torch.zeros_like(moved[..., 0])), visible[0]
 
-    inside: list[list[Moment]] = [[]]
+    inside: list[list[TrueFrame]] = [[]]
     for first, second in pairwise(times):
         between = [first + t * (second - first) for t in INSIDE]
         images = scene.render(torch.tensor([between])).frames[0]
         inside.append(
-            [Moment(t, image, ~flow(t, first)[1]) for t, image in zip(between, images, strict=True)]
+            [
+                TrueFrame(t, image, ~flow(t, first)[1])
+                for t, image in zip(between, images, strict=True)
+            ]
         )
     forward = [flow(first, second)[0] for first, second in pairwise(times)]
     backward = [flow(second, first)[0] for first, second in pairwise(times)]
     return Truth(
         times=times,
-        inputs=[KeyInputs(views.frames[:, i], depths[:, i]) for i in range(keys)],
+        frames=[views.frames[:, i] for i in range(keys)],
+        inverse_depths=[depths[:, i] for i in range(keys)],
         inside=inside,
         forward=[*forward, torch.zeros_like(forward[0])],
         backward=[torch.zeros_like(forward[0]), *backward],
@@ -170,6 +178,19 @@ def oracle(truth: Truth, slope: float) -> PixelOracle:
     return PixelOracle(truth.forward, truth.backward, slope)
 
 
+class KnownDepth(Generic[EncodedT]):
+    """A model that gets the true depth of a scene's key frames, which come one by one in order."""
+
+    def __init__(self, model: PairModel[EncodedT], inverse_depths: list[Tensor]) -> None:
+        self._depths = iter(inverse_depths)
+        self._model = model
+        self.decode, self.static_gaussians = model.decode, model.static_gaussians
+
+    def encode(self, images: Tensor, inverse_depths: Tensor) -> EncodedT:
+        """Encode a frame with its true depth."""
+        return self._model.encode(images, next(self._depths))
+
+
 @dataclass
 class Tally:
     """Sums over the key frames of a scene."""
@@ -205,13 +226,13 @@ def look_behind(session: Session, truth: Truth, key: int, tally: Tally) -> None:
 def score_between(session: Session, truth: Truth, key: int, tally: Tally) -> None:
     """Compare the last interval with the truth inside it."""
     begin = time.perf_counter()
-    pictures = session.render([moment.time for moment in truth.inside[key]]).rgb[0]
+    pictures = session.render([frame.time for frame in truth.inside[key]]).rgb[0]
     tally.seconds += time.perf_counter() - begin
-    for moment, picture in zip(truth.inside[key], pictures, strict=True):
-        error = (picture - moment.image).square().mean(0)
+    for frame, picture in zip(truth.inside[key], pictures, strict=True):
+        error = (picture - frame.image).square().mean(0)
         tally.error += error.mean().item()
-        tally.revealed_error += error[moment.revealed].sum().item()
-        tally.revealed += moment.revealed.sum().item()
+        tally.revealed_error += error[frame.revealed].sum().item()
+        tally.revealed += frame.revealed.sum().item()
         tally.pictures += 1
     tally.gaussians += session.scene(truth.inside[key][1].time).num_gaussians
 
@@ -221,10 +242,11 @@ def run(model: PairModel, truth: Truth, pool: int) -> Tally:
     """Push a scene through a session."""
     tally = Tally()
     size = (truth.backgrounds[0].shape[1], truth.backgrounds[0].shape[2])
-    with Session(model, image_size=size, max_persistent=pool, detect_cuts=False) as session:
-        for key, inputs in enumerate(truth.inputs):
+    known = KnownDepth(model, truth.inverse_depths)
+    with Session(known, image_size=size, max_persistent=pool, detect_cuts=False) as session:
+        for key, frame in enumerate(truth.frames):
             begin = time.perf_counter()
-            session.extend([inputs], times=[truth.times[key]])
+            session.push(frame, truth.times[key])
             tally.seconds += time.perf_counter() - begin
             if key:
                 score_between(session, truth, key, tally)

@@ -40,10 +40,11 @@ from core.depth import CONFIGS, DepthAnythingV2
 from core.devices import choose_device
 from core.models import PRESETS, StreamSplat, build_model, load_model
 from core.models.dino import build_dino
-from core.models.fast.acceleration import Acceleration, Precision
+from core.models.fast.acceleration import Acceleration, FastDepth, FastModel, Precision
 from core.models.fast.recording import Recorded
 from core.rendering import render
-from core.streaming import FastDepth, FastModel, Intake, Session, Stopwatch
+from core.streaming import Session, StageTimer
+from core.streaming.intake import Intake
 
 _PICTURES = 16
 """Different frames that are pushed in turn."""
@@ -147,8 +148,8 @@ def pairwise(
             return None
         keys = []
         for one in before:
-            inputs = intake.prepare(one, None)
-            keys.append(model.encode(inputs.image, inputs.inverse_depth))
+            inputs = intake.prepare(one)
+            keys.append(model.encode(inputs.image, inputs.inverse_depth()))
         before.pop(0)
         return render(model.decode(*keys), at, size).rgb
 
@@ -156,13 +157,12 @@ def pairwise(
 
 
 def in_session(session: Session, times: list[float]) -> Callable[[np.ndarray], object]:
-    """Return a step that pushes a frame and looks at the interval that it closes."""
+    """Return a step that pushes a frame and renders the interval that it closes."""
 
     def step(frame: np.ndarray) -> Tensor | None:
-        interval = session.push(frame)
-        if interval is None:
-            return None
-        return session.render([interval.first_time + t * interval.duration for t in times]).rgb
+        for interval in session.push(frame):
+            return session.render_interval(interval, times).rgb
+        return None
 
     return step
 
@@ -178,14 +178,14 @@ def time_condition(model: StreamSplat, half: bool, recorded: bool, count: int) -
             return model.dino_condition(image)
 
     function = Recorded(condition) if recorded else condition
-    stopwatch = Stopwatch(device)
+    timer = StageTimer(device)
     image = torch.rand(1, 3, model.config.image_height, model.config.image_width, device=device)
     with torch.inference_mode():
         function(image)
         for _ in range(count):
-            with stopwatch.part("condition"):
+            with timer.stage("condition"):
                 function(image)
-    return 1000 * float(np.median(stopwatch.seconds()["condition"]))
+    return 1000 * float(np.median(timer.seconds()["condition"]))
 
 
 def row(name: str, milliseconds: list[float], baseline: list[float], start_s: float) -> str:
@@ -222,11 +222,9 @@ def main() -> None:
     recorded = acceleration != "none" and on_gpu
 
     def session(
-        model: FastModel, depth: FastDepth | None = None, watch: Stopwatch | None = None
+        model: FastModel, depth: FastDepth | None = None, timer: StageTimer | None = None
     ) -> Step:
-        opened = Session(
-            model, image_size=size, device=device, estimate_depth=depth, stopwatch=watch
-        )
+        opened = Session(model, image_size=size, device=device, estimate_depth=depth, timer=timer)
         return in_session(opened, times)
 
     steps = {"pairs": pairwise(plain, size, times), "session": session(plain)}
@@ -245,9 +243,9 @@ def main() -> None:
     print("|---|---:|---:|---:|---:|---:|---:|")
     for name, values in milliseconds.items():
         print(row(name, values, milliseconds["pairs"], starts[name]))
-    watch = Stopwatch(device)
-    measure({"breakdown": session(fast, watch=watch)}, frames, min(keys, _RUN), device)
-    parts = {name: 1000 * float(np.median(v)) for name, v in watch.seconds().items()}
+    timer = StageTimer(device)
+    measure({"breakdown": session(fast, timer=timer)}, frames, min(keys, _RUN), device)
+    parts = {name: 1000 * float(np.median(v)) for name, v in timer.seconds().items()}
     parts["condition"] = time_condition(network, precision == "bfloat16", recorded, min(keys, 50))
     print("\n| part | median |\n|---|---:|")
     for name, value in parts.items():

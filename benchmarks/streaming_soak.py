@@ -35,8 +35,8 @@ from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
 from core.devices import choose_device
 from core.models import PRESETS, StreamSplat, build_model, load_model
-from core.models.fast.acceleration import Acceleration
-from core.streaming import FastModel, Session
+from core.models.fast.acceleration import Acceleration, FastModel
+from core.streaming import Session
 
 _SETTLED = 500
 """Frame from which on nothing may grow: allocators and thread pools have what they need."""
@@ -117,8 +117,7 @@ def main() -> None:
     begin = time.perf_counter()
     with Session(model, device=device, max_persistent=options.max_persistent) as session:
         for index in tqdm(range(options.frames), unit="frame", disable=None):
-            interval = session.push(picture(index, size))
-            if interval is not None:
+            for interval in session.push(picture(index, size)):
                 session.render([interval.first_time, interval.second_time])
             # Some frames after a cut the state has its whole size again.
             if index >= _SETTLED and index % _LOOK == 0 and index % _SHOT > 3:

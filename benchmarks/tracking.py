@@ -153,13 +153,11 @@ def follow(model: PairModel, truth: Truth) -> Guess:
     parts, seconds = [], 0.0
     with Session(model, image_size=size, detect_cuts=False) as session:
         for key, frame, depth in zip(truth.keys, truth.frames, truth.depths, strict=True):
-            interval = session.push(frame, key, depth)
-            if interval is None:
-                continue
-            start = time.perf_counter()
-            times = [t for t in truth.times if interval.first_time < t <= interval.second_time]
-            parts.append(tracker.advance(interval, times))
-            seconds += time.perf_counter() - start
+            for interval in session.push(frame, key, depth):
+                start = time.perf_counter()
+                times = [t for t in truth.times if interval.first_time < t <= interval.second_time]
+                parts.append(tracker.advance(interval, times))
+                seconds += time.perf_counter() - start
     tracks = Tracks.cat(parts)
     return Guess(tracks.points, tracks.visible, seconds / len(parts))
 

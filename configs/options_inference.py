@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import tyro
+
 from core.checks import UserError
+from core.outputs.clip_outputs import OutputOptions
+from core.streaming import largest_pool
 
 EMBEDDED_MODEL = Path(__file__).parents[1] / "core" / "assets" / "streamsplat-tiny"
 """The weights that come with the code."""
@@ -43,8 +47,6 @@ class InferenceOptions:
     damaged: Literal["auto", "skip", "stop"] = "auto"
     """What becomes of a frame that cannot be decoded: left out and counted, or the end. auto stops
     at image files, which can be mended, and goes on in videos and streams."""
-    fps: float = 24.0
-    """Frame rate of the videos that are written."""
     batch_size: int = 1
     """Key frames and pairs of them that are worked on together."""
     device: str = "auto"
@@ -63,33 +65,25 @@ class InferenceOptions:
     checkpoints/dinov2_vitb14_reg4_pretrain.pth."""
     backend: Literal["auto", "reference", "cpu", "cuda"] = "auto"
     """The rasteriser's backend; auto is the one of the device."""
-    ply_time: float = 0.0
-    """Frame index, whole or not, at which the scene is written as PLY: counted from 0 as in
-    metrics.json, where frames that were skipped or dropped keep their numbers."""
-    orbit_frames: int = 96
-    """Frames of one round of the camera in the novel-view video; 0 writes none."""
-    horizontal_fov_deg: float = 60.0
-    """Field of view that the novel views and the PLY suppose, degrees."""
+    outputs: tyro.conf.OmitArgPrefixes[OutputOptions] = field(default_factory=OutputOptions)
+    """What is written, and how."""
 
     def __post_init__(self) -> None:
         at_least = {
             "frame_gap": 1,
             "batch_size": 1,
-            "orbit_frames": 0,
             "max_frames": 0,
             "max_persistent": 0,
         }
         for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least {least}")
-        if not 0.01 <= self.fps <= 1000:
-            raise UserError(f"--fps is {self.fps:g}; expected a rate from 0.01 to 1000")
-        if not self.ply_time >= 0:
+
+    def check_pool(self, image_size: tuple[int, int]) -> None:
+        """Refuse more survivors than a model of this image size has a use for."""
+        most = largest_pool(image_size)
+        if self.max_persistent > most:
             raise UserError(
-                f"--ply_time is {self.ply_time:g}; expected a frame index of at least 0"
-            )
-        if not 0 < self.horizontal_fov_deg < 180:
-            raise UserError(
-                f"--horizontal_fov_deg is {self.horizontal_fov_deg:g}; expected degrees between "
-                "0 and 180, for example 60"
+                f"--max_persistent is {self.max_persistent}; expected at most {most} with this "
+                "model, four for each pixel of its picture."
             )

@@ -1,4 +1,4 @@
-"""Reconstruct a clip from every few frames and show times that nobody filmed.
+"""Reconstruct a clip from every few frames and render times between its frames.
 
 ``python examples/01_offline_clip.py`` makes a slow-motion video and pictures of the embedded demo
 clip; ``--frames my.mp4`` takes another. Depth is used where a folder named ``depth`` lies beside
@@ -8,7 +8,6 @@ the clip.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -23,7 +22,8 @@ from core.io import VideoWriter, open_frames, write_png
 from core.logging import configure_logging
 from core.models import load_model
 from core.outputs.pictures import to_8bit
-from core.streaming import Session, render_interval
+from core.streaming import Session
+from core.streaming.reconstruct import ClipReconstructor, choose_fit
 
 DEMO_CLIP = EMBEDDED_MODEL.parent / "demo_clip" / "clip.mp4"
 
@@ -65,27 +65,20 @@ def main() -> None:
     maps = Path(options.frames).parent / "depth"
     depth = open_depth(maps if maps.is_dir() else None, source, device, Path("checkpoints"))
 
-    key_frames = islice(source, 0, options.max_frames, options.frame_gap)
-    keys = [(float(frame.index), frame.image, depth.inverse_depth(frame)) for frame in key_frames]
-    times, images, depths = zip(*keys, strict=True)
-    with Session(model) as session:
-        intervals = session.extend(images, times=times, depths=depths)
-        fit = session.fit
-    if fit is None or not intervals:
-        raise UserError(f"{options.frames} has one key frame only; lower --frame-gap.")
-
-    steps = options.frame_gap * options.slow
-    video = VideoWriter(options.output_dir / "slow_motion.mp4", fit.display_size, source.fps or 24)
-    with video:
-        for interval in tqdm(intervals, unit="interval", disable=None):
-            inside = [step / steps for step in range(steps)]
-            rendered = render_interval(interval, inside, fit.model_size).rgb[0]
-            pictures = [to_8bit(fit.to_display(image[None])) for image in rendered]
-            for picture in pictures:
-                video.write(picture)
-            name = f"time_{interval.first_time + interval.duration / 2:g}.png"
-            write_png(options.output_dir / name, pictures[steps // 2].numpy())
-    print(f"{video.num_frames} frames of {len(keys)} key frames: {video.path}")
+    with Session(model, frame_gap=options.frame_gap) as session:
+        fit = choose_fit(source, session.image_size, "stretch")
+        intervals = ClipReconstructor(session, depth, options.max_frames).intervals(source)
+        path = options.output_dir / "slow_motion.mp4"
+        with VideoWriter(path, fit.display_size, source.fps or 24) as video:
+            for interval in tqdm(intervals, unit="interval", disable=None):
+                steps = options.slow * max(1, round(interval.duration))
+                rendered = session.render_interval(interval, [i / steps for i in range(steps)])
+                pictures = [to_8bit(fit.to_display(image[None])) for image in rendered.rgb[0]]
+                for picture in pictures:
+                    video.write(picture)
+                name = f"time_{interval.first_time + interval.duration / 2:g}.png"
+                write_png(options.output_dir / name, pictures[steps // 2].numpy())
+    print(f"{video.num_frames} frames of {interval.second + 1} key frames: {video.path}")
 
 
 if __name__ == "__main__":

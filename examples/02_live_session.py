@@ -27,6 +27,7 @@ from core.logging import configure_logging
 from core.models import load_model
 from core.outputs.pictures import to_8bit
 from core.streaming import Session
+from core.streaming.reconstruct import choose_fit
 
 DEMO_CLIP = EMBEDDED_MODEL.parent / "demo_clip" / "clip.mp4"
 
@@ -44,7 +45,7 @@ class Options:
     play_fps: float = 3.0
     """Frames a second at which files are played."""
     renders: int = 2
-    """Pictures for each key frame: the newest moment, and moments since the key frame before."""
+    """Pictures for each key frame: at its time, and between it and the key frame before."""
     resume: str = str(EMBEDDED_MODEL)
     """The model: a .safetensors file, a folder with config.json, or a hub id."""
     device: str = "auto"
@@ -80,25 +81,22 @@ def main() -> None:
     frames = iter(source)
     if not source.is_stream:
         frames = newest(play(source, options.play_fps), lambda: overtaken.append(None))
-    first = next(frames)
     with Session(model) as session:
-        session.push(first.image, first.index)
-        assert session.fit is not None
-        height, width = session.fit.display_size
-        keys, start = 1, time.perf_counter()
+        fit = choose_fit(source, session.image_size, "stretch")
+        height, width = fit.display_size
+        keys, start = 0, time.perf_counter()
         with (
             VideoWriter(options.output, (height, 2 * width), 12) as video,
-            tqdm(total=options.key_frames, initial=1, unit="key", disable=None) as bar,
+            tqdm(total=options.key_frames, unit="key frame", disable=None) as bar,
             suppress(KeyboardInterrupt),
         ):
-            for frame in islice(frames, options.key_frames - 1):
-                interval = session.push(frame.image, frame.index)
-                if interval is not None:
+            for frame in islice(frames, options.key_frames):
+                for interval in session.push(frame.image, frame.index):
                     step = interval.duration / options.renders
                     earlier = [interval.second_time - step * i for i in range(options.renders)]
-                    target = session.fit.to_model(as_image(frame).to(device))
+                    target = interval.frames[-1].image
                     for rgb in session.render(earlier[::-1]).rgb[0]:
-                        both = [session.fit.to_display(image) for image in (target, rgb[None])]
+                        both = [fit.to_display(image) for image in (target, rgb[None])]
                         video.write(to_8bit(torch.cat(both, dim=-1)))
                 keys += 1
                 bar.update()
@@ -106,11 +104,6 @@ def main() -> None:
         rate = keys / (time.perf_counter() - start)
     dropped = source.dropped + len(overtaken)
     print(f"{rate:.1f} key frames a second, {dropped} frames dropped: {options.output}")
-
-
-def as_image(frame: Frame) -> torch.Tensor:
-    """Return a frame as RGB in [0, 1], (1, 3, h, w)."""
-    return torch.from_numpy(frame.image).permute(2, 0, 1)[None].float() / 255
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -29,6 +28,7 @@ from core.models import load_model
 from core.outputs.pictures import to_8bit
 from core.rendering.perspective import render_perspective
 from core.streaming import Session
+from core.streaming.reconstruct import ClipReconstructor, choose_fit
 
 DEMO_CLIP = EMBEDDED_MODEL.parent / "demo_clip" / "clip.mp4"
 
@@ -82,27 +82,22 @@ def main() -> None:
     maps = Path(options.frames).parent / "depth"
     depth = open_depth(maps if maps.is_dir() else None, source, device, Path("checkpoints"))
 
-    steps = options.frame_gap * options.slow
-    with Session(model) as session:
-        frames = islice(source, 0, None, options.frame_gap)
-        first = next(frames)
-        session.push(first.image, first.index, depth.inverse_depth(first))
-        fit, orbit = session.fit, None
-        assert fit is not None
+    frames = options.frame_gap * (options.key_frames - 1)
+    with Session(model, frame_gap=options.frame_gap) as session:
+        fit, orbit = choose_fit(source, session.image_size, "stretch"), None
         lens = Lens(aspect=fit.aspect)
-        total = steps * (options.key_frames - 1)
+        intervals = ClipReconstructor(session, depth, frames + 1).intervals(source)
         with (
             VideoWriter(options.output, fit.display_size, source.fps or 24) as video,
-            tqdm(total=total, unit="frame", disable=None) as bar,
+            tqdm(total=options.slow * frames, unit="frame", disable=None) as bar,
         ):
-            for frame in islice(frames, options.key_frames - 1):
-                interval = session.push(frame.image, frame.index, depth.inverse_depth(frame))
-                if interval is None:  # a cut: a new shot begins with this frame
-                    continue
+            for interval in intervals:
+                steps = options.slow * round(interval.duration)
                 for step in range(steps):
                     scene = lift(freeze_at(interval.gaussians, step / steps), lens)
                     orbit = orbit or fit_orbit(scene.means[scene.valid][:, 2], lens)
-                    pose = camera_at(video.num_frames / total, orbit, options.closer).to(device)
+                    phase = video.num_frames / (options.slow * frames)
+                    pose = camera_at(phase, orbit, options.closer).to(device)
                     view = render_perspective(scene, pose[None], lens.zoomed(1.06), fit.model_size)
                     video.write(to_8bit(fit.to_display(view.rgb[0])))
                     bar.update()

@@ -8,23 +8,25 @@ they are followed as well as the model has learnt motion. Depth is used where a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice, pairwise
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 import tyro
 from tqdm import tqdm
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
-from core.depth.source import DepthSource, open_depth
+from core.depth.source import open_depth
 from core.devices import choose_device
-from core.io import Frame, VideoWriter, open_frames
+from core.io import VideoWriter, open_frames
 from core.logging import configure_logging
 from core.models import load_model
-from core.streaming import CutDetector, Interval, Session
+from core.streaming import Interval, Session
+from core.streaming.reconstruct import choose_fit
 from core.tracking import Tracker, TrackOverlay, grid_points
 
 DEMO_CLIP = EMBEDDED_MODEL.parent / "demo_clip" / "clip.mp4"
@@ -59,47 +61,6 @@ class Options:
                 raise UserError(f"--{name.replace('_', '-')}: give at least {least}.")
 
 
-def walk(
-    frames: Iterable[Frame], session: Session, depth: DepthSource, gap: int
-) -> Iterator[tuple[Interval, list[Frame]]]:
-    """Yield the intervals of a clip, in order, with the frames within them: each frame once.
-
-    Key frames are every ``gap``-th frame of a shot and its last one.
-
-    Raises:
-        UserError: If a frame has another size than the ones before it.
-    """
-    cuts = CutDetector()
-    begins = ((frame, cuts.is_cut(frame.image)) for frame in frames)
-    waiting: list[Frame] = []
-    place = 0  # in the shot
-    for (frame, _), (_, is_last) in pairwise(chain(begins, [(None, True)])):
-        assert frame is not None
-        check_size(frame, session)
-        waiting.append(frame)
-        closed: list[Interval | None] = []
-        if is_last or place % gap == 0:
-            closed.append(session.push(frame.image, frame.index, depth.inverse_depth(frame)))
-        if is_last:
-            closed.append(session.end_shot())  # a shot of one frame
-        place = 0 if is_last else place + 1
-        for interval in closed:
-            if interval is not None:
-                inside = [f for f in waiting if f.index <= interval.second_time]
-                waiting = waiting[len(inside) :]
-                yield interval, inside
-
-
-def check_size(frame: Frame, session: Session) -> None:
-    """Refuse a frame that does not fit the ones before it; the session sees key frames only."""
-    height, width = frame.image.shape[:2]
-    if session.fit is not None and session.fit.input_size != (height, width):
-        raise UserError(
-            f"frame {frame.name} is {width} by {height} pixels, the ones before it "
-            f"{session.fit.input_size[1]} by {session.fit.input_size[0]}; bring them to one size."
-        )
-
-
 @cli_errors
 @torch.inference_mode()
 def main() -> None:
@@ -116,17 +77,27 @@ def main() -> None:
     size = (first.image.shape[0], first.image.shape[1])
     points = torch.tensor(options.points) if options.points else grid_points(size, options.columns)
     frames = tqdm(islice(source, options.max_frames), unit="frame", disable=None)
-    tracker, overlay = None, TrackOverlay(options.trail)
+    overlay = TrackOverlay(options.trail)
+    images: dict[float, np.ndarray] = {}
     with (
-        Session(model, detect_cuts=False) as session,  # between key frames there are cuts, too
+        Session(model, frame_gap=options.frame_gap) as session,
         VideoWriter(options.output, size, source.fps or 24) as video,
     ):
-        for interval, inside in walk(frames, session, depth, options.frame_gap):
-            assert session.fit is not None
-            tracker = tracker or Tracker(points, float(first.index), session.fit)
-            tracks = tracker.advance(interval, [float(frame.index) for frame in inside])
-            for i, frame in enumerate(inside):
-                video.write(overlay.draw(frame.image, tracks.element(i)))
+        fit = choose_fit(source, session.image_size, "stretch")
+        tracker = Tracker(points, float(first.index), fit)
+
+        def draw(interval: Interval) -> None:
+            tracks = tracker.advance(interval, [frame.time for frame in interval.frames])
+            for i, frame in enumerate(interval.frames):
+                video.write(overlay.draw(images.pop(frame.time), tracks.element(i)))
+
+        for frame in frames:
+            images[frame.index] = frame.image
+            inverse_depth = partial(depth.inverse_depth, frame)
+            for interval in session.push(frame.image, frame.index, inverse_depth, name=frame.name):
+                draw(interval)
+        for interval in session.end_shot():
+            draw(interval)
     print(f"{video.num_frames} frames, {len(points)} points: {options.output}")
 
 

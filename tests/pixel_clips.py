@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +14,12 @@ from einops import rearrange
 from torch import Tensor
 
 from core.checks import UserError
-from core.depth.source import NoDepth
+from core.depth.source import DepthSource, NoDepth
 from core.geometry.canonical import pixel_centers
 from core.io import Frame
 from core.io.frame_source import FrameSource
-from core.streaming.reconstruct import Reconstruction
+from core.streaming import PairModel, Session
+from core.streaming.reconstruct import ClipReconstructor
 from core.types import DynamicGaussians, TensorDataclass
 
 MODEL_SIZE = (32, 64)
@@ -103,11 +105,18 @@ def model_size() -> tuple[int, int]:
 
 
 @pytest.fixture
-def reconstruction() -> Callable[..., Reconstruction]:
-    """Build a reconstruction by the pixel model, without depth unless one is given."""
+def reconstructor() -> Callable[..., ClipReconstructor]:
+    """Build a reconstructor by the pixel model, without depth unless one is given."""
 
-    def build(**options: object) -> Reconstruction:
-        settings = {"model": PixelModel(), "depth": NoDepth(), "device": torch.device("cpu")}
-        return Reconstruction(**{**settings, **options})  # pyright: ignore[reportArgumentType]
+    def build(
+        *,
+        model: PairModel | None = None,
+        depth: DepthSource | None = None,
+        max_frames: int | None = None,
+        **options: Any,
+    ) -> ClipReconstructor:
+        settings = {"frame_gap": 3, "image_size": MODEL_SIZE, **options}
+        session = Session(model or PixelModel(), **settings)
+        return ClipReconstructor(session, depth or NoDepth(), max_frames)
 
     return build

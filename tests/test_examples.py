@@ -73,9 +73,11 @@ def run(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 def test_offline_clip(run: Run, clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     said = run("01_offline_clip.py", "--frames", clip, "--output-dir", out, "--slow", 2)
-    assert "12 frames of 3 key frames" in said
-    assert len(read_video(out / "slow_motion.mp4")) == 12
-    assert sorted(file.name for file in out.glob("*.png")) == ["time_1.5.png", "time_4.5.png"]
+    assert "14 frames of 4 key frames" in said
+    assert len(read_video(out / "slow_motion.mp4")) == 14
+    assert sorted(file.name for file in out.glob("*.png")) == [
+        f"time_{time}.png" for time in ("1.5", "4.5", "6.5")
+    ]
 
 
 def test_live_session(run: Run, clip: Path, tmp_path: Path) -> None:
@@ -99,9 +101,9 @@ def test_custom_render_path(run: Run, clip: Path, tmp_path: Path) -> None:
         "--slow",
         1,
     )
-    assert "6 frames" in said
+    assert "7 frames" in said
     frames = np.asarray(read_video(video))
-    assert len(frames) == 6
+    assert len(frames) == 7
     assert frames.std() > 5
 
 
@@ -137,7 +139,7 @@ def test_tracking_refuses_frames_of_other_sizes_in_one_line(
     with pytest.raises(SystemExit) as end:
         run("04_tracking.py", "--frames", clip, "--output", tmp_path / "tracks.mp4")
     assert end.value.code == 2
-    assert "frame 00004 is 62 by 40 pixels" in capsys.readouterr().err
+    assert "frame 00004: the frame is 62 by 40 pixels" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("0*.py")))

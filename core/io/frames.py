@@ -40,7 +40,7 @@ class FolderSource(FrameSource):
 
 
 def open_frames(
-    path: str | Path, *, on_error: OnError = "skip", live: bool | None = None
+    path: str | Path, *, on_error: OnError | None = "skip", live: bool | None = None
 ) -> FrameSource:
     """Open a folder of images, a video file or a stream.
 
@@ -48,7 +48,8 @@ def open_frames(
         path: A folder with image files; any video that FFmpeg decodes; the number of a camera of
             this computer; a URL; or ``-``, a video on standard input.
         on_error: ``"skip"`` leaves unreadable frames out, warns and counts them in ``skipped``;
-            ``"raise"`` stops with a ``UserError``.
+            ``"raise"`` stops with a ``UserError``; None raises for folders, whose files can be
+            mended, and skips in videos and streams.
         live: Whether the newest frame wins where frames come faster than they are fetched; by
             default for cameras and live URLs. Only streams can be live.
 
@@ -57,8 +58,10 @@ def open_frames(
     """
     name = str(path)
     if name == STANDARD_INPUT or is_url(name):
-        return NetworkSource(name, live=live, on_error=on_error)
+        return NetworkSource(name, live=live, on_error=on_error or "skip")
     path = Path(path)
+    if on_error is None:
+        on_error = "raise" if path.is_dir() else "skip"
     if name.isdecimal() and not path.exists():
         return WebcamSource(int(name), on_error=on_error)
     if not path.exists():

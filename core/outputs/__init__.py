@@ -1,1 +1,1 @@
-"""What a reconstruction is worth and what it looks like: pictures, videos, scenes, figures."""
+"""What a reconstructed clip leaves on disk: videos, pictures, scene, scores, and their page."""

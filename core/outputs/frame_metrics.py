@@ -28,11 +28,11 @@ from typing import Any, Literal
 
 import torch
 
-from core.streaming.reconstruct import RenderedFrame
 from core.geometry.fit import FrameFit
 from core.geometry.resample import resize
 from core.io import write_bytes
 from core.metrics import psnr, ssim
+from core.streaming.reconstruct import RenderedFrame
 
 _PUBLISHED_SIZE = (256, 256)
 Role = Literal["given", "middle"]

@@ -8,8 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from core.outputs.frame_metrics import ClipMetrics
 from core.io import atomic_path
+from core.outputs.frame_metrics import ClipMetrics
 
 _LINE, _KEY, _GRID = "#5b7fb5", "#d9822b", "#8888884d"
 _TEXT = "#777777"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from jaxtyping import UInt8
 from torch import Tensor
 
-from core.outputs.pictures import to_8bit
-from core.streaming.reconstruct import RenderedFrame
 from core.geometry.cameras import Lens, Orbit, fit_orbit
 from core.geometry.fit import FrameFit
 from core.geometry.lift import LiftedGaussians, lift
 from core.geometry.motion import freeze_at
+from core.outputs.pictures import to_8bit
 from core.rendering.perspective import render_perspective
+from core.streaming.reconstruct import RenderedFrame
 
 _ZOOM = 1.06
 """Keeps the edge of the scene out of the picture while the camera moves."""

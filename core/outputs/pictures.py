@@ -8,9 +8,9 @@ from jaxtyping import Float, UInt8
 from matplotlib import colormaps
 from torch import Tensor
 
-from core.streaming.reconstruct import RenderedFrame
 from core.geometry.canonical import inverse_depth_from_depth
 from core.geometry.fit import FrameFit
+from core.streaming.reconstruct import RenderedFrame
 
 _COLORS = torch.tensor(colormaps["inferno"].colors)  # pyright: ignore (a listed colormap)
 """256 colours of growing lightness, from far (dark) to near (bright)."""

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from core.streaming.reconstruct import RenderedFrame
 from core.export.ply import write_ply
 from core.geometry.cameras import Lens
 from core.geometry.fit import FrameFit
@@ -15,6 +14,7 @@ from core.geometry.lift import lift
 from core.geometry.motion import freeze_at
 from core.logging import get_logger
 from core.streaming import Interval
+from core.streaming.reconstruct import RenderedFrame
 
 _logger = get_logger(__name__)
 
@@ -61,7 +61,7 @@ class PlySink:
         if self.written is None and self._newest is not None:
             last = self._newest.second_time
             _logger.warning(
-                "--ply_time %g is beyond the last frame; %s shows frame %g.",
+                "ply_time %g is beyond the last frame; %s shows frame %g.",
                 self._time,
                 self._path.name,
                 last,

@@ -1,10 +1,25 @@
-"""What becomes of rendered frames, one after another."""
+"""Videos and pictures that are drawn while frames are rendered."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from core.geometry.fit import FrameFit
+from core.geometry.lift import LiftedGaussians
+from core.io import VideoWriter, write_png
+from core.outputs.orbit_view import OrbitView
+from core.outputs.pictures import depth_picture, side_by_side_picture
 from core.streaming.reconstruct import RenderedFrame
+
+DrawFrame = Callable[[RenderedFrame, FrameFit], UInt8[Tensor, "h w 3"]]
+_SIDEWAYS = 0.25
+"""Place on the orbit, in rounds, at which parallax is largest."""
 
 
 class FrameSink(Protocol):
@@ -17,3 +32,91 @@ class FrameSink(Protocol):
     def finish(self) -> None:
         """Complete the output; at least one frame was written, none follows."""
         ...
+
+
+class VideoSink:
+    """Draw each frame and append it to a video.
+
+    Args:
+        writer: An open video of the size that ``draw`` gives; its owner closes it.
+        draw: Makes the picture, see :mod:`core.outputs.pictures`.
+        fit: How the clip was fitted to the model.
+    """
+
+    def __init__(self, writer: VideoWriter, draw: DrawFrame, fit: FrameFit) -> None:
+        self._writer = writer
+        self._draw = draw
+        self._fit = fit
+
+    def write(self, frame: RenderedFrame) -> None:
+        """Append the picture of ``frame``."""
+        self._writer.write(self._draw(frame, self._fit))
+
+    def finish(self) -> None:
+        """Leave the rest to the owner of the writer."""
+
+
+class OrbitSink:
+    """Render each frame's scene from the next place on an ellipse around the input viewpoint.
+
+    A clip shorter than one round stands still at its end until the round is complete.
+
+    Args:
+        writer: An open video of the fit's display size; its owner closes it.
+        view: Draws the scenes.
+        period: Frames of one round, at least 1.
+    """
+
+    def __init__(self, writer: VideoWriter, view: OrbitView, *, period: int) -> None:
+        self._writer = writer
+        self._view = view
+        self._period = period
+        self._newest: LiftedGaussians | None = None
+
+    @torch.inference_mode()
+    def write(self, frame: RenderedFrame) -> None:
+        """Append the view of the scene at the time of ``frame``."""
+        self._newest = self._view.lift(frame)
+        self._draw(self._newest)
+
+    @torch.inference_mode()
+    def finish(self) -> None:
+        """Complete the round with the clip's last scene."""
+        while self._newest is not None and self._writer.num_frames < self._period:
+            self._draw(self._newest)
+
+    def _draw(self, scene: LiftedGaussians) -> None:
+        self._writer.write(self._view.draw(scene, self._writer.num_frames / self._period))
+
+
+class OverviewSink:
+    """Draw one frame of the clip: input and reconstruction above, depth and a novel view below.
+
+    Args:
+        path: The PNG file, written at the end.
+        view: Shows the scene from places on an orbit.
+        fit: How the clip was fitted to the model.
+        index: Which frame is shown; where the clip lacks it the last one before, or its first one.
+    """
+
+    def __init__(self, path: Path, view: OrbitView, fit: FrameFit, *, index: int) -> None:
+        self._path = path
+        self._view = view
+        self._fit = fit
+        self._index = index
+        self._shown: RenderedFrame | None = None
+
+    def write(self, frame: RenderedFrame) -> None:
+        """Keep the frame if it is the one to show, or the newest before it."""
+        if self._shown is None or frame.index <= self._index:
+            self._shown = frame
+
+    @torch.inference_mode()
+    def finish(self) -> None:
+        """Write the picture."""
+        if self._shown is None:
+            return
+        above = side_by_side_picture(self._shown, self._fit)
+        novel = self._view.draw(self._view.lift(self._shown), _SIDEWAYS)
+        below = torch.cat([depth_picture(self._shown, self._fit), novel], dim=1)
+        write_png(self._path, torch.cat([above, below]).numpy())

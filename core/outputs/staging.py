@@ -55,7 +55,7 @@ def staged_outputs(output: Path) -> Iterator[Staging]:
         folder.mkdir(parents=True)
     except OSError as error:
         raise UserError(
-            f"cannot write into {output}: {error.strerror or error}; choose another --output_dir."
+            f"cannot write into {output}: {error.strerror or error}; choose another output folder."
         ) from error
     try:
         staging = Staging(folder, output)
@@ -71,7 +71,7 @@ def _move_files(folder: Path, output: Path) -> None:
     for file in files:
         if (output / file.name).is_dir():
             raise UserError(
-                f"{output / file.name} is a folder; remove it or choose another --output_dir."
+                f"{output / file.name} is a folder; remove it or choose another output folder."
             )
     for file in files:
         os.replace(file, output / file.name)  # noqa: PTH105 (replaces on every system)

@@ -10,7 +10,7 @@ from core.types import DynamicGaussians
 
 
 def check_rasterizer(backend: str, device: torch.device) -> None:
-    """Draw one Gaussian, so that a backend that cannot be used shows before the work begins.
+    """Render one Gaussian, so that a backend that cannot be used is noticed before the work.
 
     Raises:
         UserError: If it cannot; the message names the alternatives.
@@ -31,4 +31,4 @@ def check_rasterizer(backend: str, device: torch.device) -> None:
     try:
         render(dot, zeros, (8, 8), backend=backend)
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"--backend {backend}: {error}") from error
+        raise UserError(f"backend {backend}: {error}") from error

@@ -40,7 +40,7 @@ Thumbnail = Float[np.ndarray, "18 32 3"]
 
 
 @dataclass(frozen=True)
-class Seen:
+class CutState:
     """What a detector remembers."""
 
     last: Thumbnail | None = None
@@ -50,15 +50,15 @@ class Seen:
 
 
 class CutDetector:
-    """Tells, frame by frame, whether a new shot begins; remembers a thumbnail and eight numbers."""
+    """Finds cuts frame by frame; remembers a thumbnail and eight scores."""
 
     def __init__(self) -> None:
-        self.seen = Seen()
-        """What it remembers; may be set to what it was before."""
+        self.state = CutState()
+        """May be set to what it was before."""
 
     def reset(self) -> None:
         """Forget what came before."""
-        self.seen = Seen()
+        self.state = CutState()
 
     def is_cut(self, frame: ArrayLike) -> bool:
         """Take the next frame and return whether a cut lies between it and the one before.
@@ -66,13 +66,13 @@ class CutDetector:
         Args:
             frame: RGB as :meth:`Session.push` takes it. One on a GPU makes the host wait for it.
         """
-        now, before, scores = thumbnail(as_pixels(frame)), self.seen.last, self.seen.scores
+        now, before, scores = thumbnail(as_pixels(frame)), self.state.last, self.state.scores
         if before is None:
-            self.seen = Seen(now, scores)
+            self.state = CutState(now, scores)
             return False
         score = change(before, now)
         cut = score > max(_FLOOR, _RATIO * _usual(scores))
-        self.seen = Seen(now, () if cut else (*scores, score)[-_RECENT:])
+        self.state = CutState(now, () if cut else (*scores, score)[-_RECENT:])
         return cut
 
 

@@ -1,4 +1,4 @@
-"""Intervals as one scene: continuous at key frames, and rid of what has faded."""
+"""Intervals as one scene: continuous at key frames, without faded Gaussians."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from core.types import DynamicGaussians, RenderOutput
 VISIBLE_OPACITY = 1 / 255
 """Below it a Gaussian changes no pixel: the rasteriser leaves such contributions out."""
 CROSSFADE = 0.05
-"""Default share of an interval within which what a new key frame replaces fades out."""
+"""Default share of an interval within which the Gaussians that it no longer holds fade out."""
 
 
 def scene_at(interval: Interval, pair_time: float, crossfade: float) -> DynamicGaussians:
-    """Return what lives at a time of an interval; all of it keeps its motion and its window.
+    """Return the Gaussians at a time of an interval, with their motion and opacity windows.
 
-    At pair times of ``crossfade`` and more these are the interval's Gaussians. Before, the second
-    key frame's fade in, and what the last interval left at this key frame fades out: at pair time 0
-    the scene is the one with which the last interval ended, so that nothing jumps.
+    At pair times of ``crossfade`` and more these are the interval's Gaussians. Before, those of the
+    second key frame fade in, and those that ended at the first one fade out: at pair time 0 the
+    scene is the one with which the last interval ended.
     """
     if pair_time >= crossfade or interval.fading is None:
         return interval.gaussians
@@ -51,14 +51,14 @@ def render_interval(
     """Render an interval at pair times, all those beyond the crossfade in one call.
 
     Args:
-        interval: What to look at.
+        interval: The scene.
         pair_times: When, in [0, 1].
         image_size: Height and width in pixels.
         crossfade: As of :func:`scene_at`.
         background: One grey value or one colour.
         backend: The rasteriser's backend.
-        renderer: What makes the images; a :class:`core.rendering.SteadyRenderer` of a stream's own
-            keeps a GPU from waiting.
+        renderer: Renders the images; a :class:`core.rendering.SteadyRenderer` of the stream keeps
+            a GPU from waiting.
 
     Returns:
         Images of one scene (b = 1), in the order of ``pair_times``.
@@ -95,12 +95,12 @@ def join(parts: Sequence[RenderOutput], order: Sequence[int]) -> RenderOutput:
     )
 
 
-def is_alive(gaussians: DynamicGaussians, start: float, end: float) -> Bool[Tensor, "b n"]:
-    """Return which Gaussians can be seen at some pair time in [start, end].
+def is_visible_within(gaussians: DynamicGaussians, start: float, end: float) -> Bool[Tensor, "b n"]:
+    """Return which Gaussians are visible at some pair time in [start, end].
 
-    The opacity window falls with the distance from the anchor, so that the highest opacity is the
-    one at the nearest time. A Gaussian that starts and ends with an inverse depth on the same side
-    outside [0, 1] counts as unseen, which is exact for linear motion.
+    The opacity window falls with the distance from the anchor, so that opacity is highest at the
+    nearest time. A Gaussian whose inverse depth is on the same side outside [0, 1] at both ends
+    counts as invisible, which is exact for linear motion.
     """
     anchors = gaussians.anchor_times
     nearest = (start - anchors).clamp(min=0) + (anchors - end).clamp(min=0)
@@ -115,12 +115,12 @@ def is_alive(gaussians: DynamicGaussians, start: float, end: float) -> Bool[Tens
     return (opacities >= VISIBLE_OPACITY) & (high >= 0) & (low <= 1)
 
 
-def living_at(interval: Interval, pair_time: float, crossfade: float) -> DynamicGaussians:
-    """Return :func:`scene_at` without the Gaussians that are not seen from then on.
+def pruned_scene_at(interval: Interval, pair_time: float, crossfade: float) -> DynamicGaussians:
+    """Return :func:`scene_at` without the Gaussians that are invisible from then on.
 
-    Those that fade in stay although they may not be seen yet.
+    Those that fade in are kept although they may not be visible yet.
     """
     scene, own = scene_at(interval, pair_time, crossfade), interval.gaussians
-    alive = is_alive(scene, pair_time, 1.0)
-    alive[:, -own.num_gaussians :] = is_alive(own, pair_time, 1.0)
-    return scene.select(alive[0], dim=1)
+    visible = is_visible_within(scene, pair_time, 1.0)
+    visible[:, -own.num_gaussians :] = is_visible_within(own, pair_time, 1.0)
+    return scene.select(visible[0], dim=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Union
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,13 +15,24 @@ from core.checks import UserError
 from core.geometry.canonical import normalize_inverse_depth
 from core.geometry.fit import FitMode, FrameFit
 from core.geometry.resample import resize
-from core.streaming.pair_model import KeyInputs
 from core.streaming.upload import Uploader
 
-ArrayLike = Union[np.ndarray, Tensor]  # noqa: UP007 (evaluated where annotations are not)
+ArrayLike = np.ndarray | Tensor
+Depth = ArrayLike | Callable[[], ArrayLike]
 EstimateDepth = Callable[[Float[Tensor, "1 3 h w"]], Float[Tensor, "1 1 h w"]]
 _OVERSHOOT = 0.01
 """By how much resampling may have carried floating-point colours out of [0, 1]."""
+
+
+@dataclass(frozen=True)
+class PreparedFrame:
+    """A frame as the model takes it."""
+
+    image: Float[Tensor, "1 3 h w"]
+    """RGB in [0, 1]."""
+    inverse_depth: Callable[[], Float[Tensor, "1 1 h w"]]
+    """Returns relative inverse depth normalised to [0, 1], zeros where there is none; called for
+    key frames only."""
 
 
 class Intake:
@@ -48,39 +59,33 @@ class Intake:
         self._upload_frame = Uploader(device)
         self._upload_depth = Uploader(device)
         self.fit: FrameFit | None = None
-        """How frames enter the model; None before the first one."""
+        """How frames enter the model; None before the first one. May be set to what it was."""
 
-    def reset(self) -> None:
-        """Take frames of another size from now on."""
-        self.fit = None
-
-    def prepare(self, frame: ArrayLike, depth: ArrayLike | None) -> KeyInputs:
+    def prepare(self, frame: ArrayLike, depth: Depth | None = None) -> PreparedFrame:
         """Check a frame and its depth and bring them to the model's size and device.
 
+        What is returned shares no memory with the arrays. Where depth is a function, or estimated,
+        that happens when ``inverse_depth`` is called.
+
         Raises:
-            UserError: If either cannot be used; the next frame may come all the same.
+            UserError: If either cannot be used.
         """
-        image, fit = self._native(frame)
-        inverse_depth = None
+        native, fit = self._native(frame)
+        self.fit = fit
+        return PreparedFrame(fit.to_model(native), self._inverse_depth(native, depth, fit))
+
+    def _inverse_depth(
+        self, native: Float[Tensor, "1 3 h w"], depth: Depth | None, fit: FrameFit
+    ) -> Callable[[], Float[Tensor, "1 1 h w"]]:
+        if callable(depth):
+            return lambda: self._given_depth(depth(), fit)
         if depth is not None:
-            inverse_depth = self._depth(depth, fit.input_size)
-        elif self._estimate_depth is not None:
-            inverse_depth = self._estimate_depth(image)
-        self.fit = fit
-        fitted = fit.to_model(image)
-        if inverse_depth is None:
-            return KeyInputs(fitted, torch.zeros_like(fitted[:, :1]))
-        return KeyInputs(fitted, normalize_inverse_depth(fit.to_model(inverse_depth)))
-
-    def to_model(self, frame: ArrayLike) -> Float[Tensor, "1 3 h w"]:
-        """Check a frame that is no key frame and return what the model would see of it.
-
-        Raises:
-            UserError: If it cannot be used.
-        """
-        image, fit = self._native(frame)
-        self.fit = fit
-        return fit.to_model(image)
+            given = self._given_depth(depth, fit)
+            return lambda: given
+        estimate, device = self._estimate_depth, native.device
+        if estimate is not None:
+            return lambda: normalize_inverse_depth(fit.to_model(estimate(native)))
+        return lambda: torch.zeros(1, 1, *fit.model_size, device=device)
 
     def _native(self, frame: ArrayLike) -> tuple[Float[Tensor, "1 3 h w"], FrameFit]:
         """Return the frame at its own size, RGB in [0, 1], on the device, and its fit."""
@@ -100,7 +105,7 @@ class Intake:
             return image.to(torch.float32, copy=True), fit
         return image / 255, fit
 
-    def _depth(self, depth: ArrayLike, size: tuple[int, int]) -> Float[Tensor, "1 1 h w"]:
+    def _given_depth(self, depth: ArrayLike, fit: FrameFit) -> Float[Tensor, "1 1 h w"]:
         values = _tensor(depth, "the depth map")
         shape = tuple(values.shape)
         while values.ndim > 2 and values.shape[0] == 1:
@@ -117,7 +122,9 @@ class Intake:
                 "large for near."
             )
         values = self._upload_depth(values)[None, None]
-        return values if values.shape[-2:] == size else resize(values, size)
+        if values.shape[-2:] != fit.input_size:
+            values = resize(values, fit.input_size)
+        return normalize_inverse_depth(fit.to_model(values))
 
 
 def as_pixels(frame: ArrayLike) -> Tensor:

@@ -6,14 +6,28 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from core.geometry.motion import freeze_at
 from core.types import DynamicGaussians
 
 
 @dataclass(frozen=True)
+class StreamFrame:
+    """A frame of a stream."""
+
+    time: float
+    """Stream time."""
+    name: str
+    """What messages call it."""
+    image: Float[Tensor, "1 3 h w"]
+    """What the model sees, or would see, of it: RGB in [0, 1]."""
+
+
+@dataclass(frozen=True)
 class Interval:
-    """What lives between two consecutive key frames, or at a key frame that stands alone.
+    """The scene between two consecutive key frames, or of a shot of one key frame.
 
     Pair time is 0 at the first key frame and 1 at the second; stream time is what the frames were
     pushed with.
@@ -34,40 +48,47 @@ class Interval:
     Gaussians only."""
     opens: bool
     """Whether its first key frame is the first of a shot."""
+    frames: tuple[StreamFrame, ...] = ()
+    """The frames after the first key frame, up to and with the second; the first one as well where
+    the interval opens a shot. Each frame of a stream is in one interval."""
     num_survivors: int = 0
     """How many of the Gaussians, the last ones, are kept from earlier key frames; they stand
-    still. Places of the pool that are not taken have opacity 0."""
+    still. Free places of the pool have opacity 0."""
     ended: DynamicGaussians | None = None
-    """What :attr:`gaussians` no longer holds of the interval before, as it was there. None where a
-    shot begins."""
+    """The Gaussians of the interval before that :attr:`gaussians` no longer holds, as they were
+    there. None where a shot begins."""
 
     @property
-    def is_still(self) -> bool:
-        """Whether it is a single key frame."""
+    def is_static(self) -> bool:
+        """Whether it is a shot of one key frame."""
         return self.first == self.second
 
     @property
     def num_first(self) -> int:
         """How many of the Gaussians, the first ones, are those of the first key frame."""
         own = self.gaussians.num_gaussians - self.num_survivors
-        return own if self.is_still else own // 2
+        return own if self.is_static else own // 2
 
     @cached_property
     def fading(self) -> DynamicGaussians | None:
-        """What ended at the first key frame, standing still as it was then.
+        """:attr:`ended`, standing still as at the first key frame; None where a shot begins.
 
-        It fades out within the first moments. None where a shot begins.
+        It fades out at the beginning of the interval.
         """
         return None if self.ended is None else stand_still(self.ended, 1.0)
-
-    def pair_time(self, time: float) -> float:
-        """Return the pair time at a stream time."""
-        return 0.0 if self.is_still else (time - self.first_time) / self.duration
 
     @property
     def duration(self) -> float:
         """Stream time from the first key frame to the second."""
         return self.second_time - self.first_time
+
+    def pair_time(self, time: float) -> float:
+        """Return the pair time at a stream time."""
+        return 0.0 if self.is_static else (time - self.first_time) / self.duration
+
+    def is_key(self, frame: StreamFrame) -> bool:
+        """Return whether one of :attr:`frames` is a key frame."""
+        return frame.time in (self.first_time, self.second_time)
 
 
 def stand_still(gaussians: DynamicGaussians, pair_time: float) -> DynamicGaussians:

@@ -1,9 +1,8 @@
-"""The network, seen from a stream."""
+"""What a stream asks of a network."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -11,39 +10,35 @@ from torch import Tensor, nn
 
 from core.types import DynamicGaussians, TensorDataclass
 
-
-@dataclass(frozen=True)
-class KeyInputs(TensorDataclass):
-    """What the model takes of one key frame."""
-
-    image: Float[Tensor, "1 3 h w"]
-    """RGB in [0, 1]."""
-    inverse_depth: Float[Tensor, "1 1 h w"]
-    """Relative inverse depth normalised to [0, 1]; zeros where there is none."""
+EncodedT = TypeVar("EncodedT", bound=TensorDataclass)
+"""Key frames as a model encodes them; the first axis is the batch."""
 
 
-class PairModel(Protocol):
-    """What a stream asks of a network; :class:`core.models.StreamSplat` answers.
-
-    A key frame is the TensorDataclass that ``encode`` returns; its first axis is the batch.
-    """
+class PairModel(Protocol[EncodedT]):
+    """Encodes key frames and decodes pairs of them; :class:`core.models.StreamSplat` does."""
 
     def encode(
         self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"], /
-    ) -> Any:
-        """Run everything that concerns a frame by itself."""
+    ) -> EncodedT:
+        """Compute all that depends on a frame alone.
+
+        Args:
+            images: RGB in [0, 1].
+            inverse_depths: Relative inverse depth, each frame normalised to [0, 1]; zeros where
+                there is none.
+        """
         ...
 
-    def decode(self, first: Any, second: Any, /) -> DynamicGaussians:
+    def decode(self, first: EncodedT, second: EncodedT, /) -> DynamicGaussians:
         """Return the Gaussians of the pairs, the first frames at time 0, the second ones at 1."""
         ...
 
-    def static_gaussians(self, keyframe: Any, /) -> DynamicGaussians:
+    def static_gaussians(self, keyframe: EncodedT, /) -> DynamicGaussians:
         """Return the Gaussians of frames by themselves, the same at all times."""
         ...
 
 
-def configured_size(model: PairModel) -> tuple[int, int]:
+def configured_size(model: object) -> tuple[int, int]:
     """Return the height and width that a model takes, from its configuration.
 
     Raises:
@@ -55,7 +50,9 @@ def configured_size(model: PairModel) -> tuple[int, int]:
     return config.image_height, config.image_width
 
 
-def device_of(model: PairModel) -> torch.device:
-    """Return where a model's parameters are; the CPU for one without any."""
-    parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    return torch.device("cpu") if parameter is None else parameter.device
+def device_of(model: object) -> torch.device:
+    """Return a model's ``device``, or that of its parameters; the CPU for one without either."""
+    device = getattr(model, "device", None)
+    if device is None and isinstance(model, nn.Module):
+        device = next((parameter.device for parameter in model.parameters()), None)
+    return torch.device("cpu") if device is None else torch.device(device)

@@ -1,4 +1,4 @@
-"""Frames in, a living scene out: online, causal, in constant memory."""
+"""Frames in, intervals out: online, causal, in constant memory."""
 
 from __future__ import annotations
 
@@ -7,57 +7,69 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from numbers import Integral
 from types import TracebackType
-from typing import Any, get_args
+from typing import Generic, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.checks import UserError
+from core.checks import UserError, naming
 from core.geometry.fit import FitMode, FrameFit
 from core.rendering import SteadyRenderer
-from core.streaming.cuts import CutDetector
-from core.streaming.fusion import (
-    CROSSFADE,
-    join,
-    living_at,
-    render_interval,
-)
-from core.streaming.intake import ArrayLike, EstimateDepth, Intake
-from core.streaming.interval import Interval
-from core.streaming.pair_model import KeyInputs, PairModel, configured_size, device_of
-from core.streaming.stopwatch import Stopwatch
+from core.streaming.cuts import CutDetector, CutState
+from core.streaming.fusion import CROSSFADE, join, pruned_scene_at, render_interval
+from core.streaming.intake import ArrayLike, Depth, EstimateDepth, Intake
+from core.streaming.interval import Interval, StreamFrame
+from core.streaming.key_frames import Candidate, KeyFrameSelection, SelectionState
+from core.streaming.pair_model import EncodedT, PairModel, configured_size, device_of
+from core.streaming.stage_timer import StageTimer
 from core.streaming.survivors import largest_pool
-from core.streaming.timeline import Key, Moment, Timeline
+from core.streaming.timeline import Timeline, TimelineState
 from core.types import DynamicGaussians, RenderOutput
 
 
-class Session:
-    """A stream of key frames becomes a scene that can be looked at at any time of its present.
+class IncompleteShotError(UserError):
+    """The last frames of a shot cannot be key frames; the shot ends with the last one that can.
 
-    A pushed frame is a key frame: it passes each network once, and closes the interval since the
-    frame before it. No later frame is ever needed. What is kept has a fixed size: the newest key
-    frame as encoded, the last two intervals, and the pool of survivors.
+    Those behind it are dropped. The message is that of the first of them.
+    """
+
+    def __init__(self, message: str, intervals: list[Interval]) -> None:
+        super().__init__(message)
+        self.intervals = intervals
+        """The intervals that the shot's end makes final."""
+
+
+class Session(Generic[EncodedT]):
+    """A stream of frames becomes a scene that can be rendered at any time of its window.
+
+    Key frames are every ``frame_gap``-th frame of a shot and its last one. Each passes the networks
+    once and closes the interval since the key frame before; the frames in between are compared
+    with their neighbours to find cuts. No later frame is needed but to know that a shot has ended.
+    What is kept has a fixed size: the frames since the last key frame, that key frame as encoded,
+    the last two intervals, and the pool of survivors.
 
     Args:
         model: The network, in evaluation mode, on its device.
+        frame_gap: Distance between key frames; with 1 every frame is one.
+        batch_size: Key frames, and pairs of them, that pass the networks together. With 1 each key
+            frame closes its interval at once.
+        detect_cuts: Begin a new shot where a frame has nothing to do with the one before, see
+            :mod:`core.streaming.cuts`.
         image_size: Height and width that the model takes; by default those of its configuration.
-        device: Where the model is; by default where its parameters are.
+        device: Where the model is; by default its ``device``, or that of its parameters.
         fit: How frames of other proportions enter the model: ``stretch``, ``crop`` or ``pad``.
         estimate_depth: Gives the relative inverse depth of frames that are pushed without, from
             RGB in [0, 1] at the frame's size, (1, 3, h, w) to (1, 1, h, w); for example
             :meth:`core.depth.DepthAnythingV2.infer`. None means no depth.
-        max_persistent: Size of the pool of Gaussians that outlive their two intervals because they
-            have become hidden, see :mod:`core.streaming.survivors`; 0 keeps none, and four for each
-            pixel of the image size are the most.
-        detect_cuts: Begin a new shot by itself where a pushed frame has nothing to do with the one
-            before, see :mod:`core.streaming.cuts`.
-        crossfade: Share of an interval, in [0, 1), within which what a new key frame replaces fades
-            out; 0 lets it vanish at once.
+        max_persistent: Size of the pool of Gaussians that are kept beyond their two intervals
+            because they are hidden, see :mod:`core.streaming.survivors`; 0 keeps none, and four for
+            each pixel of the image size are the most.
+        crossfade: Share of an interval, in [0, 1), within which the Gaussians that it no longer
+            holds fade out; with 0 they vanish at once.
         backend: The rasteriser's backend.
-        stopwatch: Told how long the parts ``upload`` (depth estimation included), ``encode``,
-            ``decode`` and ``render`` take.
+        timer: Measures the stages ``upload``, ``depth``, ``encode``, ``decode`` and ``render``.
 
     Raises:
         ValueError: If the image size is not known, a number is out of range, or there is no such
@@ -66,23 +78,35 @@ class Session:
 
     def __init__(
         self,
-        model: PairModel,
+        model: PairModel[EncodedT],
         *,
+        frame_gap: int = 1,
+        batch_size: int = 1,
+        detect_cuts: bool = True,
         image_size: tuple[int, int] | None = None,
         device: torch.device | str | None = None,
         fit: FitMode = "stretch",
         estimate_depth: EstimateDepth | None = None,
         max_persistent: int = 0,
-        detect_cuts: bool = True,
         crossfade: float = CROSSFADE,
         backend: str = "auto",
-        stopwatch: Stopwatch | None = None,
+        timer: StageTimer | None = None,
     ) -> None:
+        if frame_gap < 1 or batch_size < 1:
+            raise ValueError(
+                f"Session: frame_gap is {frame_gap} and batch_size {batch_size}; both are at "
+                "least 1."
+            )
         if not 0 <= crossfade < 1:
             raise ValueError(f"Session: crossfade is {crossfade}; expected a number in [0, 1).")
         if fit not in get_args(FitMode):
             raise ValueError(f"Session: fit is {fit!r}; expected one of {get_args(FitMode)}.")
-        self._model: PairModel | None = model
+        self._model: PairModel[EncodedT] | None = model
+        self.frame_gap = frame_gap
+        """Distance between key frames."""
+        self.backend = backend
+        """The rasteriser's backend."""
+        self._batch_size = batch_size
         self._image_size = image_size or configured_size(model)
         most = largest_pool(self._image_size)
         if not (isinstance(max_persistent, Integral) and 0 <= max_persistent <= most):
@@ -90,19 +114,23 @@ class Session:
                 f"Session: max_persistent is {max_persistent}; expected a whole number from 0 to "
                 f"{most}, four for each pixel of the image size."
             )
-        self._device = torch.device(device) if device is not None else device_of(model)
-        self._intake = Intake(self._image_size, self._device, fit, estimate_depth)
-        self._timeline = Timeline(
+        self._intake = Intake(
+            self._image_size,
+            torch.device(device) if device is not None else device_of(model),
+            fit,
+            estimate_depth,
+        )
+        self._timeline: Timeline[EncodedT] = Timeline(
             self._image_size, max_persistent=max_persistent, backend=backend, timed=self._timed
         )
         self._cuts = CutDetector() if detect_cuts else None
+        self._selection = KeyFrameSelection(frame_gap)
         self._crossfade = crossfade
-        self._backend = backend
-        self._stopwatch = stopwatch
+        self._timer = timer
         self._renderer = SteadyRenderer()
         self.reset()
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Session[EncodedT]:
         return self
 
     def __exit__(
@@ -115,12 +143,17 @@ class Session:
 
     def reset(self) -> None:
         """Forget the stream; the next frame begins a new one, and may have another size."""
-        self._intake.reset()
+        self._intake.fit = None
         if self._cuts is not None:
-            self._cuts.reset()
-        self._timeline.now = Moment()
-        self._count = 0
+            self._cuts.state = CutState()
+        self._timeline.state = TimelineState()
+        self._selection.state = SelectionState()
         self._time: float | None = None
+
+    def close(self) -> None:
+        """Free the memory; frames that are in no interval are dropped, nothing more is taken."""
+        self.reset()
+        self._model = None
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -134,103 +167,72 @@ class Session:
 
     @property
     def intervals(self) -> tuple[Interval, ...]:
-        """What lives: at most two intervals, in order, and a key frame that has begun a shot."""
+        """The last two intervals, in order, and a key frame that is the only one of its shot."""
         return self._timeline.intervals
 
     @property
     def window(self) -> tuple[float, float] | None:
-        """First and last time that can be rendered; None before the first frame."""
-        live = self.intervals
-        return (live[0].first_time, live[-1].second_time) if live else None
+        """First and last time that can be rendered; None before the first key frame."""
+        intervals = self.intervals
+        return (intervals[0].first_time, intervals[-1].second_time) if intervals else None
 
+    @torch.inference_mode()
     def push(
-        self, frame: ArrayLike, time: float | None = None, depth: ArrayLike | None = None
-    ) -> Interval | None:
-        """Take the next key frame.
+        self,
+        frame: ArrayLike,
+        time: float | None = None,
+        depth: Depth | None = None,
+        *,
+        name: str | None = None,
+    ) -> list[Interval]:
+        """Take the next frame.
 
         Args:
             frame: RGB of shape (h, w, 3) or (3, h, w): uint8, or floating point in [0, 1]. All
                 frames of a stream have one size.
             time: When it was taken, in any unit, later than the frame before; by default one more
                 than that, from 0.
-            depth: Relative inverse depth, large is near, of shape (h, w) in any unit.
-
-        Returns:
-            The interval that has become final: from the frame before to this one; a lone frame if
-            this one begins a new shot after a shot of a single frame; None for the first of a shot.
-
-        Raises:
-            UserError: If frame, time or depth cannot be used. The session is then as before.
-        """
-        intervals = self.extend(
-            [frame],
-            times=None if time is None else [time],
-            depths=None if depth is None else [depth],
-        )
-        return intervals[0] if intervals else None
-
-    @torch.inference_mode()
-    def extend(
-        self,
-        frames: Sequence[ArrayLike | KeyInputs],
-        *,
-        times: Sequence[float] | None = None,
-        depths: Sequence[ArrayLike | None] | None = None,
-    ) -> list[Interval]:
-        """Take several key frames that pass the networks together; see :meth:`push`.
-
-        A frame may also be what an :class:`Intake` has made of one already.
+            depth: Relative inverse depth, large is near, of shape (h, w) in any unit; or a function
+                that returns it, which is called if the frame becomes a key frame.
+            name: What messages call the frame; by default its time.
 
         Returns:
             The intervals that have become final, in order.
 
         Raises:
-            UserError: If one of them cannot be used; then none is taken.
+            IncompleteShotError: If the frame begins a shot, and the depth of the one before cannot
+                be used. That shot has ended; this frame is not taken.
+            UserError: If frame, time or depth cannot be used. The session is then as before.
         """
         model = self._opened()
-        count = len(frames)
-        if depths is not None and len(depths) != count:
-            raise ValueError(f"Session: {len(depths)} depth maps came for {count} frames.")
-        if not count:
-            return []
-        stamps = self._stamps(count, times)
+        stamp = self._stamp(time)
+        name = f"{stamp:g}" if name is None else name
         with self._unchanged_on_failure():
-            encoded = self._encode(model, frames, depths)
-            intervals: list[Interval] = []
-            shot: list[Key] = []
-            for i, (frame, stamp) in enumerate(zip(frames, stamps, strict=True)):
-                if self._begins_shot(frame):
-                    intervals += self._timeline.append(model, shot)
-                    lone = self._timeline.end_shot()
-                    intervals += [] if lone is None else [lone]
-                    shot = []
-                shot.append(Key(self._count + i, stamp, encoded.element(i)))
-            intervals += self._timeline.append(model, shot)
-        self._count += count
-        self._time = stamps[-1]
+            with self._timed("upload"), naming(f"frame {name}"):
+                prepared = self._intake.prepare(frame, depth)
+            is_cut = self._cuts is not None and self._cuts.is_cut(frame)
+            intervals = self._finish_shot(model) if is_cut else []
+            with self._timed("depth"):
+                taken = StreamFrame(stamp, name, prepared.image)
+                self._selection.add(Candidate(taken, prepared.inverse_depth))
+            self._time = stamp
+            if len(self._selection.state.chosen) == self._batch_size:
+                intervals += self._timeline.append(model, self._selection.take_chosen())
         return intervals
 
-    def end_shot(self) -> Interval | None:
-        """Make the next frame begin a new shot.
+    @torch.inference_mode()
+    def end_shot(self) -> list[Interval]:
+        """Make the last frame a key frame, and the next one begin a new shot.
 
         Returns:
-            The static interval of a shot of one key frame, which no pair has shown; else None.
-        """
-        self._opened()
-        return self._timeline.end_shot()
+            The intervals that have become final, in order; a shot of one frame gives a static one.
 
-    def close(self) -> Interval | None:
-        """End the stream and let its memory go; the session takes and renders nothing more.
-
-        Returns:
-            The static interval of a last shot of one key frame; else None.
+        Raises:
+            IncompleteShotError: If the last frame's depth cannot be used. The shot has ended.
         """
-        if self._model is None:
-            return None
-        lone = self.end_shot()
-        self.reset()
-        self._model = None
-        return lone
+        model = self._opened()
+        with self._unchanged_on_failure():
+            return self._finish_shot(model)
 
     @torch.inference_mode()
     def render(
@@ -242,7 +244,7 @@ class Session:
     ) -> RenderOutput:
         """Render the scene at times of :attr:`window`.
 
-        Between two shots the last key frame of the first one stands still.
+        Between two shots the last key frame of the first one is shown.
 
         Args:
             times: One or more stream times.
@@ -258,45 +260,61 @@ class Session:
         groups: dict[int, list[int]] = {}
         for i, time in enumerate(wanted):
             groups.setdefault(self._interval_index(time), []).append(i)
-        live = self.intervals
+        parts = [
+            self.render_interval(
+                self.intervals[index],
+                [min(self.intervals[index].pair_time(wanted[i]), 1.0) for i in places],
+                image_size=image_size,
+                background=background,
+            )
+            for index, places in groups.items()
+        ]
+        return join(parts, [i for places in groups.values() for i in places])
+
+    @torch.inference_mode()
+    def render_interval(
+        self,
+        interval: Interval,
+        pair_times: Sequence[float],
+        *,
+        image_size: tuple[int, int] | None = None,
+        background: Float[Tensor, "3"] | float = 0.5,
+    ) -> RenderOutput:
+        """Render an interval that was returned, in the window or not, at pair times in [0, 1]."""
         with self._timed("render"):
-            parts = [
-                render_interval(
-                    live[index],
-                    [min(live[index].pair_time(wanted[i]), 1.0) for i in places],
-                    image_size or self._image_size,
-                    crossfade=self._crossfade,
-                    background=background,
-                    backend=self._backend,
-                    renderer=self._renderer,
-                )
-                for index, places in groups.items()
-            ]
-            return join(parts, [i for places in groups.values() for i in places])
+            return render_interval(
+                interval,
+                pair_times,
+                image_size or self._image_size,
+                crossfade=self._crossfade,
+                background=background,
+                backend=self.backend,
+                renderer=self._renderer,
+            )
 
     @torch.inference_mode()
     def scene(self, time: float) -> DynamicGaussians:
-        """Return the Gaussians that live at a time, without those that fade before it.
+        """Return the Gaussians at a time, without those that are invisible from then on.
 
         Args:
             time: A stream time in :attr:`window`.
 
         Returns:
-            One scene in the pair time of its interval, see :meth:`interval_at`: all that is seen at
-            ``time`` or later in that interval. Rendered at ``time`` it is what :meth:`render`
+            One scene in the pair time of its interval, see :meth:`interval_at`: all that is visible
+            at ``time`` or later in that interval. Rendered at ``time`` it is what :meth:`render`
             shows. Beyond the crossfade that holds until the interval's end. Within it opacities
-            are those of this one moment, what fades in still faint and what fades out not gone:
-            for later times ask again, or take the interval's own Gaussians.
+            are those of this one time: for later times ask again, or take the interval's own
+            Gaussians.
 
         Raises:
             UserError: If the time is outside of the window.
         """
         interval = self.interval_at(time)
         at = min(interval.pair_time(time), 1.0)
-        return living_at(interval, at, self._crossfade)
+        return pruned_scene_at(interval, at, self._crossfade)
 
     def interval_at(self, time: float) -> Interval:
-        """Return the live interval that shows a time; a key frame belongs to the one it closes.
+        """Return the interval that shows a time; a key frame belongs to the one it closes.
 
         Raises:
             UserError: If the time is outside of the window.
@@ -305,74 +323,60 @@ class Session:
 
     def _interval_index(self, time: float) -> int:
         self._opened()
-        live, window = self.intervals, self.window
+        intervals, window = self.intervals, self.window
         if window is None:
             raise UserError(f"nothing can be rendered at {time:g}: no frame was pushed yet.")
         if not window[0] <= time <= window[1]:
             raise UserError(
-                f"time {time:g} cannot be rendered; the scene lives from {window[0]:g} to "
+                f"time {time:g} cannot be rendered; the session holds times from {window[0]:g} to "
                 f"{window[1]:g}."
             )
-        index = next(i for i, interval in enumerate(live) if time <= interval.second_time)
-        # Between two shots, the one that has been seen.
-        return index - 1 if time < live[index].first_time else index
+        index = next(i for i, interval in enumerate(intervals) if time <= interval.second_time)
+        # Between two shots, the first of them.
+        return index - 1 if time < intervals[index].first_time else index
 
-    def _stamps(self, count: int, times: Sequence[float] | None) -> list[float]:
-        if times is None:
-            start = 0.0 if self._time is None else self._time + 1
-            return [start + i for i in range(count)]
-        stamps = _numbers(times)
-        if len(stamps) != count:
-            raise ValueError(f"Session: {len(stamps)} times came for {count} frames.")
-        before = -math.inf if self._time is None else self._time
-        for time in stamps:
-            if not (math.isfinite(time) and time > before):
-                raise UserError(
-                    f"the frame's time is {time}; expected a number greater than the time of the "
-                    f"frame before it, {before:g}."
-                )
-            before = time
-        return stamps
+    def _stamp(self, time: float | None) -> float:
+        before = self._time
+        if time is None:
+            return 0.0 if before is None else before + 1
+        (stamp,) = _numbers([time])
+        if not (math.isfinite(stamp) and (before is None or stamp > before)):
+            raise UserError(
+                f"the frame's time is {stamp}; expected a number greater than the time of the "
+                f"frame before it, {-math.inf if before is None else before:g}."
+            )
+        return stamp
 
-    def _encode(
-        self,
-        model: PairModel,
-        frames: Sequence[ArrayLike | KeyInputs],
-        depths: Sequence[ArrayLike | None] | None,
-    ) -> Any:
-        with self._timed("upload"):
-            inputs = [
-                frame
-                if isinstance(frame, KeyInputs)
-                else self._intake.prepare(frame, None if depths is None else depths[i])
-                for i, frame in enumerate(frames)
-            ]
-            both = KeyInputs.cat(inputs)
-        with self._timed("encode"):
-            return model.encode(both.image, both.inverse_depth)
-
-    def _begins_shot(self, frame: ArrayLike | KeyInputs) -> bool:
-        if self._cuts is None:
-            return False
-        return self._cuts.is_cut(frame.image if isinstance(frame, KeyInputs) else frame)
+    def _finish_shot(self, model: PairModel[EncodedT]) -> list[Interval]:
+        error = self._selection.end_shot()
+        intervals = self._timeline.append(model, self._selection.take_chosen())
+        static = self._timeline.end_shot()
+        intervals += [] if static is None else [static]
+        if error is not None:
+            raise IncompleteShotError(str(error), intervals) from error
+        return intervals
 
     @contextmanager
     def _unchanged_on_failure(self) -> Iterator[None]:
-        """Put back everything that a stream is made of if the block fails, however it does."""
-        fit, moment = self._intake.fit, self._timeline.now
-        seen = None if self._cuts is None else self._cuts.seen
+        """Restore the state of the stream if the block fails, unless a shot has ended."""
+        fit, time = self._intake.fit, self._time
+        selection, timeline = self._selection.state, self._timeline.state
+        cuts = None if self._cuts is None else self._cuts.state
         try:
             yield
+        except IncompleteShotError:
+            raise
         except BaseException:
-            self._intake.fit, self._timeline.now = fit, moment
-            if self._cuts is not None and seen is not None:
-                self._cuts.seen = seen
+            self._intake.fit, self._time = fit, time
+            self._selection.state, self._timeline.state = selection, timeline
+            if self._cuts is not None and cuts is not None:
+                self._cuts.state = cuts
             raise
 
-    def _timed(self, part: str) -> AbstractContextManager[None]:
-        return nullcontext() if self._stopwatch is None else self._stopwatch.part(part)
+    def _timed(self, stage: str) -> AbstractContextManager[None]:
+        return nullcontext() if self._timer is None else self._timer.stage(stage)
 
-    def _opened(self) -> PairModel:
+    def _opened(self) -> PairModel[EncodedT]:
         if self._model is None:
             raise UserError("the session is closed; open a new one.")
         return self._model

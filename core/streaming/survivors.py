@@ -1,14 +1,13 @@
-"""A bounded pool of Gaussians that outlive their two intervals: what has become hidden.
+"""Survivors: hidden Gaussians that are kept beyond their two intervals, in a pool of fixed size.
 
-The rule. At a key frame, the Gaussians of the key frame before it end their second interval. Those
-that are still opaque, lie inside the picture, and lie *behind* what the new key frame sees at their
-place are kept: that content is covered, the new key frame knows nothing of it. What lies at the
-depth of the new surface is what the new key frame shows itself, and what lies before it contradicts
-the new frame; both go, as does everything outside the picture, which standing still could never
-come back in. Survivors stand still where their last deformation left them, and are judged by the
-same rule at each later key frame. Where there are more than the pool holds, the most opaque stay,
-the younger first; after ``MAX_AGE`` key frames every one goes, because depth that is normalised
-frame by frame drifts.
+At a key frame, the Gaussians of the key frame before it end their second interval. Kept are those
+that are still opaque, lie inside the picture, and lie *behind* what the new key frame shows in
+their place: it knows nothing of that content. What lies at the depth of the new surface is shown by
+the new key frame itself, and what lies before it contradicts it; both are removed, as is everything
+outside the picture, which would never come back. Survivors stand still where their last deformation
+left them; the rule is applied to them at each later key frame. Where there are more than the pool
+holds, the most opaque are kept, the younger first. After ``MAX_AGE`` key frames each is removed,
+because depth that is normalised frame by frame drifts.
 """
 
 from __future__ import annotations
@@ -25,21 +24,21 @@ from core.rendering import render
 from core.types import DynamicGaussians
 
 MIN_OPACITY = 0.5
-"""Opacity from which on a Gaussian is a surface rather than a haze."""
+"""Least opacity of a Gaussian that is kept."""
 MARGIN = 0.04
 """Normalised inverse depth by which a Gaussian lies behind the surface that hides it."""
 MAX_AGE = 30
-"""Key frames after which a survivor goes."""
+"""Key frames after which a survivor is removed."""
 MAX_PER_PIXEL = 4
-"""Places of a pool for each pixel of the model's picture, at most: a key frame brings no more than
-one, and a slip must not take all memory."""
+"""Most places of a pool for each pixel of the model's picture: a key frame brings one Gaussian a
+pixel, and a mistyped number must not take all memory."""
 _COVER = 0.9
 """Opacity with which the new surface must cover what it hides."""
 
 
 @dataclass(frozen=True)
 class Survivors:
-    """A pool of ``m`` places; those that are not taken hold Gaussians of opacity 0."""
+    """A pool of ``m`` places; free ones hold Gaussians of opacity 0."""
 
     gaussians: DynamicGaussians
     """One scene of ``m`` Gaussians that stand still."""
@@ -48,13 +47,13 @@ class Survivors:
 
 
 @dataclass(frozen=True)
-class Succession:
-    """What a key frame makes of the scene that ends there."""
+class PoolUpdate:
+    """What a key frame keeps and removes."""
 
     survivors: Survivors
-    """What lives on."""
-    leaving: DynamicGaussians
-    """One scene of what does not, standing still; the others have opacity 0 there."""
+    """The new pool."""
+    removed: DynamicGaussians
+    """One scene of the ending Gaussians and the old pool; those that are kept have opacity 0."""
 
 
 def largest_pool(image_size: tuple[int, int]) -> int:
@@ -67,43 +66,43 @@ def largest_pool(image_size: tuple[int, int]) -> int:
 
 
 def empty_pool(size: int, like: DynamicGaussians) -> Survivors:
-    """Return a pool of ``size`` places of which none is taken, in the shapes of ``like``."""
+    """Return a pool of ``size`` free places, in the shapes of ``like``."""
     places = like.map(lambda value: value[:, :1].expand(-1, size, *value.shape[2:]))
     nothing = replace(places, opacities=torch.zeros_like(places.opacities))
     ages = torch.zeros(1, size, dtype=torch.long, device=like.means.device)
     return Survivors(nothing, ages)
 
 
-def succeed(
+def update_pool(
     ending: DynamicGaussians,
     pool: Survivors,
     surface: DynamicGaussians,
     image_size: tuple[int, int],
     *,
     backend: str = "auto",
-) -> Succession:
-    """Apply the rule above at a key frame; nothing here depends on how many are kept.
+) -> PoolUpdate:
+    """Apply the rule above at a key frame; no shape depends on how many are kept.
 
     Args:
         ending: One still scene: the Gaussians whose second interval ends here.
         pool: What was kept before.
         surface: The new key frame's own Gaussians.
-        image_size: Height and width at which the surface is looked at.
+        image_size: Height and width at which the surface is rendered.
         backend: The rasteriser's backend.
     """
     candidates = DynamicGaussians.cat([ending, pool.gaussians], dim=1)
-    newcomers = pool.ages.new_zeros(1, ending.num_gaussians)
-    ages = torch.cat([newcomers, pool.ages + 1], dim=1)
+    first_ages = pool.ages.new_zeros(1, ending.num_gaussians)
+    ages = torch.cat([first_ages, pool.ages + 1], dim=1)
     hidden = is_hidden(candidates.means, surface_of(surface, image_size, backend=backend))
-    stays = hidden & (candidates.opacities >= MIN_OPACITY) & (ages <= MAX_AGE)
-    score = torch.where(stays, candidates.opacities - ages / (1000 * MAX_AGE), 0.0)
+    keep = hidden & (candidates.opacities >= MIN_OPACITY) & (ages <= MAX_AGE)
+    score = torch.where(keep, candidates.opacities - ages / (1000 * MAX_AGE), 0.0)
     best, chosen = score.topk(pool.gaussians.num_gaussians, dim=1)  # (1, m)
     kept = candidates.select(chosen[0], dim=1)
     taken = best > 0
     survivors = replace(kept, opacities=torch.where(taken, kept.opacities, 0.0))
-    lives_on = torch.zeros_like(stays).scatter(1, chosen, taken)
-    leaving = replace(candidates, opacities=torch.where(lives_on, 0.0, candidates.opacities))
-    return Succession(Survivors(survivors, ages.gather(1, chosen)), leaving)
+    is_kept = torch.zeros_like(keep).scatter(1, chosen, taken)
+    removed = replace(candidates, opacities=torch.where(is_kept, 0.0, candidates.opacities))
+    return PoolUpdate(Survivors(survivors, ages.gather(1, chosen)), removed)
 
 
 def surface_of(

@@ -1,4 +1,4 @@
-"""Key frames in, intervals out: what lives of a stream, and how one interval follows another."""
+"""Key frames in, intervals out: how one interval follows another."""
 
 from __future__ import annotations
 
@@ -6,51 +6,61 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Generic
 
-from core.streaming.interval import Interval, stand_still
-from core.streaming.pair_model import PairModel
-from core.streaming.survivors import Survivors, empty_pool, succeed
+import torch
+
+from core.streaming.interval import Interval, StreamFrame, stand_still
+from core.streaming.key_frames import ChosenKeyFrame
+from core.streaming.pair_model import EncodedT, PairModel
+from core.streaming.survivors import Survivors, empty_pool, update_pool
 from core.types import DynamicGaussians
 
-_LIVE_INTERVALS = 2
-"""A key frame's Gaussians live from the key frame before it to the one after."""
+_KEPT_INTERVALS = 2
+"""A key frame's Gaussians are shown from the key frame before it to the one after."""
 
 
 @dataclass(frozen=True)
-class Key:
+class TimelineKeyFrame(Generic[EncodedT]):
     """A key frame that the next one will form a pair with."""
 
     number: int
     """Counted from 0 since the stream began."""
-    time: float
-    """Stream time."""
-    encoded: Any
-    """What the model made of it."""
+    frames: tuple[StreamFrame, ...]
+    """As of :class:`ChosenKeyFrame`."""
+    encoded: EncodedT
+    """The network's encoding."""
+
+    @property
+    def time(self) -> float:
+        """Stream time."""
+        return self.frames[-1].time
 
 
 @dataclass(frozen=True)
-class Moment:
-    """All that a timeline holds, as it is at some moment."""
+class TimelineState(Generic[EncodedT]):
+    """All that a timeline holds."""
 
-    key: Key | None = None
+    num_key_frames: int = 0
+    """Key frames since the stream began."""
+    key_frame: TimelineKeyFrame[EncodedT] | None = None
     """The newest key frame; None where the next one begins a shot."""
-    live: tuple[Interval, ...] = ()
+    closed: tuple[Interval, ...] = ()
     """The last two intervals."""
-    alone: Interval | None = None
-    """The newest key frame by itself, where it has begun a shot."""
+    single: Interval | None = None
+    """The newest key frame as an interval, while it is the only one of its shot."""
     pool: Survivors | None = None
-    """What outlives its two intervals."""
+    """Gaussians kept beyond their two intervals."""
 
 
-class Timeline:
-    """Decodes pairs of key frames and keeps what lives of them, which has a fixed size.
+class Timeline(Generic[EncodedT]):
+    """Encodes key frames and decodes pairs of them; what it keeps has a fixed size.
 
     Args:
         image_size: Height and width of what the model takes.
         max_persistent: Size of the pool of survivors.
         backend: The rasteriser's backend.
-        timed: Called with the name of a part, ``decode``, times what happens inside.
+        timed: Called with the name of a stage, ``encode`` or ``decode``; times what happens inside.
     """
 
     def __init__(
@@ -65,95 +75,118 @@ class Timeline:
         self._max_persistent = max_persistent
         self._backend = backend
         self._timed = timed
-        self.now = Moment()
-        """What is kept; may be set to what it was before."""
+        self.state: TimelineState[EncodedT] = TimelineState()
+        """May be set to what it was before."""
 
     @property
     def intervals(self) -> tuple[Interval, ...]:
-        """What lives: at most two intervals, in order, and a key frame that has begun a shot."""
-        alone = self.now.alone
-        return (*self.now.live, *([] if alone is None else [alone]))
+        """The last two intervals, in order, and a key frame that is the only one of its shot."""
+        single = self.state.single
+        return (*self.state.closed, *([] if single is None else [single]))
 
     def end_shot(self) -> Interval | None:
         """Make the next key frame begin a new shot.
 
         Returns:
-            The static interval of a shot of one key frame, which no pair has shown; else None.
+            The static interval of a shot of one key frame; else None.
         """
-        alone = self.now.alone
-        self.now = Moment(live=self.now.live)
-        if alone is not None:
-            self._keep(alone)
-        return alone
+        single = self.state.single
+        self.state = TimelineState(self.state.num_key_frames, closed=self.state.closed)
+        if single is not None:
+            self._keep(single)
+        return single
 
-    def append(self, model: PairModel, keys: Sequence[Key]) -> list[Interval]:
-        """Take key frames of one shot, and decode the pairs that they complete, together.
+    def append(
+        self, model: PairModel[EncodedT], chosen: Sequence[ChosenKeyFrame]
+    ) -> list[Interval]:
+        """Take key frames of one shot; they and the pairs that they complete pass together.
 
         Returns:
-            Their intervals, in order.
+            The intervals of the pairs, in order.
         """
-        if not keys:
+        if not chosen:
             return []
-        before = self.now.key
-        chain = list(keys) if before is None else [before, *keys]
-        opens = before is None or self.now.alone is not None
+        before = self.state.key_frame
+        key_frames = self._encode(model, chosen)
+        chain = key_frames if before is None else [before, *key_frames]
+        opens = before is None or self.state.single is not None
         newest = chain[-1]
+        self.state = replace(self.state, num_key_frames=newest.number + 1, key_frame=newest)
         if len(chain) == 1:
-            still = model.static_gaussians(newest.encoded)
-            alone = Interval(
-                newest.number, newest.number, newest.time, newest.time, still, opens=True
-            )
-            self.now = replace(self.now, key=newest, alone=alone)
+            static = model.static_gaussians(newest.encoded)
+            single = _between(newest, newest, static, opens=True)
+            self.state = replace(self.state, single=single)
             return []
         with self._timed("decode"):
-            encoded = [key.encoded for key in chain]
-            cat = type(encoded[0]).cat
+            encoded = [key_frame.encoded for key_frame in chain]
+            cat = type(newest.encoded).cat
             decoded = model.decode(cat(encoded[:-1]), cat(encoded[1:]))
         intervals: list[Interval] = []
         for i, (first, second) in enumerate(pairwise(chain)):
-            interval = Interval(
-                first.number,
-                second.number,
-                first.time,
-                second.time,
-                decoded.element(i),
-                opens=opens and i == 0,
-            )
+            interval = _between(first, second, decoded.element(i), opens=opens and i == 0)
             if not interval.opens:
                 interval = self._follow(interval, model.static_gaussians(first.encoded))
             intervals.append(interval)
             self._keep(interval)
-        self.now = replace(self.now, key=newest, alone=None)
+        self.state = replace(self.state, single=None)
         return intervals
 
+    def _encode(
+        self, model: PairModel[EncodedT], chosen: Sequence[ChosenKeyFrame]
+    ) -> list[TimelineKeyFrame[EncodedT]]:
+        with self._timed("encode"):
+            encoded = model.encode(
+                torch.cat([key_frame.frames[-1].image for key_frame in chosen]),
+                torch.cat([key_frame.inverse_depth for key_frame in chosen]),
+            )
+        return [
+            TimelineKeyFrame(self.state.num_key_frames + i, key_frame.frames, encoded.element(i))
+            for i, key_frame in enumerate(chosen)
+        ]
+
     def _follow(self, interval: Interval, surface: DynamicGaussians) -> Interval:
-        """Unite a decoded pair with what the last interval hands on.
+        """Add to a decoded pair what the interval before hands on.
 
         Args:
             interval: The pair by itself.
             surface: Its first key frame's own Gaussians.
         """
-        last = self.now.live[-1]
+        last = self.state.closed[-1]
         ending = last.gaussians.select(slice(last.num_first), dim=1)
         if not self._max_persistent:
             return replace(interval, ended=ending)
         still = stand_still(ending, 1.0)
-        succession = succeed(
+        update = update_pool(
             still,
-            self.now.pool or empty_pool(self._max_persistent, still),
+            self.state.pool or empty_pool(self._max_persistent, still),
             surface,
             self._image_size,
             backend=self._backend,
         )
-        pool = succession.survivors
-        self.now = replace(self.now, pool=pool)
+        self.state = replace(self.state, pool=update.survivors)
         return replace(
             interval,
-            gaussians=DynamicGaussians.cat([interval.gaussians, pool.gaussians], dim=1),
+            gaussians=DynamicGaussians.cat(
+                [interval.gaussians, update.survivors.gaussians], dim=1
+            ),
             num_survivors=self._max_persistent,
-            ended=succession.leaving,
+            ended=update.removed,
         )
 
     def _keep(self, interval: Interval) -> None:
-        live = (*self.now.live, interval)[-_LIVE_INTERVALS:]
-        self.now = replace(self.now, live=live)
+        closed = (*self.state.closed, interval)[-_KEPT_INTERVALS:]
+        self.state = replace(self.state, closed=closed)
+
+
+def _between(
+    first: TimelineKeyFrame[EncodedT],
+    second: TimelineKeyFrame[EncodedT],
+    gaussians: DynamicGaussians,
+    *,
+    opens: bool,
+) -> Interval:
+    """Return the interval from one key frame to the next, or of a single one."""
+    frames = second.frames
+    if opens and first is not second:
+        frames = (*first.frames, *frames)
+    return Interval(first.number, second.number, first.time, second.time, gaussians, opens, frames)

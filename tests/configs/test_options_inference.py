@@ -8,6 +8,7 @@ import pytest
 
 from configs.options_inference import InferenceOptions
 from core.checks import UserError
+from core.outputs.clip_outputs import OutputOptions
 
 PROGRAM = Path(__file__).parents[2] / "splat_inference.py"
 
@@ -29,7 +30,15 @@ PROGRAM = Path(__file__).parents[2] / "splat_inference.py"
 )
 def test_impossible_values_name_their_flag(name: str, value: float) -> None:
     with pytest.raises(UserError, match=f"--{name}"):
-        InferenceOptions("frames", **{name: value})
+        options(**{name: value})
+
+
+def options(**values: float) -> InferenceOptions:
+    own = {field.name for field in fields(InferenceOptions)}
+    outputs = OutputOptions(**{name: v for name, v in values.items() if name not in own})
+    return InferenceOptions(
+        "frames", outputs=outputs, **{name: v for name, v in values.items() if name in own}
+    )
 
 
 def test_every_option_is_read() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.outputs.frame_metrics import MetricsSink
-from core.outputs.metrics_plot import plot_psnr
-from core.streaming.reconstruct import RenderedFrame
 from core.geometry.fit import FrameFit
 from core.io import read_image
+from core.outputs.frame_metrics import MetricsSink
+from core.outputs.metrics_plot import plot_psnr
 from core.streaming import Interval
+from core.streaming.reconstruct import RenderedFrame
 
 SIZE = (32, 64)
 

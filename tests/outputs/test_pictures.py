@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import torch
 
+from core.geometry.canonical import depth_from_inverse_depth
+from core.geometry.fit import FrameFit
 from core.outputs.pictures import (
     depth_picture,
     rendered_picture,
     side_by_side_picture,
     to_8bit,
 )
-from core.streaming.reconstruct import RenderedFrame
-from core.geometry.canonical import depth_from_inverse_depth
-from core.geometry.fit import FrameFit
 from core.streaming import Interval
+from core.streaming.reconstruct import RenderedFrame
 
 SIZE = (32, 64)
 FIT = FrameFit(SIZE, SIZE, "crop")

@@ -105,8 +105,8 @@ def test_a_session_does_not_smear_two_shots(network: StreamSplat, frame: Callabl
     one, other = frame(0), procedural(2, 1)[0][:36, :72]
     with Session(network, max_persistent=20) as session:
         closed = [session.push(image) for image in (one, one, one, other, other)]
-        spans = [(i.first, i.second, i.opens) if i else None for i in closed]
-        assert spans == [None, (0, 1, True), (1, 2, False), None, (3, 4, True)]
+        spans = [[(i.first, i.second, i.opens) for i in part] for part in closed]
+        assert spans == [[], [(0, 1, True)], [(1, 2, False)], [], [(3, 4, True)]]
         assert session.intervals[-1].fading is None
         # Between the shots the old one stands still.
         session.reset()
@@ -120,19 +120,28 @@ def test_a_session_does_not_smear_two_shots(network: StreamSplat, frame: Callabl
 def test_a_shot_of_one_frame_is_shown_as_it_is(network: StreamSplat, frame: Callable) -> None:
     one, other = frame(0), procedural(2, 1)[0][:36, :72]
     with Session(network) as session:
-        assert session.push(one) is None
-        lone = session.push(other)
-        assert lone is not None
-        assert (lone.first, lone.second, lone.is_still) == (0, 0, True)
-        assert session.push(one) is not None
-    with Session(network) as session:
-        assert [i.first for i in session.extend([one, other, one, one])] == [0, 1, 2]
+        assert session.push(one) == []
+        (static,) = session.push(other)
+        assert (static.first, static.second, static.is_static) == (0, 0, True)
+        assert len(session.push(one)) == 1
+    with Session(network, batch_size=4) as session:
+        closed = [session.push(image) for image in (one, other, one, one)]
+        closed.append(session.end_shot())
+        assert [[i.first for i in part] for part in closed] == [[], [0], [1], [], [2]]
+
+
+def test_cuts_between_key_frames_are_found(network: StreamSplat, frame: Callable) -> None:
+    one, other = frame(0), procedural(2, 1)[0][:36, :72]
+    with Session(network, frame_gap=4) as session:
+        closed = [session.push(image) for image in (one, one, other, other, other)]
+        (before,), (after,) = closed[2], session.end_shot()
+    assert (before.first_time, before.second_time) == (0, 1)
+    assert (after.first_time, after.second_time, after.opens) == (2, 4, True)
 
 
 def test_cuts_are_not_looked_for_on_request(network: StreamSplat, frame: Callable) -> None:
     other = procedural(2, 1)[0][:36, :72]
     with Session(network, detect_cuts=False) as session:
         session.push(frame(0))
-        interval = session.push(other)
-        assert interval is not None
+        (interval,) = session.push(other)
         assert (interval.first, interval.second) == (0, 1)

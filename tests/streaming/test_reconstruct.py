@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,24 +14,18 @@ from core.depth.source import NoDepth
 from core.io import Frame, FrameSource
 from core.metrics import psnr
 from core.models import StreamSplatConfig, build_model
-from core.streaming.reconstruct import Reconstruction, RenderedFrame, choose_fit
+from core.streaming.reconstruct import ClipReconstructor, RenderedFrame, choose_fit
 
-Build = Callable[..., Reconstruction]
-
-
-def run(reconstruction: Reconstruction, source, model_size) -> list[RenderedFrame]:
-    return list(reconstruction.frames(source, choose_fit(source, model_size, "stretch")))
+Build = Callable[..., ClipReconstructor]
 
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("gap", [1, 3, 5])
 @pytest.mark.parametrize("count", range(1, 9))
 def test_every_decoded_frame_is_rendered_once_and_in_order(
-    reconstruction: Build, synthetic_source, model_size, count: int, gap: int, batch: int
+    reconstructor: Build, synthetic_source, model_size, count: int, gap: int, batch: int
 ) -> None:
-    frames = run(
-        reconstruction(frame_gap=gap, batch_size=batch), synthetic_source(count), model_size
-    )
+    frames = list(reconstructor(frame_gap=gap, batch_size=batch).frames(synthetic_source(count)))
     assert [frame.index for frame in frames] == list(range(count))
     assert [frame.name for frame in frames] == [f"{i:04d}" for i in range(count)]
     keys = {*range(0, count, gap), count - 1}
@@ -38,17 +33,15 @@ def test_every_decoded_frame_is_rendered_once_and_in_order(
     assert all(frame.rgb.shape == frame.target.shape == (1, 3, *model_size) for frame in frames)
 
 
-def test_key_frames_look_like_the_input(
-    reconstruction: Build, synthetic_source, model_size
-) -> None:
-    for frame in run(reconstruction(frame_gap=2), synthetic_source(5), model_size):
+def test_key_frames_look_like_the_input(reconstructor: Build, synthetic_source) -> None:
+    for frame in list(reconstructor(frame_gap=2).frames(synthetic_source(5))):
         if frame.is_key:
             assert psnr(frame.rgb, frame.target).item() > 20
 
 
 @pytest.mark.parametrize("count", [1, 7, 8])
 def test_batches_give_what_single_pairs_give(
-    reconstruction: Build, synthetic_source, model_size, count: int
+    reconstructor: Build, synthetic_source, model_size, count: int
 ) -> None:
     torch.manual_seed(0)
     config = StreamSplatConfig(
@@ -67,10 +60,10 @@ def test_batches_give_what_single_pairs_give(
     )
     model = build_model(config).eval()
     single, batched = (
-        run(
-            reconstruction(model=model, frame_gap=2, batch_size=batch),
-            synthetic_source(count),
-            model_size,
+        list(
+            reconstructor(model=model, frame_gap=2, batch_size=batch).frames(
+                synthetic_source(count)
+            )
         )
         for batch in (1, 3)
     )
@@ -92,10 +85,10 @@ class CountingDepth(NoDepth):
 
 
 def test_depth_is_asked_for_key_frames_only_and_normalized(
-    reconstruction: Build, synthetic_source, model_size
+    reconstructor: Build, synthetic_source
 ) -> None:
     depth = CountingDepth()
-    frames = run(reconstruction(frame_gap=3, depth=depth), synthetic_source(8), model_size)
+    frames = list(reconstructor(frame_gap=3, depth=depth).frames(synthetic_source(8)))
     assert depth.asked == [0, 3, 6, 7]
     inverse_depths = frames[0].interval.gaussians.means[..., 1]
     assert inverse_depths.min() == 0
@@ -103,10 +96,10 @@ def test_depth_is_asked_for_key_frames_only_and_normalized(
 
 
 def test_what_came_before_an_unreadable_frame_is_rendered(
-    reconstruction: Build, synthetic_source, model_size
+    reconstructor: Build, synthetic_source
 ) -> None:
     source = synthetic_source(8, broken=5)
-    frames = reconstruction(batch_size=4).frames(source, choose_fit(source, model_size, "stretch"))
+    frames = reconstructor(batch_size=4).frames(source)
     seen = [next(frames).index for _ in range(5)]
     with pytest.raises(UserError, match="0005 is damaged"):
         next(frames)
@@ -126,28 +119,31 @@ class DamagedDepth(NoDepth):
 @pytest.mark.parametrize("batch", [1, 2, 8])
 @pytest.mark.parametrize("damaged", [(6,), (11,), (10, 11), (8, 9), (0, 1)])
 def test_what_came_before_damaged_depth_is_rendered(
-    reconstruction: Build, synthetic_source, model_size, damaged: tuple[int, ...], batch: int
+    reconstructor: Build, synthetic_source, damaged: tuple[int, ...], batch: int
 ) -> None:
     source = synthetic_source(12)
-    frames = reconstruction(depth=DamagedDepth(*damaged), batch_size=batch).frames(
-        source, choose_fit(source, model_size, "stretch")
-    )
+    frames = reconstructor(depth=DamagedDepth(*damaged), batch_size=batch).frames(source)
     assert [next(frames).index for _ in range(damaged[0])] == list(range(damaged[0]))
     with pytest.raises(UserError, match=f"depth map {damaged[0]} is damaged"):
         next(frames)
 
 
-def test_frames_of_different_sizes_are_refused(
-    reconstruction: Build, synthetic_source, model_size
-) -> None:
-    fit = choose_fit(synthetic_source(1, (20, 30)), model_size, "stretch")
-    with pytest.raises(UserError, match="alike"):
-        list(reconstruction().frames(synthetic_source(2, (20, 31)), fit))
+def test_frames_of_different_sizes_are_refused(reconstructor: Build, synthetic_source) -> None:
+    class Grows(synthetic_source):
+        def _decode(self) -> Generator[Frame, None, None]:
+            for frame in super()._decode():
+                width = 30 + (frame.index > 3)
+                yield replace(frame, image=np.zeros((20, width, 3), np.uint8))
+
+    frames = reconstructor().frames(Grows(6))
+    assert [next(frames).index for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(UserError, match=r"frame 0004: .* 31 by 20 .* alike"):
+        next(frames)
 
 
 @pytest.mark.parametrize("batch", [1, 2])
 def test_memory_does_not_grow_with_the_clip(
-    reconstruction: Build, synthetic_source, model_size, batch: int
+    reconstructor: Build, synthetic_source, batch: int
 ) -> None:
     class WatchedSource(synthetic_source):
         def _decode(self):
@@ -158,9 +154,8 @@ def test_memory_does_not_grow_with_the_clip(
     inputs: list[weakref.ref[np.ndarray]] = []
     outputs: list[weakref.ref[RenderedFrame]] = []
     source = WatchedSource(60)
-    fit = choose_fit(source, model_size, "stretch")
     most_inputs = most_outputs = 0
-    for frame in reconstruction(frame_gap=3, batch_size=batch).frames(source, fit):
+    for frame in reconstructor(frame_gap=3, batch_size=batch).frames(source):
         outputs.append(weakref.ref(frame))
         del frame
         most_inputs = max(most_inputs, sum(ref() is not None for ref in inputs))
@@ -172,7 +167,7 @@ def test_memory_does_not_grow_with_the_clip(
 
 
 def test_padding_to_next_to_nothing_is_refused(synthetic_source, model_size) -> None:
-    with pytest.raises(UserError, match="--fit"):
+    with pytest.raises(UserError, match="fit crop"):
         choose_fit(synthetic_source(1, (4, 400)), model_size, "pad")
 
 
@@ -196,10 +191,10 @@ class TwoShots(FrameSource):
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("counts", [(5, 6), (1, 4), (4, 1), (7, 2), (1, 1)])
 def test_a_cut_ends_one_stream_and_begins_another(
-    reconstruction: Build, model_size, counts: tuple[int, int], batch: int
+    reconstructor: Build, counts: tuple[int, int], batch: int
 ) -> None:
     source = TwoShots(*counts)
-    frames = run(reconstruction(frame_gap=3, batch_size=batch), source, model_size)
+    frames = list(reconstructor(frame_gap=3, batch_size=batch).frames(source))
     assert [frame.index for frame in frames] == list(range(sum(counts)))
     keys = set()
     for start, count in ((0, counts[0]), (counts[0], counts[1])):
@@ -214,34 +209,30 @@ def test_a_cut_ends_one_stream_and_begins_another(
 @pytest.mark.parametrize("batch", [1, 2, 8])
 @pytest.mark.parametrize("damaged", [(4,), (3, 4), (5,)])
 def test_what_came_before_damaged_depth_at_a_cut_is_rendered(
-    reconstruction: Build, model_size, damaged: tuple[int, ...], batch: int
+    reconstructor: Build, damaged: tuple[int, ...], batch: int
 ) -> None:
     source = TwoShots(5, 6)
-    frames = reconstruction(depth=DamagedDepth(*damaged), batch_size=batch).frames(
-        source, choose_fit(source, model_size, "stretch")
-    )
+    frames = reconstructor(depth=DamagedDepth(*damaged), batch_size=batch).frames(source)
     assert [next(frames).index for _ in range(damaged[0])] == list(range(damaged[0]))
     with pytest.raises(UserError, match=f"depth map {damaged[0]} is damaged"):
         next(frames)
 
 
-def test_without_cuts_one_shot_smears_into_the_next(reconstruction: Build, model_size) -> None:
-    frames = run(reconstruction(frame_gap=3, detect_cuts=False), TwoShots(5, 5), model_size)
+def test_without_cuts_one_shot_smears_into_the_next(reconstructor: Build) -> None:
+    frames = list(reconstructor(frame_gap=3, detect_cuts=False).frames(TwoShots(5, 5)))
     assert max((frame.rgb - frame.target).abs().mean().item() for frame in frames) > 0.1
 
 
-def test_a_source_that_breaks_off_is_an_error_after_its_last_frame(
-    reconstruction: Build, model_size
-) -> None:
+def test_a_source_that_breaks_off_is_an_error_after_its_last_frame(reconstructor: Build) -> None:
     source = TwoShots(3, 2, broken_off="the camera stopped")
-    frames = reconstruction().frames(source, choose_fit(source, model_size, "stretch"))
+    frames = reconstructor().frames(source)
     assert [next(frames).index for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(UserError, match="the camera stopped"):
         next(frames)
 
 
 def test_a_source_that_breaks_off_beyond_the_limit_is_no_error(
-    reconstruction: Build, synthetic_source, model_size
+    reconstructor: Build, synthetic_source
 ) -> None:
     class BreaksOff(synthetic_source):
         def _decode(self) -> Generator[Frame, None, None]:
@@ -249,13 +240,13 @@ def test_a_source_that_breaks_off_beyond_the_limit_is_no_error(
             yield from super()._decode()
 
     for limit in (4, 5):
-        frames = run(reconstruction(max_frames=limit), BreaksOff(5), model_size)
+        frames = list(reconstructor(max_frames=limit).frames(BreaksOff(5)))
         assert [frame.index for frame in frames] == list(range(limit))
     with pytest.raises(UserError, match="the camera stopped"):
-        run(reconstruction(max_frames=6), BreaksOff(5), model_size)
+        list(reconstructor(max_frames=6).frames(BreaksOff(5)))
 
 
-def test_a_limit_ends_the_walk(reconstruction: Build, synthetic_source, model_size) -> None:
-    frames = run(reconstruction(max_frames=5), synthetic_source(30), model_size)
+def test_no_more_frames_are_taken_than_the_limit(reconstructor: Build, synthetic_source) -> None:
+    frames = list(reconstructor(max_frames=5).frames(synthetic_source(30)))
     assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
     assert frames[-1].is_key

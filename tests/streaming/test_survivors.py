@@ -7,8 +7,8 @@ from torch import Tensor
 
 from core.geometry.canonical import pixel_centers
 from core.rendering import render
-from core.streaming import KeyInputs, Session
-from core.streaming.survivors import MAX_AGE, MIN_OPACITY, empty_pool, succeed
+from core.streaming import Session
+from core.streaming.survivors import MAX_AGE, MIN_OPACITY, empty_pool, update_pool
 from core.types import DynamicGaussians, TensorDataclass
 
 SIZE = (16, 32)
@@ -34,8 +34,8 @@ def sheet(inverse_depth: float, color: float, *, columns: slice = slice(None)) -
 
 def kept(ending: DynamicGaussians, surface: DynamicGaussians, size: int = 1000) -> Tensor:
     """Return which of ``ending`` survive."""
-    succession = succeed(ending, empty_pool(size, ending), surface, SIZE)
-    return succession.leaving.opacities[0, : ending.num_gaussians] == 0
+    update = update_pool(ending, empty_pool(size, ending), surface, SIZE)
+    return update.removed.opacities[0, : ending.num_gaussians] == 0
 
 
 def test_what_the_new_surface_hides_is_kept_and_nothing_else() -> None:
@@ -75,22 +75,22 @@ def test_the_pool_is_bounded_and_keeps_the_most_opaque() -> None:
 
 def test_survivors_age_out_and_make_room() -> None:
     wall, cover = sheet(FAR, 0.2), sheet(NEAR, 0.9)
-    pool = succeed(wall, empty_pool(50, wall), cover, SIZE).survivors
+    pool = update_pool(wall, empty_pool(50, wall), cover, SIZE).survivors
     gone = replace(wall, opacities=torch.zeros_like(wall.opacities))
     for age in range(1, MAX_AGE + 1):
-        pool = succeed(gone, pool, cover, SIZE).survivors
+        pool = update_pool(gone, pool, cover, SIZE).survivors
         assert (pool.ages == age).all()
         assert (pool.gaussians.opacities > 0).all()
-    pool = succeed(gone, pool, cover, SIZE).survivors
+    pool = update_pool(gone, pool, cover, SIZE).survivors
     assert (pool.gaussians.opacities == 0).all()
 
 
-def test_every_gaussian_either_stays_or_leaves() -> None:
+def test_every_gaussian_is_either_kept_or_removed() -> None:
     wall, cover = sheet(FAR, 0.2), sheet(NEAR, 0.9, columns=slice(0, 20))
-    pool = succeed(wall, empty_pool(64, wall), cover, SIZE).survivors
-    succession = succeed(wall, pool, cover, SIZE)
+    pool = update_pool(wall, empty_pool(64, wall), cover, SIZE).survivors
+    update = update_pool(wall, pool, cover, SIZE)
     before = torch.cat([wall.opacities, pool.gaussians.opacities], dim=1).sum()
-    after = succession.leaving.opacities.sum() + succession.survivors.gaussians.opacities.sum()
+    after = update.removed.opacities.sum() + update.survivors.gaussians.opacities.sum()
     torch.testing.assert_close(before, after)
 
 
@@ -132,16 +132,16 @@ def test_a_session_remembers_what_is_covered() -> None:
             found[pool] = []
             for key in range(4):
                 image = torch.full((1, 3, *SIZE), key / 10)
-                session.extend([KeyInputs(image, torch.zeros(1, 1, *SIZE))])
+                session.push(image)
                 found[pool].append(behind(session, key).item())
                 live = session.intervals[-1]
                 assert live.num_survivors == (pool if key > 1 else 0)
             # The wall is seen again: no survivor of it is left.
             assert live.gaussians.opacities[0, -pool:].sum() > 0
-            session.extend([KeyInputs(torch.full((1, 3, *SIZE), 0.4), torch.zeros(1, 1, *SIZE))])
+            session.push(torch.full((1, 3, *SIZE), 0.4))
             if pool:
                 assert (session.intervals[-1].gaussians.opacities[0, -pool:] == 0).all()
     # At key frame 2 the wall's middle was last seen two key frames before.
     assert found[0][2] < 0.01
     assert found[1000][2] > 0.9
-    assert found[0][1] > 0.9, "at key frame 1 it still lives by itself"
+    assert found[0][1] > 0.9, "at key frame 1 it is in the interval itself"

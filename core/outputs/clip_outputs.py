@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,21 +11,20 @@ from pathlib import Path
 from tqdm import tqdm
 
 from core.checks import UserError
-from core.outputs.frame_metrics import ClipMetrics, MetricsSink
-from core.outputs.metrics_plot import plot_psnr
-from core.outputs.orbit_sink import OrbitSink
-from core.outputs.orbit_view import OrbitView
-from core.outputs.overview_sink import OverviewSink
-from core.outputs.pictures import depth_picture, rendered_picture, side_by_side_picture
-from core.outputs.ply_sink import ExportedScene, PlySink
-from core.streaming.reconstruct import Reconstruction, RenderedFrame
-from core.outputs.sinks import FrameSink
-from core.outputs.staging import Staging
-from core.outputs.video_sink import VideoSink
 from core.geometry.cameras import Lens
 from core.geometry.fit import FrameFit
 from core.io import FrameSource, VideoWriter
 from core.logging import get_logger
+from core.outputs.frame_metrics import ClipMetrics, MetricsSink, Role
+from core.outputs.metrics_plot import plot_psnr
+from core.outputs.orbit_view import OrbitView
+from core.outputs.page import Page, ScoreRow, Video, write_page
+from core.outputs.pictures import depth_picture, rendered_picture, side_by_side_picture
+from core.outputs.ply_sink import ExportedScene, PlySink
+from core.outputs.sinks import FrameSink, OrbitSink, OverviewSink, VideoSink
+from core.outputs.staging import Staging
+from core.streaming import Session
+from core.streaming.reconstruct import ClipReconstructor, RenderedFrame
 
 _logger = get_logger(__name__)
 
@@ -37,6 +36,7 @@ OVERVIEW = "overview.png"
 SCENE = "gaussians.ply"
 METRICS = "metrics.json"
 PLOT = "metrics.png"
+PAGE = "index.html"
 
 _SHOWN_FRAME = 24
 """The frame of the overview: a second into most clips."""
@@ -47,18 +47,34 @@ class OutputOptions:
     """What is written, and how."""
 
     fps: float = 24.0
-    """Frame rate of the videos."""
+    """Frame rate of the videos that are written."""
     ply_time: float = 0.0
-    """Frame index, as of :class:`RenderedFrame` or between two, at which the scene is exported."""
+    """Frame index, whole or not, at which the scene is written as PLY: counted from 0 as in
+    metrics.json, where frames that were skipped or dropped keep their numbers."""
     orbit_frames: int = 96
-    """Frames of one round of the orbit; 0 writes no orbit."""
+    """Frames of one round of the camera in the novel-view video; 0 writes none."""
     horizontal_fov_deg: float = 60.0
-    """Field of view of the orbit and of the exported scene, degrees."""
+    """Field of view that the novel views and the PLY suppose, degrees."""
+
+    def __post_init__(self) -> None:
+        if not 0.01 <= self.fps <= 1000:
+            raise UserError(f"--fps is {self.fps:g}; expected a rate from 0.01 to 1000")
+        if not self.ply_time >= 0:
+            raise UserError(
+                f"--ply_time is {self.ply_time:g}; expected a frame index of at least 0"
+            )
+        if self.orbit_frames < 0:
+            raise UserError(f"--orbit_frames is {self.orbit_frames}; expected at least 0")
+        if not 0 < self.horizontal_fov_deg < 180:
+            raise UserError(
+                f"--horizontal_fov_deg is {self.horizontal_fov_deg:g}; expected degrees between "
+                "0 and 180, for example 60"
+            )
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a finished reconstruction amounts to."""
+    """What was reconstructed and written."""
 
     metrics: ClipMetrics
     """Scores of every frame."""
@@ -85,27 +101,36 @@ class Summary:
 
 
 def write_outputs(
-    reconstruction: Reconstruction,
+    reconstructor: ClipReconstructor,
     source: FrameSource,
     fit: FrameFit,
     options: OutputOptions,
     staging: Staging,
+    facts: Sequence[tuple[str, str]] = (),
 ) -> Summary:
-    """Reconstruct a clip and write videos, scene, scores and plot.
+    """Reconstruct a clip and write videos, scene, scores, plot and the page that shows them.
 
     When the clip cannot be read to its end, or Ctrl-C is pressed, what was reconstructed until then
     is completed and kept as an incomplete result; a stream has no end, and Ctrl-C is one.
+
+    Args:
+        reconstructor: Renders the clip.
+        source: The clip.
+        fit: How its frames enter the model.
+        options: What is written.
+        staging: Where files are written.
+        facts: What else the page says of the reconstruction: labels and values.
 
     Raises:
         UserError: If the clip or its depth cannot be read to the end, or a file cannot be written.
     """
     start = time.perf_counter()
     failure: UserError | KeyboardInterrupt | None = None
-    timed = _TimedFrames(reconstruction.frames(source, fit))
-    counts = [n for n in (source.expected_frames, reconstruction.max_frames) if n is not None]
+    timed = _TimedFrames(reconstructor.frames(source))
+    counts = [n for n in (source.expected_frames, reconstructor.max_frames) if n is not None]
     expected = min(counts, default=None)
     with ExitStack() as stack:
-        outputs = _Outputs(stack, staging.folder, fit, options, reconstruction)
+        outputs = _Outputs(stack, staging.folder, fit, options, reconstructor.session)
         try:
             with tqdm(total=expected, unit="frame", disable=None) as progress:
                 for frame in timed:
@@ -141,12 +166,71 @@ def write_outputs(
             f"reconstructed in {kept}"
         ) from failure
     assert outputs.scene.written is not None
-    return Summary(
+    summary = Summary(
         metrics=metrics,
         num_gaussians=timed.num_gaussians,
         scene=outputs.scene.written,
         seconds_per_frame=timed.seconds / len(metrics.frames),
         total_seconds=time.perf_counter() - start,
+    )
+    facts = [
+        *facts,
+        ("Depth", reconstructor.depth.description),
+        ("Frame size", f"{fit.input_size[1]} by {fit.input_size[0]} px"),
+        ("Fit", f"{fit.mode} to {fit.model_size[1]} by {fit.model_size[0]} px"),
+        *summary.facts(),
+        *_lost_frames(source),
+    ]
+    write_page(staging.folder / PAGE, _page(source, options, summary, facts))
+    return summary
+
+
+def _lost_frames(source: FrameSource) -> list[tuple[str, str]]:
+    """Return labels and counts of the frames that were not reconstructed, if any."""
+    facts = []
+    if source.skipped:
+        facts.append(("Skipped", f"{source.skipped} frames that could not be decoded"))
+    if source.dropped:
+        facts.append(("Dropped", f"{source.dropped} frames that came faster than the model works"))
+    return facts
+
+
+def _page(
+    source: FrameSource, options: OutputOptions, summary: Summary, facts: list[tuple[str, str]]
+) -> Page:
+    videos = [
+        Video(RENDERED, "Reconstruction", "Key frames and all frames in between."),
+        Video(DEPTH, "Depth", "Normalised inverse depth; bright is near."),
+    ]
+    if options.orbit_frames:
+        caption = "The scene as time goes on, from a camera that circles the input viewpoint."
+        videos.append(Video(ORBIT, "Novel views", caption))
+    labels: dict[str, Role | None] = {
+        "given (key frames)": "given",
+        "middle (in between)": "middle",
+        "all": None,
+    }
+    means = {label: summary.metrics.mean(role) for label, role in labels.items()}
+    scene = summary.scene
+    return Page(
+        title=str(source.path) if source.is_stream else Path(source.path).resolve().name,
+        preview=OVERVIEW,
+        lead=Video(SIDE_BY_SIDE, "Input and reconstruction", "Input left, reconstruction right."),
+        videos=videos,
+        plot=PLOT,
+        scores=[
+            ScoreRow(
+                label,
+                mean.frames,
+                (mean.native.psnr, mean.native.ssim),
+                (mean.published.psnr, mean.published.ssim),
+            )
+            for label, mean in means.items()
+            if mean is not None
+        ],
+        facts=facts,
+        scene=SCENE,
+        scene_note=f"{scene.num_gaussians:,} Gaussians as they are at frame {scene.time:g}",
     )
 
 
@@ -159,7 +243,7 @@ class _Outputs:
         folder: Path,
         fit: FrameFit,
         options: OutputOptions,
-        reconstruction: Reconstruction,
+        session: Session,
     ) -> None:
         height, width = fit.display_size
         lens = Lens(options.horizontal_fov_deg, fit.aspect)
@@ -168,9 +252,9 @@ class _Outputs:
             writer = VideoWriter(folder / name, (height, columns * width), options.fps)
             return stack.enter_context(writer)
 
-        self.metrics = MetricsSink(folder / METRICS, fit, frame_gap=reconstruction.frame_gap)
+        self.metrics = MetricsSink(folder / METRICS, fit, frame_gap=session.frame_gap)
         self.scene = PlySink(folder / SCENE, lens, fit, time=options.ply_time)
-        view = OrbitView(lens, fit, backend=reconstruction.backend)
+        view = OrbitView(lens, fit, backend=session.backend)
         self.sinks: list[FrameSink] = [
             VideoSink(video(RENDERED), rendered_picture, fit),
             VideoSink(video(SIDE_BY_SIDE, 2), side_by_side_picture, fit),

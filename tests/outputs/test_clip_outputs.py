@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from core.outputs.clip_outputs import OutputOptions, Summary, write_outputs
 from plyfile import PlyData
 
 from core.checks import UserError
-from core.outputs.outputs import OutputOptions, Summary, write_outputs
-from core.streaming.reconstruct import Reconstruction, choose_fit
-from core.outputs.staging import staged_outputs
 from core.geometry.fit import FitMode
 from core.io import read_image, read_video
 from core.io.frame_source import FrameSource
+from core.outputs.staging import staged_outputs
+from core.streaming.reconstruct import ClipReconstructor, choose_fit
 
-Build = Callable[..., Reconstruction]
+Build = Callable[..., ClipReconstructor]
 OPTIONS = OutputOptions(orbit_frames=4)
 FILES = {
     "rendered.mp4",
@@ -28,26 +28,27 @@ FILES = {
     "gaussians.ply",
     "metrics.json",
     "metrics.png",
+    "index.html",
 }
 
 
 def write(
-    reconstruction: Reconstruction,
+    reconstructor: ClipReconstructor,
     source: FrameSource,
     output: Path,
     options: OutputOptions = OPTIONS,
     mode: FitMode = "stretch",
 ) -> Summary:
-    fit = choose_fit(source, (32, 64), mode)
+    fit = choose_fit(source, reconstructor.session.image_size, mode)
     with staged_outputs(output) as staging:
-        return write_outputs(reconstruction, source, fit, options, staging)
+        return write_outputs(reconstructor, source, fit, options, staging)
 
 
 @pytest.mark.parametrize("count", [1, 3, 5])
 def test_all_files_are_there_and_frames_add_up(
-    reconstruction: Build, synthetic_source, tmp_path: Path, count: int
+    reconstructor: Build, synthetic_source, tmp_path: Path, count: int
 ) -> None:
-    summary = write(reconstruction(batch_size=2), synthetic_source(count), tmp_path)
+    summary = write(reconstructor(batch_size=2), synthetic_source(count), tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == FILES
     for name in ("rendered", "side_by_side", "depth"):
         assert len(read_video(tmp_path / f"{name}.mp4")) == count
@@ -63,10 +64,10 @@ def test_all_files_are_there_and_frames_add_up(
 @pytest.mark.parametrize("mode", ["stretch", "crop", "pad"])
 @pytest.mark.parametrize("size", [(64, 36), (45, 45)])
 def test_pictures_have_the_proportions_of_the_input(
-    reconstruction: Build, synthetic_source, tmp_path: Path, size: tuple[int, int], mode: FitMode
+    reconstructor: Build, synthetic_source, tmp_path: Path, size: tuple[int, int], mode: FitMode
 ) -> None:
     source = synthetic_source(2, size)
-    write(reconstruction(), source, tmp_path, mode=mode)
+    write(reconstructor(), source, tmp_path, mode=mode)
     height, width = read_video(tmp_path / "rendered.mp4").shape[1:3]
     expected = 0.5 if mode == "crop" else size[0] / size[1]
     # Sides are even, and small here: a step of two pixels.
@@ -78,31 +79,31 @@ def test_pictures_have_the_proportions_of_the_input(
 
 
 def test_without_orbit_there_is_none(
-    reconstruction: Build, synthetic_source, tmp_path: Path
+    reconstructor: Build, synthetic_source, tmp_path: Path
 ) -> None:
-    write(reconstruction(), synthetic_source(2), tmp_path, replace(OPTIONS, orbit_frames=0))
+    write(reconstructor(), synthetic_source(2), tmp_path, replace(OPTIONS, orbit_frames=0))
     assert {file.name for file in tmp_path.iterdir()} == FILES - {"orbit.mp4"}
 
 
 @pytest.mark.parametrize(("time", "written"), [(0.0, 0.0), (2.5, 2.5), (99.0, 4.0)])
 def test_the_scene_is_that_of_the_time_asked_for(
-    reconstruction: Build, synthetic_source, tmp_path: Path, time: float, written: float
+    reconstructor: Build, synthetic_source, tmp_path: Path, time: float, written: float
 ) -> None:
     options = replace(OPTIONS, ply_time=time, orbit_frames=0)
-    summary = write(reconstruction(), synthetic_source(5), tmp_path, options)
+    summary = write(reconstructor(), synthetic_source(5), tmp_path, options)
     assert summary.scene.time == written
 
 
 @pytest.mark.parametrize(("first", "time", "written"), [(3, 6.0, 6.0), (0, 2.0, 2.0), (30, 0, 30)])
 def test_frames_keep_their_numbers_where_others_are_left_out(
-    reconstruction: Build, synthetic_source, tmp_path: Path, first: int, time: float, written: float
+    reconstructor: Build, synthetic_source, tmp_path: Path, first: int, time: float, written: float
 ) -> None:
     class Gaps(synthetic_source):
         def _decode(self) -> Iterator:
             yield from (f for f in super()._decode() if f.index >= first and f.index != 5)
 
     options = replace(OPTIONS, ply_time=time, orbit_frames=0)
-    summary = write(reconstruction(), Gaps(first + 8), tmp_path, options)
+    summary = write(reconstructor(), Gaps(first + 8), tmp_path, options)
     assert (tmp_path / "overview.png").exists()
     assert summary.scene.time == written
     frames = json.loads((tmp_path / "metrics.json").read_text())["frames"]
@@ -113,39 +114,39 @@ def test_frames_keep_their_numbers_where_others_are_left_out(
 
 
 def test_padding_is_no_part_of_the_exported_scene(
-    reconstruction: Build, synthetic_source, tmp_path: Path
+    reconstructor: Build, synthetic_source, tmp_path: Path
 ) -> None:
     options = replace(OPTIONS, orbit_frames=0)
     # A square fills half of the model's picture; the window's edge is included.
-    summary = write(reconstruction(), synthetic_source(1, (45, 45)), tmp_path, options, "pad")
+    summary = write(reconstructor(), synthetic_source(1, (45, 45)), tmp_path, options, "pad")
     assert summary.scene.num_gaussians == 32 * 32
 
 
 def test_an_unreadable_frame_keeps_what_came_before_and_what_was_there(
-    reconstruction: Build, synthetic_source, tmp_path: Path
+    reconstructor: Build, synthetic_source, tmp_path: Path
 ) -> None:
     (tmp_path / "rendered.mp4").write_bytes(b"an earlier result")
     for folder in ("incomplete", "incomplete-2"):
         with pytest.raises(UserError, match=f"damaged; the 5 frames before it .*{folder}$"):
-            write(reconstruction(), synthetic_source(8, broken=5), tmp_path)
+            write(reconstructor(), synthetic_source(8, broken=5), tmp_path)
         assert len(read_video(tmp_path / folder / "rendered.mp4")) == 5
-        assert {file.name for file in (tmp_path / folder).iterdir()} == FILES
+        assert {file.name for file in (tmp_path / folder).iterdir()} == FILES - {"index.html"}
     assert (tmp_path / "rendered.mp4").read_bytes() == b"an earlier result"
     assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_clip_that_cannot_be_read_at_all_leaves_nothing(
-    reconstruction: Build, synthetic_source, tmp_path: Path
+    reconstructor: Build, synthetic_source, tmp_path: Path
 ) -> None:
     source = synthetic_source(3, broken=0)
     fit = choose_fit(synthetic_source(1), (32, 64), "stretch")
     with pytest.raises(UserError, match="0000 is damaged"), staged_outputs(tmp_path) as staging:
-        write_outputs(reconstruction(), source, fit, OPTIONS, staging)
+        write_outputs(reconstructor(), source, fit, OPTIONS, staging)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interruption_keeps_what_is_finished(
-    reconstruction: Build, synthetic_source, tmp_path: Path
+    reconstructor: Build, synthetic_source, tmp_path: Path
 ) -> None:
     class Interrupted(synthetic_source):
         def _decode(self) -> Iterator:
@@ -155,5 +156,5 @@ def test_an_interruption_keeps_what_is_finished(
                 yield frame
 
     with pytest.raises(KeyboardInterrupt):
-        write(reconstruction(), Interrupted(9), tmp_path)
+        write(reconstructor(), Interrupted(9), tmp_path)
     assert len(read_video(tmp_path / "incomplete" / "rendered.mp4")) == 4

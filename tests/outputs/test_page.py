@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from core.viewer import Page, ScoreRow, Video, write_page
+from core.outputs.page import Page, ScoreRow, Video, write_page
 
 PAGE = Page(
     title="clip <b>&",

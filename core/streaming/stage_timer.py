@@ -10,13 +10,11 @@ from contextlib import contextmanager
 import torch
 
 
-class Stopwatch:
-    """Collects durations by the name of the part, without making the host wait.
+class StageTimer:
+    """Collects durations by the name of a stage, until :meth:`seconds` returns them.
 
-    They pile up until :meth:`seconds` takes them away.
-
-    On CUDA they are those between events on the device's current stream; on the CPU those of the
-    wall clock.
+    On CUDA they are measured between events on the current stream, so that the host does not wait;
+    on the CPU by the wall clock.
     """
 
     def __init__(self, device: torch.device | str) -> None:
@@ -26,7 +24,7 @@ class Stopwatch:
         self._seconds: defaultdict[str, list[float]] = defaultdict(list)
 
     @contextmanager
-    def part(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> Iterator[None]:
         """Time what happens inside the block."""
         if self._device.type == "cuda":
             stream = torch.cuda.current_stream(self._device)
@@ -41,7 +39,7 @@ class Stopwatch:
             self._seconds[name].append(time.perf_counter() - begin)
 
     def seconds(self) -> dict[str, list[float]]:
-        """Return the durations so far by part, in seconds, and begin anew; waits for the device."""
+        """Return the durations by stage, in seconds, and start over; waits for the device."""
         for name, spans in self._spans.items():
             for start, end in spans:
                 end.synchronize()

@@ -1,4 +1,4 @@
-"""One HTML page beside the files that it shows."""
+"""An HTML page that shows results in a browser, without a network."""
 
 from __future__ import annotations
 
