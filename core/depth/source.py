@@ -105,7 +105,7 @@ def open_depth(
         _logger.info("depth: %s.", source.description)
         return source
     _logger.warning(
-        "depth: none; for depth give --input_depths_path, or %s.",
+        "depth: none; for depth give a folder of depth maps, or %s.",
         how_to_get_weights(weights_folder),
     )
     return NoDepth()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Uploader:
-    """Copy CPU tensors, mostly of one shape, to a device through pinned memory.
+    """Copy CPU tensors, mostly of one shape and type, to a device through pinned memory.
 
     The host goes on while the copy runs. Two pinned buffers take turns, and one is written again
     only once its copy is done. Nothing is copied where the tensor is already.
@@ -22,7 +22,7 @@ class Uploader:
         """Return ``values`` on the device."""
         if self._device.type != "cuda" or values.device.type != "cpu":
             return values.to(self._device)
-        if not self._spare or self._spare[0][0].shape != values.shape:
+        if not self._spare or not is_alike(self._spare[0][0], values):
             self._spare = [self._buffer(values), self._buffer(values)]
         pinned, copied = self._spare.pop(0)
         copied.synchronize()
@@ -36,5 +36,11 @@ class Uploader:
         self._spare.append((pinned, copied))
         return on_device
 
-    def _buffer(self, like: Tensor) -> tuple[Tensor, torch.cuda.Event]:
+    @staticmethod
+    def _buffer(like: Tensor) -> tuple[Tensor, torch.cuda.Event]:
         return torch.empty(like.shape, dtype=like.dtype, pin_memory=True), torch.cuda.Event()
+
+
+def is_alike(buffer: Tensor, values: Tensor) -> bool:
+    """Return whether a buffer holds values of their shape and type."""
+    return buffer.shape == values.shape and buffer.dtype == values.dtype

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import gc
 import warnings
 from collections import Counter
@@ -18,10 +19,12 @@ from core.geometry.canonical import normalize_inverse_depth
 from core.geometry.fit import FrameFit
 from core.geometry.motion import opacities_at
 from core.models import StreamSplat
+from core.models.fast.acceleration import FastModel
 from core.rendering import render
 from core.streaming import IncompleteShotError, Interval, Session
 from core.streaming.fusion import is_visible_within
 from core.streaming.intake import Intake
+from core.streaming.pair_model import device_of
 from core.types import DynamicGaussians
 
 SIZE = (32, 64)
@@ -515,3 +518,18 @@ def test_a_shot_ends_before_frames_whose_depth_cannot_be_used(
         session.push(other, 4)
         (static,) = session.end_shot()
         assert (static.is_static, static.first, static.first_time) == (True, 2, 4)
+
+
+def test_a_session_is_where_its_model_is(network: StreamSplat) -> None:
+    elsewhere = copy.deepcopy(network).to("meta")
+    for model in (elsewhere, FastModel(elsewhere)):
+        assert device_of(model) == torch.device("meta")
+    assert device_of(network) == device_of(object()) == torch.device("cpu")
+
+
+@pytest.mark.gpu
+def test_a_session_on_a_fast_model_works_on_its_gpu(network: StreamSplat, frame: Draw) -> None:
+    with Session(FastModel(copy.deepcopy(network).to("cuda"))) as session:
+        session.push(frame(0))
+        session.push(torch.from_numpy(frame(1).copy()) / 255)
+        assert session.render([0.5]).rgb.device.type == "cuda"
