@@ -1,4 +1,4 @@
-"""What the pool of survivors is worth: ``python benchmarks/persistence.py``.
+"""What a pool of survivors gains: ``python benchmarks/persistence.py``.
 
 Sessions on procedural scenes, whose moving objects hide and reveal what is behind them, with pools
 of several sizes; the first, 0, is the baseline. Everything is known exactly, so that the rule is
@@ -14,7 +14,7 @@ Columns, means over scenes:
   colour (error below 0.1) and covers it (opacity above 0.5).
 * revealed: PSNR between key frames, over the pixels that the key frame before does not show.
 * PSNR: between key frames, all pixels, dB.
-* Gaussians: how many live between key frames, faded ones left out.
+* Gaussians: how many there are between key frames, faded ones left out.
 * ms: time of a key frame, with three rendered times, the oracle or network included.
 """
 
@@ -105,7 +105,7 @@ class Truth:
 
 @torch.inference_mode()
 def make_truth(index: int, options: ProceduralOptions, keys: int) -> Truth:
-    """Build scene ``index`` and look at it."""
+    """Build scene ``index`` and render it."""
     scene = ProceduralSource(options, seed=11).sample_scenes([index])
     background = without_moving(scene)
     times = [i / (keys - 1) for i in range(keys)]
@@ -206,7 +206,7 @@ class Tally:
     keys: int = 0
 
 
-def look_behind(session: Session, truth: Truth, key: int, tally: Tally) -> None:
+def score_hidden(session: Session, truth: Truth, key: int, tally: Tally) -> None:
     """Count the hidden pixels whose background the session still has, at the newest key frame."""
     interval, size = session.intervals[-1], session.image_size
     n = interval.num_first
@@ -250,7 +250,7 @@ def run(model: PairModel, truth: Truth, pool: int) -> Tally:
             tally.seconds += time.perf_counter() - begin
             if key:
                 score_between(session, truth, key, tally)
-                look_behind(session, truth, key, tally)
+                score_hidden(session, truth, key, tally)
                 tally.keys += 1
     return tally
 

@@ -1,11 +1,11 @@
 """Whether a session's memory stays where it is: ``python benchmarks/streaming_soak.py``.
 
 Pushes thousands of frames, with a cut now and then, and renders each interval. On the CPU the
-resident memory of the process may grow by less than 1 % after frame 500. It is looked at every ten
+resident memory of the process may grow by less than 1 % after frame 500. It is read every ten
 frames, after the C library has given back what it keeps of freed memory (where it is glibc): that
 goes up and down by more, whatever the program holds. Means over ``--every`` frames are compared.
 
-On a GPU the program must hold the same to the byte at every look: what it has asked PyTorch's
+On a GPU the program must hold the same to the byte at every reading: what it has asked PyTorch's
 allocator for and not given back. What the allocator hands out for it goes up and down by up to a
 mebibyte a tensor, as larger blocks than are needed happen to be free; what it has taken of the GPU
 may grow by less than 1 % as well. Exit status 1 if not.
@@ -41,8 +41,8 @@ from core.streaming import Session
 _SETTLED = 500
 """Frame from which on nothing may grow: allocators and thread pools have what they need."""
 _MOST_GROWTH = 0.01
-_LOOK = 10
-"""Frames between two looks."""
+_READ_EVERY = 10
+"""Frames between two readings."""
 _SHOT = 240
 """Frames between two cuts."""
 
@@ -54,7 +54,7 @@ class Options:
     frames: int = 10_000
     """How many."""
     every: int = 500
-    """Frames over which looks at the memory are averaged, from frame 500 on."""
+    """Frames over which readings of the memory are averaged, from frame 500 on."""
     size: tuple[int, int] | None = None
     """Height and width of an untrained network; by default the embedded one at its own size."""
     max_persistent: int = 0
@@ -120,7 +120,7 @@ def main() -> None:
             for interval in session.push(picture(index, size)):
                 session.render([interval.first_time, interval.second_time])
             # Some frames after a cut the state has its whole size again.
-            if index >= _SETTLED and index % _LOOK == 0 and index % _SHOT > 3:
+            if index >= _SETTLED and index % _READ_EVERY == 0 and index % _SHOT > 3:
                 start = index - (index - _SETTLED) % options.every
                 windows.setdefault(start, []).append(memory_bytes(device))
                 if on_gpu:

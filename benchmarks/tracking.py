@@ -44,7 +44,7 @@ from core.geometry.canonical import normalize_inverse_depth
 from core.geometry.fit import FrameFit
 from core.models import load_model
 from core.streaming import PairModel, Session
-from core.tracking import Tracker, Tracks, grid_points
+from core.tracking import PointTracks, Tracker, grid_points
 
 INSIDE = (0.25, 0.5, 0.75)
 THRESHOLDS = (1, 2, 4, 8)
@@ -104,7 +104,7 @@ class Guess:
 
 
 def make_truth(index: int, size: tuple[int, int], options: Options) -> Truth:
-    """Build scene ``index`` and look at it."""
+    """Build scene ``index`` and render it."""
     scene_options = ProceduralOptions(
         height=size[0],
         width=size[1],
@@ -158,7 +158,7 @@ def follow(model: PairModel, truth: Truth) -> Guess:
                 times = [t for t in truth.times if interval.first_time < t <= interval.second_time]
                 parts.append(tracker.advance(interval, times))
                 seconds += time.perf_counter() - start
-    tracks = Tracks.cat(parts)
+    tracks = PointTracks.cat(parts)
     return Guess(tracks.points, tracks.visible, seconds / len(parts))
 
 

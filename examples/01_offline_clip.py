@@ -68,9 +68,11 @@ def main() -> None:
     with Session(model, frame_gap=options.frame_gap) as session:
         fit = choose_fit(source, session.image_size, "stretch")
         intervals = ClipReconstructor(session, depth, options.max_frames).intervals(source)
+        keys = 0
         path = options.output_dir / "slow_motion.mp4"
         with VideoWriter(path, fit.display_size, source.fps or 24) as video:
             for interval in tqdm(intervals, unit="interval", disable=None):
+                keys = interval.second + 1
                 steps = options.slow * max(1, round(interval.duration))
                 rendered = session.render_interval(interval, [i / steps for i in range(steps)])
                 pictures = [to_8bit(fit.to_display(image[None])) for image in rendered.rgb[0]]
@@ -78,7 +80,7 @@ def main() -> None:
                     video.write(picture)
                 name = f"time_{interval.first_time + interval.duration / 2:g}.png"
                 write_png(options.output_dir / name, pictures[steps // 2].numpy())
-    print(f"{video.num_frames} frames of {interval.second + 1} key frames: {video.path}")
+    print(f"{video.num_frames} frames of {keys} key frames: {video.path}")
 
 
 if __name__ == "__main__":

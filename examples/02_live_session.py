@@ -1,4 +1,4 @@
-"""Reconstruct a live source while it goes on, in constant memory.
+"""Reconstruct a live source, in constant memory.
 
 ``python examples/02_live_session.py`` plays the embedded demo clip as a camera would; ``--source
 0`` takes the first camera of this computer, ``--source rtsp://...`` a stream. When the source is

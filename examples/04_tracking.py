@@ -1,7 +1,7 @@
 """Follow points through a clip and draw them onto its frames.
 
 ``python examples/04_tracking.py`` follows a grid of points through the embedded demo clip;
-``--points 300 90 200 120`` chooses two by hand. Points are carried by the Gaussians that show them:
+``--points 300 90 200 120`` chooses two by hand. Points move with the Gaussians that show them:
 they are followed as well as the model has learnt motion. Depth is used where a folder named
 ``depth`` lies beside the clip.
 """

@@ -18,7 +18,7 @@ _ZOOM = 1.06
 
 
 class OrbitView:
-    """Lifts scenes to perspective and looks at them.
+    """Lifts scenes to perspective and renders them.
 
     The ellipse is chosen for the first scene and kept, so that the camera moves evenly.
 

@@ -24,7 +24,7 @@ def to_8bit(images: Float[Tensor, "1 3 h w"]) -> UInt8[Tensor, "h w 3"]:
 
 
 def rendered_picture(frame: RenderedFrame, fit: FrameFit) -> UInt8[Tensor, "h w 3"]:
-    """Return the reconstruction alone."""
+    """Return the reconstruction."""
     return to_8bit(fit.to_display(frame.rgb))
 
 

@@ -26,9 +26,8 @@ class Contributions:
     """Which Gaussians; 0 in places that are not taken."""
     weights: Float[Tensor, "p k"]
     """Opacity at the point times transmittance before it; 0 in places that are not taken."""
-    bells: Float[Tensor, "p k"]
-    """Opacity at the point over opacity at the Gaussian's centre: 1 at the centre, small at the
-    edge; 0 in places that are not taken."""
+    densities: Float[Tensor, "p k"]
+    """The Gaussian's density at the point, 1 at its centre; 0 in places that are not taken."""
     alpha: Float[Tensor, " p"]
     """Sum of the weights of all Gaussians, those beyond ``k`` included, in [0, 1]."""
 
@@ -41,7 +40,7 @@ def contributors(
     image_size: tuple[int, int],
     k: int = 32,
 ) -> Contributions:
-    """Say what the rasteriser blends at some points of one image; no gradients.
+    """Return what the rasteriser blends at some points of one image; no gradients.
 
     At a pixel's centre the weights of all Gaussians, times their colours, add up to the rendered
     pixel without background. The cost grows with the Gaussians near a point, not with the image.
@@ -52,7 +51,7 @@ def contributors(
         points: Pixel coordinates (u, v), (0, 0) the centre of the first pixel. Beyond the edge of
             the image only what reaches out of it is found.
         image_size: Height and width in pixels.
-        k: How many Gaussians are told apart.
+        k: How many Gaussians are returned at most.
 
     Raises:
         ValueError: If there is more than one scene.
@@ -68,23 +67,23 @@ def contributors(
     near = near[torch.argsort(screen.depths[0, 0, near], stable=True)]  # front to back
     low, high = (means2d - extents)[near], (means2d + extents)[near]
     indices = near.new_zeros(len(points), k)
-    weights, bells = points.new_zeros(2, len(points), k)
+    weights, densities = points.new_zeros(2, len(points), k)
     alpha = points.new_zeros(len(points))
     rows = max(1, _PAIRS_AT_ONCE // max(1, len(near)))
     for start in range(0, len(points), rows):
         part = slice(start, start + rows)
         lists, taken = _list_boxes(points[part], low, high)  # (r, m), still front to back
         listed = near[lists]
-        footprints = _bells(points[part], means2d[listed], screen.conics[0, listed])
-        blended = _blend(torch.where(taken, screen.opacities[0, 0, listed], 0.0) * footprints)
+        density = _densities(points[part], means2d[listed], screen.conics[0, listed])
+        blended = _blend(torch.where(taken, screen.opacities[0, 0, listed], 0.0) * density)
         alpha[part] = blended.sum(1)
         largest, places = blended.topk(min(k, blended.shape[1]), dim=1)
         there = largest > 0
         columns = slice(largest.shape[1])
         weights[part, columns] = largest
-        bells[part, columns] = torch.where(there, footprints.gather(1, places), 0.0)
+        densities[part, columns] = torch.where(there, density.gather(1, places), 0.0)
         indices[part, columns] = torch.where(there, listed.gather(1, places), 0)
-    return Contributions(indices, weights, bells, alpha)
+    return Contributions(indices, weights, densities, alpha)
 
 
 def _project(
@@ -132,7 +131,7 @@ def _list_boxes(
     return lists, torch.arange(longest, device=row.device) < counts[:, None]
 
 
-def _bells(
+def _densities(
     points: Float[Tensor, "p 2"], means2d: Float[Tensor, "p m 2"], conics: Float[Tensor, "p m 3"]
 ) -> Float[Tensor, "p m"]:
     """Return the Gaussians' unnormalised densities at the points."""

@@ -1,4 +1,4 @@
-"""Rendering of a stream, whose images are all about as full as those before."""
+"""Rendering of streams without waiting for the GPU in the middle of an image."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from core.rendering.orthographic import render
 from core.types import DynamicGaussians, RenderOutput
 
 _HEADROOM = 1.5
-"""Room for pairs, over what the fullest images so far have needed."""
+"""Allocated pairs over the most that an image has needed so far."""
 
 
 class SteadyRenderer:
-    """Renders like :func:`core.rendering.render`, on CUDA without a pause in the middle.
+    """Renders like :func:`core.rendering.render`, on CUDA without waiting in the middle.
 
-    How many pairs of a tile and a Gaussian there are is known to the device alone, once it has
-    projected them. ``render`` waits to hear it, and the device then waits for what comes next.
-    Here it is given room for half as many again as were needed before, and the host looks at the
-    end whether that was enough; where it was not, the images are made anew. No gradients.
+    The number of pairs of a tile and a Gaussian is known on the device only, after projection;
+    ``render`` waits for it. Here memory is allocated for 1.5 times the pairs of the images before;
+    at the end the host checks that this was enough, and else renders again. No gradients.
     """
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ ArrayLike = np.ndarray | Tensor
 Depth = ArrayLike | Callable[[], ArrayLike]
 EstimateDepth = Callable[[Float[Tensor, "1 3 h w"]], Float[Tensor, "1 1 h w"]]
 _OVERSHOOT = 0.01
-"""By how much resampling may have carried floating-point colours out of [0, 1]."""
+"""How far floating-point colours may lie outside [0, 1], after resampling for example."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ class PairModel(Protocol[EncodedT]):
     def encode(
         self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"], /
     ) -> EncodedT:
-        """Compute all that depends on a frame alone.
+        """Compute everything that depends on one frame only.
 
         Args:
             images: RGB in [0, 1].

@@ -18,7 +18,7 @@ from core.streaming.interval import Interval
 from core.streaming.session import IncompleteShotError, Session
 
 _SMALLEST_CONTENT = 16
-"""Rows or columns below which padding leaves nothing to look at (SSIM needs 11)."""
+"""Least rows and columns of a padded frame (SSIM needs 11)."""
 
 
 @dataclass(frozen=True)

@@ -397,7 +397,7 @@ def _numbers(values: object) -> list[float]:
         return [float(value) for value in several]  # pyright: ignore[reportArgumentType]
     except OverflowError as error:
         raise UserError(
-            "the time is beyond what double precision holds; count from a later moment."
+            "the time is beyond what double precision holds; count from a later time."
         ) from error
     except (TypeError, ValueError) as error:
         raise UserError(f"the time is {values!r}; expected a number, or several.") from error

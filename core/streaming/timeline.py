@@ -166,9 +166,7 @@ class Timeline(Generic[EncodedT]):
         self.state = replace(self.state, pool=update.survivors)
         return replace(
             interval,
-            gaussians=DynamicGaussians.cat(
-                [interval.gaussians, update.survivors.gaussians], dim=1
-            ),
+            gaussians=DynamicGaussians.cat([interval.gaussians, update.survivors.gaussians], dim=1),
             num_survivors=self._max_persistent,
             ended=update.removed,
         )

@@ -1,7 +1,7 @@
-"""Points followed through a stream by the Gaussians that show them."""
+"""Points followed through a stream by the motion of Gaussians."""
 
 from core.tracking.overlay import TrackOverlay
 from core.tracking.tracker import Tracker, grid_points, track
-from core.tracking.tracks import Tracks
+from core.tracking.tracks import PointTracks
 
-__all__ = ["TrackOverlay", "Tracker", "Tracks", "grid_points", "track"]
+__all__ = ["PointTracks", "TrackOverlay", "Tracker", "grid_points", "track"]

@@ -1,8 +1,8 @@
-"""Soft association: which Gaussians carry a point, and by what share each.
+"""Soft association of points with the Gaussians that they move with.
 
-A point is bound to the Gaussians that are seen where it is, each by the weight with which it is
-blended there, as far as its depth is the point's. While something else is seen in its place it is
-bound to its companions: the nearest Gaussians at its depth.
+A visible point is associated with the Gaussians that are blended where it is, each by its weight
+there, as far as its depth is the point's. A hidden point is associated with the nearest Gaussians
+at its depth.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from einops import einsum
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.geometry.canonical import pixels_from_canonical
@@ -18,26 +19,28 @@ from core.geometry.motion import displace_means, opacities_at
 from core.rendering import contributors
 from core.types import DynamicGaussians
 
-CARRIERS = 32
-"""How many Gaussians carry a point at most."""
-DEPTH_TOLERANCE = 0.03
+_MOST_GAUSSIANS = 32
+"""How many Gaussians a point is associated with at most."""
+VISIBLE_SHARE = 0.5
+"""Least part of what is blended at a visible point that is at its depth."""
+_DEPTH_TOLERANCE = 0.03
 """Difference of normalised inverse depth at which a Gaussian counts by exp(-1/2) as being at a
 point's depth."""
-_FOCUS = 4
-"""How much more the Gaussians count whose middle is seen: their weight is multiplied by this power
-of their density, so that what reaches over from the other side of an edge does not prevail."""
-_COMPANIONS = 16
-"""How many Gaussians carry a hidden point at most."""
-_COMPANION_AGREEMENT = 0.3
-_COMPANION_OPACITY = 0.3
-_LEAST_VOTES = 0.02
-"""Votes below which nothing is seen in a place."""
+_DENSITY_POWER = 4
+"""Power of a Gaussian's density at a point that its weight there is multiplied by, so that one that
+reaches over from the other side of an edge counts little."""
+_MOST_HIDDEN = 16
+"""How many Gaussians a hidden point is associated with at most."""
+_HIDDEN_AGREEMENT = 0.3
+_HIDDEN_OPACITY = 0.3
+_LEAST_WEIGHT = 0.02
+"""Sum of weights below which a place counts as empty."""
 _PAIRS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
-class Bond:
-    """What carries ``p`` points."""
+class Association:
+    """The Gaussians that ``p`` points move with."""
 
     indices: Int[Tensor, "p k"]
     """Gaussians of a scene."""
@@ -46,13 +49,73 @@ class Bond:
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What is seen in ``p`` places."""
+class Visibility:
+    """What is blended in ``p`` places."""
 
-    bond: Bond
-    """The Gaussians seen there that are at the places' depth."""
-    presence: Float[Tensor, " p"]
-    """Which part of what is seen there they are, in [0, 1]."""
+    association: Association
+    """The Gaussians blended there that are at the places' depth."""
+    share: Float[Tensor, " p"]
+    """Which part of what is blended there they are, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class AssociatedPoints:
+    """``p`` points of one interval, and the Gaussians that they move with."""
+
+    gaussians: DynamicGaussians
+    """The scene of the interval."""
+    image_size: tuple[int, int]
+    """Height and width of its picture."""
+    starts: Float[Tensor, " p"]
+    """Pair time at which each point was associated."""
+    places: Float[Tensor, "p 3"]
+    """Where it was then: x, inverse depth, z."""
+    association: Association
+    """The Gaussians that it moves with."""
+
+    def places_at(self, time: float) -> Float[Tensor, "p 3"]:
+        """Return where the points are at a pair time: x, inverse depth, z."""
+        indices = self.association.indices
+        begin = centers_at(self.gaussians, indices, self.starts[:, None])
+        moved = centers_at(self.gaussians, indices, time) - begin  # (p, k, 3)
+        return self.places + einsum(self.association.shares, moved, "p k, p k xyz -> p xyz")
+
+    def is_visible(self, places: Float[Tensor, "p 3"], time: float) -> Bool[Tensor, " p"]:
+        """Return which points nothing else covers in their places at a pair time."""
+        return visibility(self.gaussians, time, places, self.image_size).share >= VISIBLE_SHARE
+
+
+def associate(
+    gaussians: DynamicGaussians,
+    starts: Float[Tensor, " p"],
+    places: Float[Tensor, "p 3"],
+    image_size: tuple[int, int],
+) -> AssociatedPoints:
+    """Associate points with Gaussians of an interval, hidden ones too.
+
+    The depth of a visible point becomes the mean of the Gaussians that show it.
+
+    Args:
+        gaussians: The scene of an interval.
+        starts: Pair time at which each point is associated.
+        places: x, inverse depth, z; a depth of NaN stands for that of what is visible.
+        image_size: Height and width of the picture.
+    """
+    places = places.clone()
+    indices = torch.zeros(len(places), _MOST_GAUSSIANS, dtype=torch.long, device=places.device)
+    shares = places.new_zeros(len(places), _MOST_GAUSSIANS)
+    for start in starts.unique().tolist():
+        which = (starts == start).nonzero()[:, 0]
+        found = visibility(gaussians, start, places[which], image_size)
+        indices[which], shares[which] = found.association.indices, found.association.shares
+        visible = (found.share >= VISIBLE_SHARE) | places[which, 1].isnan()
+        depths = centers_at(gaussians, found.association.indices, start)[..., 1]
+        depth = einsum(found.association.shares, depths, "p k, p k -> p")
+        places[which, 1] = torch.where(visible, depth, places[which, 1])
+        hidden = which[~visible]
+        nearest = associate_hidden(gaussians, start, places[hidden], image_size)
+        indices[hidden], shares[hidden] = nearest.indices, nearest.shares
+    return AssociatedPoints(gaussians, image_size, starts, places, Association(indices, shares))
 
 
 def centers_at(
@@ -71,68 +134,68 @@ def centers_at(
     return displace_means(means, motion, time - anchors)
 
 
-def look(
+def visibility(
     gaussians: DynamicGaussians,
     time: float,
     places: Float[Tensor, "p 3"],
     image_size: tuple[int, int],
-) -> Sight:
-    """Look at places of one scene.
+) -> Visibility:
+    """Return what is blended in places of one scene, and how much of it is at their depth.
 
     Args:
         gaussians: One scene.
         time: Pair time.
-        places: x, inverse depth, z; where the depth is NaN, that of what is seen is taken.
+        places: x, inverse depth, z; where the depth is NaN, that of what is blended is taken.
         image_size: Height and width of the picture.
     """
     points = pixels_from_canonical(places, image_size)
-    found = contributors(gaussians, time, points, image_size, CARRIERS)
+    found = contributors(gaussians, time, points, image_size, _MOST_GAUSSIANS)
     depths = centers_at(gaussians, found.indices, time)[..., 1]  # (p, k)
-    votes = found.weights * found.bells**_FOCUS
+    weights = found.weights * found.densities**_DENSITY_POWER
     expected = places[:, 1]
-    expected = torch.where(expected.isnan(), weighted_median(depths, votes), expected)
-    own = votes * agreement(depths, expected[:, None])
-    presence = own.sum(1) / votes.sum(1).clamp_min(_LEAST_VOTES)
-    return Sight(Bond(found.indices, _normalized(own)), presence)
+    expected = torch.where(expected.isnan(), weighted_median(depths, weights), expected)
+    own = weights * agreement(depths, expected[:, None])
+    share = own.sum(1) / weights.sum(1).clamp_min(_LEAST_WEIGHT)
+    return Visibility(Association(found.indices, _normalized(own)), share)
 
 
-def companions(
+def associate_hidden(
     gaussians: DynamicGaussians,
     time: float,
     places: Float[Tensor, "p 3"],
     image_size: tuple[int, int],
-) -> Bond:
-    """Bind hidden places to the nearest Gaussians at their depth, however far these are."""
+) -> Association:
+    """Associate hidden places with the nearest Gaussians at their depth, however far."""
     opacities = opacities_at(
         gaussians.opacities,
         gaussians.opacity_slopes,
         gaussians.opacity_half_lives,
         time - gaussians.anchor_times,
     )
-    solid = (opacities[0] >= _COMPANION_OPACITY).nonzero()[:, 0]
+    solid = (opacities[0] >= _HIDDEN_OPACITY).nonzero()[:, 0]
     centers = centers_at(gaussians, solid[None], time)[0]
-    where, points = (pixels_from_canonical(value, image_size) for value in (centers, places))
-    size = min(_COMPANIONS, len(solid))
-    indices = solid.new_zeros(len(places), CARRIERS)
-    shares = places.new_zeros(len(places), CARRIERS)
+    pixels, points = (pixels_from_canonical(value, image_size) for value in (centers, places))
+    size = min(_MOST_HIDDEN, len(solid))
+    indices = solid.new_zeros(len(places), _MOST_GAUSSIANS)
+    shares = places.new_zeros(len(places), _MOST_GAUSSIANS)
     rows = max(1, _PAIRS_AT_ONCE // max(1, len(solid)))
     for start in range(0, len(places), rows):
         part = slice(start, start + rows)
-        alike = agreement(centers[:, 1], places[part, 1:2])  # (r, n)
-        distances = torch.cdist(points[part], where)
-        distances = torch.where(alike >= _COMPANION_AGREEMENT, distances, torch.inf)
+        agreements = agreement(centers[:, 1], places[part, 1:2])  # (r, n)
+        distances = torch.cdist(points[part], pixels)
+        distances = torch.where(agreements >= _HIDDEN_AGREEMENT, distances, torch.inf)
         nearest, chosen = distances.topk(size, dim=1, largest=False)
-        counted = torch.where(nearest.isfinite(), alike.gather(1, chosen), 0.0)
+        counted = torch.where(nearest.isfinite(), agreements.gather(1, chosen), 0.0)
         indices[part, :size] = solid[chosen]
         shares[part, :size] = _normalized(counted)
-    return Bond(indices, shares)
+    return Association(indices, shares)
 
 
 def agreement(
     depths: Float[Tensor, "*shape"], expected: Float[Tensor, "*other"]
 ) -> Float[Tensor, "*result"]:
     """Return how far inverse depths count as the expected ones, in [0, 1]; shapes broadcast."""
-    return torch.exp(-0.5 * ((depths - expected) / DEPTH_TOLERANCE).square())
+    return torch.exp(-0.5 * ((depths - expected) / _DEPTH_TOLERANCE).square())
 
 
 def weighted_median(

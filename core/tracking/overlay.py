@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from core.tracking.tracks import Tracks
+from core.tracking.tracks import PointTracks
 
 _SHIFT = 4
 """Binary places behind the point that OpenCV draws with."""
@@ -30,7 +30,9 @@ class TrackOverlay:
         self._trail: deque[np.ndarray] = deque(maxlen=trail + 1)
         self._colors: list[tuple[int, int, int]] = []
 
-    def draw(self, frame: UInt8[np.ndarray, "h w 3"], tracks: Tracks) -> UInt8[np.ndarray, "h w 3"]:
+    def draw(
+        self, frame: UInt8[np.ndarray, "h w 3"], tracks: PointTracks
+    ) -> UInt8[np.ndarray, "h w 3"]:
         """Return a copy of ``frame`` with the points on it.
 
         Args:

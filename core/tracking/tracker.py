@@ -13,19 +13,19 @@ from core.checks import UserError
 from core.geometry.canonical import canonical_from_pixels, pixels_from_canonical
 from core.geometry.fit import FrameFit
 from core.streaming import Interval
-from core.tracking.ride import Ride, board
-from core.tracking.tracks import Tracks
+from core.tracking.association import AssociatedPoints, associate
+from core.tracking.tracks import PointTracks
 
 
 class Tracker:
     """Follows points through the intervals of a session; what is kept does not grow.
 
-    Within an interval a point moves as the Gaussians that it is bound to do on the average, see
-    :mod:`core.tracking.bonds`. At a key frame it is bound anew, where it has arrived. It is visible
-    where its surface is at least half of what is seen in its place. A cut ends the tracks of its
-    shot: there points stay where they were, invisible. A point chosen between two shots belongs to
-    the one that has been seen, as in :meth:`core.streaming.Session.interval_at`: it stays where it
-    was chosen, invisible, its depth unknown (NaN).
+    Within an interval a point moves by the mean displacement of the Gaussians that it is associated
+    with, see :mod:`core.tracking.association`; at each key frame it is associated anew. A point is
+    visible where the Gaussians at its depth are at least half of what is blended in its place. A
+    cut ends the tracks of its shot: points stay where they were, invisible. A point chosen between
+    two shots belongs to the first of them, as in :meth:`core.streaming.Session.interval_at`: it
+    stays where it was chosen, invisible, its depth unknown (NaN).
 
     Args:
         points: Pixel coordinates (u, v) in the input's frames, (0, 0) the centre of the first
@@ -51,17 +51,17 @@ class Tracker:
         in_model = fit.points_to_model(points.float())
         unknown = in_model.new_full((len(points),), torch.nan)
         self._places = canonical_from_pixels(in_model, unknown, fit.model_size)
-        self._follows = torch.zeros(len(points), dtype=torch.bool)
-        self._lost = torch.zeros(len(points), dtype=torch.bool)
+        self._followed = torch.zeros(len(points), dtype=torch.bool)
+        self._ended = torch.zeros(len(points), dtype=torch.bool)
         self._newest: int | None = None
         self._until = math.inf  # the newest interval's end; before the first there is no gap
 
     @torch.inference_mode()
-    def advance(self, interval: Interval, times: Sequence[float] | None = None) -> Tracks:
+    def advance(self, interval: Interval, times: Sequence[float] | None = None) -> PointTracks:
         """Take the next interval of the stream.
 
         Args:
-            interval: What :meth:`core.streaming.Session.push` returned.
+            interval: As :meth:`core.streaming.Session.push` returns them.
             times: Stream times within the interval at which the points are asked for; by default
                 that of its second key frame.
 
@@ -73,44 +73,48 @@ class Tracker:
         self._check_step(interval, asked)
         if interval.opens:
             between = (self._times > self._until) & (self._times < interval.first_time)
-            self._lost = self._lost | self._follows | between
-            self._follows = torch.zeros_like(self._lost)
-        starts = self._pick_up(interval)
+            self._ended = self._ended | self._followed | between
+            self._followed = torch.zeros_like(self._ended)
+        starts = self._begin(interval)
         device = interval.gaussians.means.device
         self._places = self._places.to(device)
-        carried = self._follows.to(device)
-        ride = board(
+        followed = self._followed.to(device)
+        associated = associate(
             interval.gaussians,
-            starts[self._follows].float().to(device),
-            self._places[carried],
+            starts[self._followed].float().to(device),
+            self._places[followed],
             self._fit.model_size,
         )
-        parts = [Tracks.none(len(carried), device)]
-        parts += [self._look(ride, carried, time, interval.pair_time(time)) for time in asked]
-        self._places[carried] = ride.places_at(1.0)
+        parts = [PointTracks.none(len(followed), device)]
+        parts += [
+            self._tracks_at(associated, followed, time, interval.pair_time(time)) for time in asked
+        ]
+        self._places[followed] = associated.places_at(1.0)
         self._newest, self._until = interval.second, interval.second_time
-        return Tracks.cat(parts)
+        return PointTracks.cat(parts)
 
-    def _pick_up(self, interval: Interval) -> Float[Tensor, " n"]:
-        """Begin with the points chosen in an interval; return the pair times to bind all at."""
+    def _begin(self, interval: Interval) -> Float[Tensor, " n"]:
+        """Follow the points chosen in an interval, too; return the pair times to associate at."""
         inside = (self._times >= interval.first_time) & (self._times <= interval.second_time)
-        begins = inside & ~self._follows & ~self._lost
+        begins = inside & ~self._followed & ~self._ended
         starts = [min(interval.pair_time(time), 1.0) for time in self._times[begins].tolist()]
-        self._follows = self._follows | begins
+        self._followed = self._followed | begins
         return torch.zeros_like(self._times).masked_scatter(
             begins, torch.tensor(starts, dtype=self._times.dtype)
         )
 
-    def _look(self, ride: Ride, carried: Bool[Tensor, " n"], time: float, at: float) -> Tracks:
-        chosen = ((self._times <= time) & (self._follows | self._lost)).to(carried.device)
-        places, visible = self._places.clone(), torch.zeros_like(carried)
-        places[carried] = ride.places_at(at)
-        visible[carried] = ride.seen(places[carried], at)
+    def _tracks_at(
+        self, associated: AssociatedPoints, followed: Bool[Tensor, " n"], time: float, at: float
+    ) -> PointTracks:
+        chosen = ((self._times <= time) & (self._followed | self._ended)).to(followed.device)
+        places, visible = self._places.clone(), torch.zeros_like(followed)
+        places[followed] = associated.places_at(at)
+        visible[followed] = associated.is_visible(places[followed], at)
         visible &= self._fit.shows(places[:, 0], places[:, 2])
         places[~chosen] = torch.nan
         points = self._fit.points_to_input(pixels_from_canonical(places, self._fit.model_size))
-        return Tracks(
-            times=torch.tensor([time], dtype=torch.float64, device=carried.device),
+        return PointTracks(
+            times=torch.tensor([time], dtype=torch.float64, device=followed.device),
             points=points[None],
             inverse_depths=places[None, :, 1],
             visible=(visible & chosen)[None],
@@ -139,7 +143,7 @@ def track(
     point_times: Float[Tensor, " n"] | float,
     times: Sequence[float],
     fit: FrameFit,
-) -> Tracks:
+) -> PointTracks:
     """Follow points through a stream; see :class:`Tracker`.
 
     Args:
@@ -154,7 +158,7 @@ def track(
         UserError: If a time lies in no interval.
     """
     tracker = Tracker(points, point_times, fit)
-    parts: list[Tracks] = []
+    parts: list[PointTracks] = []
     done = 0
     for interval in intervals:
         end = done
@@ -164,7 +168,7 @@ def track(
         done = end
     if done < len(times):
         raise UserError(f"points are asked for at time {times[done]:g}, after the stream's end.")
-    return Tracks.cat(parts) if parts else Tracks.none(len(points), points.device)
+    return PointTracks.cat(parts) if parts else PointTracks.none(len(points), points.device)
 
 
 def grid_points(frame_size: tuple[int, int], columns: int) -> Float[Tensor, "n 2"]:

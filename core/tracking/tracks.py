@@ -1,4 +1,4 @@
-"""Where points are, and whether they can be seen."""
+"""Where points are at given times, and whether they are visible."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.types import TensorDataclass
 
 
 @dataclass(frozen=True)
-class Tracks(TensorDataclass):
+class PointTracks(TensorDataclass):
     """``n`` points at ``t`` times."""
 
     times: Float[Tensor, " t"]
@@ -24,11 +24,11 @@ class Tracks(TensorDataclass):
     """Normalised inverse depth of the scene there, 1 is near; NaN before a point was asked for, and
     of one that was chosen between two shots."""
     visible: Bool[Tensor, "t n"]
-    """Whether the point is inside the frame and nothing else is seen in its place."""
+    """Whether the point is inside the frame and nothing covers it."""
 
     @staticmethod
-    def none(points: int, device: torch.device) -> Tracks:
+    def none(points: int, device: torch.device) -> PointTracks:
         """Return the tracks of so many points at no time at all."""
         numbers = torch.empty(0, points, device=device)
         times = torch.empty(0, dtype=torch.float64, device=device)
-        return Tracks(times, numbers[..., None].expand(0, points, 2), numbers, numbers.bool())
+        return PointTracks(times, numbers[..., None].expand(0, points, 2), numbers, numbers.bool())

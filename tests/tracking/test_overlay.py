@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from core.tracking import TrackOverlay, Tracks
+from core.tracking import PointTracks, TrackOverlay
 
 
-def tracks(points: list[tuple[float, float]], visible: list[bool]) -> Tracks:
+def tracks(points: list[tuple[float, float]], visible: list[bool]) -> PointTracks:
     places = torch.tensor([points])
-    return Tracks(torch.zeros(1), places, places[..., 0], torch.tensor([visible]))
+    return PointTracks(torch.zeros(1), places, places[..., 0], torch.tensor([visible]))
 
 
 FRAME = np.full((90, 120, 3), 128, np.uint8)

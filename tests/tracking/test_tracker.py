@@ -12,7 +12,7 @@ from core.checks import UserError
 from core.geometry.canonical import canonical_from_pixels
 from core.geometry.fit import FrameFit
 from core.streaming import Interval
-from core.tracking import Tracker, Tracks, grid_points, track
+from core.tracking import PointTracks, Tracker, grid_points, track
 from core.types import DynamicGaussians
 
 SIZE = (32, 64)
@@ -148,7 +148,7 @@ def test_a_tracker_is_what_track_uses_and_keeps_nothing_of_the_past() -> None:
         del new
     gc.collect()
     assert [reference() is None for reference in seen] == [True] * 3
-    step_by_step = Tracks.cat(parts)
+    step_by_step = PointTracks.cat(parts)
     assert torch.equal(step_by_step.points, at_once.points)
     assert torch.equal(step_by_step.visible, at_once.visible)
     assert torch.equal(at_once.element(1).points, parts[1].points)
