@@ -89,7 +89,9 @@ def test_points_move_with_what_they_are_on_and_hide_behind_what_passes() -> None
             assert visible, time
     assert not tracks.visible[:, 2].all()
     assert tracks.visible[-1, 2]
-    assert torch.equal(tracks.visible[:, 3], expected[:, 3, 0] <= 63.5)
+    beyond = expected[:, 3, 0] - 63.5
+    decided = beyond.abs() > 0.1
+    assert torch.equal(tracks.visible[decided, 3], beyond[decided] < 0)
 
 
 @pytest.mark.gpu
