@@ -7,7 +7,7 @@ METADATA := pyproject.toml $(RASTERIZER)/pyproject.toml
 DEMO_OUTPUT ?= outputs/demo
 # One worker a core, each with one thread: threads of several workers would wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-WORKERS ?= -n auto --maxprocesses 8
+WORKERS ?= -n auto --maxprocesses 8 --dist loadgroup
 
 .PHONY: demo test test-fast test-gpu lint format docs install install-dev clean
 

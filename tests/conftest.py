@@ -1,4 +1,4 @@
-"""What all tests share: why some are skipped, and where real clips are found."""
+"""Shared by all tests: what is skipped, and where real clips are."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ pytest_plugins = ["tests.pixel_clips"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine cannot run, and say why."""
-    if torch.cuda.is_available():
-        return
-    skip = pytest.mark.skip(reason="no CUDA device on this machine")
+    """Skip tests of a GPU where there is none; of several processes, one runs all of them."""
+    mark = pytest.mark.xdist_group("gpu")
+    if not torch.cuda.is_available():
+        mark = pytest.mark.skip(reason="no CUDA device on this machine")
     for item in items:
         if "gpu" in item.keywords:
-            item.add_marker(skip)
+            item.add_marker(mark)
 
 
 @pytest.fixture(autouse=True)
