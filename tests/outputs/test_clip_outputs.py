@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from core.outputs.clip_outputs import OutputOptions, Summary, write_outputs
 from plyfile import PlyData
 
 from core.checks import UserError
 from core.geometry.fit import FitMode
 from core.io import read_image, read_video
 from core.io.frame_source import FrameSource
+from core.outputs.clip_outputs import OutputOptions, Summary, write_outputs
 from core.outputs.staging import staged_outputs
 from core.streaming.reconstruct import ClipReconstructor, choose_fit
 
