@@ -30,6 +30,7 @@ def _rows(said, stage):
     return [[cell.strip() for cell in row] for row in rows]
 
 
+@pytest.mark.slow
 def test_memory_goes_on_where_a_batch_does_not_fit(small_preset, monkeypatch, capsys):
     import training_memory
 

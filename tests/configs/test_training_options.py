@@ -224,6 +224,7 @@ def _run(*arguments, timeout=300, **environment):
     )
 
 
+@pytest.mark.slow
 def test_what_the_user_can_mend_is_one_line(tmp_path):
     done = _run("train.py", "davis", "--workspace", str(tmp_path), "--davis_path", "/nowhere")
     assert done.returncode == 2

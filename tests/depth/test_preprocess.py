@@ -20,6 +20,7 @@ from core.io import write_png
 from core.io.chunks.depth import DepthChunk
 from core.io.images import is_whole_png
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
@@ -207,7 +208,6 @@ def test_shares_are_disjoint_and_complete(monkeypatch):
     assert Share.from_environment() == Share(2, 3)
 
 
-@pytest.mark.slow
 def test_processes_of_the_launcher_share_the_work(tmp_path):
     """``accelerate launch`` starts several processes of a machine by ``torch.distributed.run``."""
     script = tmp_path / "script.py"

@@ -42,6 +42,7 @@ def _twin(backbone, calibration, one, two):
     raise AssertionError
 
 
+@pytest.mark.slow
 def test_value_and_gradient_are_those_of_the_equation(network, backbone):
     network = deepcopy(network).double()
     taps = (3, 8, 15, 22, 29)

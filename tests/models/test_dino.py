@@ -199,6 +199,7 @@ def test_missing_weights_are_named_with_project_and_folder(tmp_path: Path) -> No
         load_dinov2(model, tmp_path / DINO_FILE)
 
 
+@pytest.mark.slow
 def test_other_files_are_refused(tmp_path: Path) -> None:
     model = build_model(dino_config())
     weights = published_weights(1)

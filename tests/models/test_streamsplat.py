@@ -172,6 +172,7 @@ def test_cuda_agrees_with_the_cpu(model: StreamSplat, frames: Pair) -> None:
     torch.testing.assert_close(vars(scene.to("cpu")), vars(expected), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_tiny_preset_runs_at_its_size() -> None:
     model = build_model(PRESETS["tiny"]).eval()
     with torch.no_grad():

@@ -11,6 +11,7 @@ from diff_gaussian_rasterization_orth import rasterize
 from torch import Tensor
 
 
+@pytest.mark.slow
 def test_reference_passes_gradcheck_in_every_input(random_scene: Callable[..., Any]) -> None:
     scene = random_scene(4, t=2, k=2, size=0.6, image_size=(4, 5), seed=3)
     names = [name for name, value in scene.items() if isinstance(value, Tensor)]
