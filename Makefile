@@ -22,7 +22,8 @@ test: lint
 	$(PYTEST) $(WORKERS)
 
 test-fast: install-dev
-	$(PYTEST) $(WORKERS) -m "not slow and not gpu"
+	$(PYTEST) $(WORKERS) -m "not slow and not gpu" --ignore tests/benchmarks --ignore tests/tools \
+		--ignore $(RASTERIZER)/tests/test_cuda_compile.py
 
 test-gpu: install-dev
 	$(BIN)/python -m pytest -m gpu
