@@ -1,7 +1,7 @@
-"""True perspective views, splatted by the orthographic rasteriser.
+"""Perspective views, rendered by the orthographic rasteriser.
 
-A pinhole camera's view of 3D Gaussians is, after the projection, a set of 2D Gaussians in an order
-of depth: exactly what an orthographic view of suitably flattened Gaussians gives.
+A pinhole camera's view of 3D Gaussians is, after the projection, a set of 2D Gaussians in order of
+depth: what an orthographic view of flattened Gaussians gives.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def render_perspective(
 
     At the identity pose, with the lens of the lift, this is the orthographic picture. The
     rasteriser's depths span a factor of 50: what is nearer than a fiftieth of the farthest centre
-    is culled. For looking only: where a footprint is round its axes have no gradient.
+    is culled. Not for training: where a footprint is round, its axes have no gradient.
 
     Args:
         gaussians: Scenes lifted by :func:`core.geometry.lift.lift`.
