@@ -27,14 +27,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Engine:
-    """What estimates depth, and with how much at a time."""
+    """What estimates depth, and the sizes of its batches."""
 
     estimate: Estimator
     """The network."""
     device: torch.device
-    """Where it runs."""
+    """Device of the network."""
     batch_size: int = 1
-    """Most images in one pass."""
+    """Most images in a forward pass."""
     threads: int = 4
     """Threads that decode images, and as many that encode depth maps."""
 
@@ -51,10 +51,10 @@ class Estimated(Generic[T]):
 
 @dataclass(frozen=True)
 class Unreadable(Generic[T]):
-    """An item that got no depth map."""
+    """An item without a depth map."""
 
     item: T
-    """What was to be read."""
+    """The item."""
     reason: str
     """What was wrong, in one line."""
 
@@ -71,14 +71,14 @@ def estimate_maps(
     """Estimate the depth of every item once, each map normalised by itself.
 
     Args:
-        items: Anything; asked for as they are needed.
+        items: Anything; consumed as needed.
         load: Reads the image of an item; called in several threads. A ``UserError`` of it makes the
             item ``Unreadable``.
         engine: What estimates.
 
     Yields:
-        What became of each item, in about the order of ``items``: those of one image size, if they
-        are not too far apart, are estimated together.
+        One outcome for each item, nearly in order: images of one size that are not too far apart
+        are estimated together.
     """
 
     def attempt(item: T) -> _Loaded[T] | Unreadable[T]:
@@ -95,7 +95,7 @@ def estimate_maps(
             if isinstance(batch, Unreadable):
                 yield batch
                 continue
-            # The device begins with this batch before the results of the last are waited for.
+            # The device starts this batch before the host waits for the results of the last.
             started = batch, _start(batch, engine)
             if running is not None:
                 yield from _finish(*running)
@@ -126,10 +126,10 @@ def _finish(
 def _batches(
     loaded: Iterable[_Loaded[T] | Unreadable[T]], batch_size: int
 ) -> Iterator[list[_Loaded[T]] | Unreadable[T]]:
-    """Collect images of one size, at most ``batch_size``; what is unreadable passes between.
+    """Collect images of one size, at most ``batch_size``; unreadable items pass at once.
 
-    No image waits for others of its size longer than some rounds, which bounds both memory and how
-    far the order changes.
+    No image waits for others of its size for more than ``_ROUNDS_IN_WAITING`` batches, which bounds
+    memory and how far the order changes.
     """
     waiting: dict[tuple[int, ...], list[_Loaded[T]]] = {}
     since: dict[tuple[int, ...], int] = {}

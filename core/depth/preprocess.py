@@ -1,7 +1,7 @@
 """Depth maps for whole data sets: ``python -m core.depth.preprocess LAYOUT PATH...``.
 
-Of the processes that ``accelerate launch`` starts, each takes its share of the images or chunks;
-they need not talk to one another.
+Each process that ``accelerate launch`` starts takes its share of the images or chunks; they do not
+communicate.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ class DepthOptions:
     encoder: Encoder = "vits"
     """Size of the network. vits is Apache-2.0; the larger ones are CC-BY-NC-4.0."""
     checkpoint: Path = Path("checkpoints")
-    """Folder with depth_anything_v2_<encoder>.pth, or a weight file, which then tells the size."""
+    """Folder with depth_anything_v2_<encoder>.pth, or a weight file of any size."""
     device: str = "auto"
     """auto (CUDA if there is one, a GPU for each process), cpu, cuda or cuda:N."""
     batch_size: int = 8
-    """Images of one size that are estimated together."""
+    """Images of one size in a forward pass."""
     threads: int = 4
-    """Threads that decode images, and as many that write depth maps, in each process."""
+    """Threads of each process that decode images, and as many that write depth maps."""
     overwrite: bool = False
-    """Write maps anew that are there already."""
+    """Replace maps that exist."""
     autocast: bool = False
     """Run the transformer in float16: faster, CUDA only."""
 
@@ -72,23 +72,22 @@ class DepthOptions:
 class PreprocessOptions(DepthOptions):
     """Write relative inverse depth (large is near) of a data set's images, with Depth Anything V2.
 
-    Each map is normalised to [0, 1] by itself and has 16 bits. Maps lie where the readers of the
-    data sets expect them: davis, vos and frames have depthImages/.../<stem>_pred.png for
-    JPEGImages/.../<stem>.jpg; co3d, whose images are those of its manyview set lists, has
-    predict_depths/<stem>_pred.png for images/<stem>.jpg; re10k has depth_<chunk>.safetensors beside
-    each chunk. A run that was broken off goes on where it stopped. What cannot be read is passed
-    over and listed at the end; the exit status is 1 only if that was all there is.
+    Each map is normalised to [0, 1] by itself and has 16 bits. davis, vos and frames get
+    depthImages/.../<stem>_pred.png for JPEGImages/.../<stem>.jpg; co3d gets
+    predict_depths/<stem>_pred.png for images/<stem>.jpg of its manyview set lists; re10k gets
+    depth_<chunk>.safetensors beside each chunk. An interrupted run resumes. Files that cannot be
+    read are skipped and listed at the end; the exit status is 1 if no file could be read.
     """
 
     layout: tyro.conf.Positional[Layout]
-    """How the data set lies on disk; frames is any tree with JPEGImages folders."""
+    """Layout of the data set; frames is any tree with JPEGImages folders."""
     paths: tyro.conf.Positional[tuple[Path, ...]]
     """Roots of data sets of that layout, or parts of them."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of the work is this process's."""
+    """The part of the work of one process."""
 
     index: int
     """Rank of this process."""
@@ -97,11 +96,11 @@ class Share:
 
     @staticmethod
     def from_environment() -> Share:
-        """Read what ``accelerate launch`` and ``torchrun`` tell each process that they start."""
+        """Read the variables that ``accelerate launch`` and ``torchrun`` set for each process."""
         return Share(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
     def of(self, items: Sequence[T]) -> Sequence[T]:
-        """Return this process's items; all processes together have each once."""
+        """Return the items of this process; each item belongs to one process."""
         return items[self.index :: self.count]
 
 
@@ -109,40 +108,40 @@ def preprocess(layout: Layout, paths: Sequence[Path], options: DepthOptions) -> 
     """Write the depth maps of data sets of one layout.
 
     Args:
-        layout: How they lie on disk.
+        layout: Their layout.
         paths: Their roots; at least one.
         options: How depth is estimated.
 
     Returns:
-        The exit status: 1 if nothing at all could be read by the only process, else 0.
+        The exit status: 1 if there is one process and it could read nothing, else 0.
 
     Raises:
-        UserError: If there is nothing to do, or it cannot be done; what was finished is kept.
+        UserError: If there is nothing to do, or a file cannot be written; finished files are kept.
     """
     if not paths:
         raise UserError(f"no path is given; expected the root of a {layout} data set.")
-    recipe, share = _RECIPES[layout], Share.from_environment()
+    files, share = _LAYOUTS[layout], Share.from_environment()
     engine = _build_engine(options)
-    sources = share.of(list(dict.fromkeys(s for path in paths for s in recipe.find(path))))
-    todo = sources if options.overwrite else _without_depth(sources, recipe, options.threads)
+    sources = share.of(list(dict.fromkeys(s for path in paths for s in files.find(path))))
+    todo = sources if options.overwrite else _without_depth(sources, files, options.threads)
     existing = len(sources) - len(todo)
     try:
         with tqdm(
             total=len(sources),
             initial=existing,
             desc="depth",
-            unit=recipe.unit,
-            unit_scale=recipe.in_parts,
+            unit=files.unit,
+            unit_scale=files.in_parts,
             disable=share.index > 0,
         ) as bar:
-            report = recipe.write(todo, recipe.depth_path, engine, bar.update)
+            report = files.write(todo, files.depth_path, engine, bar.update)
     except torch.cuda.OutOfMemoryError as error:
         raise UserError(
             f"the device's memory is too small for --batch_size {options.batch_size}; lower it. "
-            "What was finished so far is kept."
+            "Finished files are kept."
         ) from error
-    _tell(report, existing, recipe.unit, share)
-    # A launcher would end the other processes for one that failed at a small share.
+    _log(report, existing, files.unit, share)
+    # A launcher ends all processes if one of them fails.
     alone = share.count == 1
     return int(alone and bool(report.failures) and not report.written and not existing)
 
@@ -156,7 +155,9 @@ def _find_co3d_images(root: Path) -> list[Path]:
     ]
     images = [image for image in listed if image.exists()]
     if not images:
-        raise UserError(f"{root} holds no image of its manyview set lists; is it complete?")
+        raise UserError(
+            f"{root} holds no image of its manyview set lists; is the download complete?"
+        )
     if len(images) < len(listed):
         missing = len(listed) - len(images)
         _logger.warning(
@@ -166,40 +167,40 @@ def _find_co3d_images(root: Path) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class _Recipe:
-    """How the depth of one layout is made."""
+class _DepthFiles:
+    """The depth files of one layout, and how they are written."""
 
     unit: str
-    """What has one file of depth."""
+    """What one file of depth belongs to: an image or a chunk."""
     in_parts: bool
-    """Whether progress within a unit is told."""
+    """Whether progress is reported within a unit."""
     find: Callable[[Path], list[Path]]
-    """Lists what shall have depth."""
+    """List the units below a root."""
     depth_path: Callable[[Path], Path]
-    """Where that belongs."""
+    """Path of the depth of a unit."""
     is_whole: Callable[[Path], bool]
-    """Whether it is there."""
+    """Whether that file is complete."""
     write: Callable[[Sequence[Path], Callable[[Path], Path], Engine, Advance], Report]
-    """Makes it."""
+    """Write the depth of units."""
 
 
-def _png_recipe(find: Callable[[Path], list[Path]], folders: Siblings) -> _Recipe:
-    return _Recipe("image", False, find, folders.depth_path, is_whole_png, write_png_maps)
+def _png_maps(find: Callable[[Path], list[Path]], folders: Siblings) -> _DepthFiles:
+    return _DepthFiles("image", False, find, folders.depth_path, is_whole_png, write_png_maps)
 
 
-_RECIPES: dict[Layout, _Recipe] = {
-    **dict.fromkeys(("davis", "vos", "frames"), _png_recipe(find_jpeg_images, JPEG_IMAGES)),
-    "co3d": _png_recipe(_find_co3d_images, CO3D_IMAGES),
-    "re10k": _Recipe(
+_LAYOUTS: dict[Layout, _DepthFiles] = {
+    **dict.fromkeys(("davis", "vos", "frames"), _png_maps(find_jpeg_images, JPEG_IMAGES)),
+    "co3d": _png_maps(_find_co3d_images, CO3D_IMAGES),
+    "re10k": _DepthFiles(
         "chunk", True, find_chunks, depth_chunk_path, is_whole_depth_chunk, write_chunk_maps
     ),
 }
 
 
-def _without_depth(sources: Sequence[Path], recipe: _Recipe, threads: int) -> list[Path]:
+def _without_depth(sources: Sequence[Path], files: _DepthFiles, threads: int) -> list[Path]:
     with ThreadPoolExecutor(threads) as pool:
-        settled = pool.map(recipe.is_whole, map(recipe.depth_path, sources))
-        return [source for source, done in zip(sources, settled, strict=True) if not done]
+        complete = pool.map(files.is_whole, map(files.depth_path, sources))
+        return [source for source, done in zip(sources, complete, strict=True) if not done]
 
 
 def _build_engine(options: DepthOptions) -> Engine:
@@ -219,7 +220,7 @@ def _build_engine(options: DepthOptions) -> Engine:
     return Engine(infer, device, options.batch_size, options.threads)
 
 
-def _tell(report: Report, existing: int, unit: str, share: Share) -> None:
+def _log(report: Report, existing: int, unit: str, share: Share) -> None:
     who = f"process {share.index} of {share.count}: " if share.count > 1 else ""
     _logger.info(
         "%sdepth written for %d %s(s); %d had it already.", who, report.written, unit, existing

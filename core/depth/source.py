@@ -27,7 +27,7 @@ class DepthSource(Protocol):
     """Gives the relative inverse depth (large is near) of one frame after another."""
 
     description: str
-    """What it is, in a few words for a person."""
+    """A short name for messages."""
 
     def inverse_depth(self, frame: Frame) -> Float[Tensor, "1 1 h w"]:
         """Return the map of ``frame``, at the frame's size, in arbitrary units; zeros for none."""
@@ -35,7 +35,7 @@ class DepthSource(Protocol):
 
 
 class NoDepth:
-    """No depth at all, which the model takes as a map of zeros."""
+    """No depth, which the model takes as a map of zeros."""
 
     description = "none"
 
@@ -49,18 +49,18 @@ class FileDepth:
 
     def __init__(self, folder: DepthFolder) -> None:
         self._folder = folder
-        self._said_empty = False
+        self._warned = False
         self.description = f"files in {folder.path.name}"
 
     def inverse_depth(self, frame: Frame) -> Float[Tensor, "1 1 h w"]:
-        """Read the map of ``frame``; the first that holds no depth is said.
+        """Read the map of ``frame``; warn of the first that holds no depth.
 
         Raises:
             UserError: If there is none, or it cannot be read.
         """
         values = torch.from_numpy(self._folder.read(frame.index))
-        if values.min() == values.max() and not self._said_empty:
-            self._said_empty = True
+        if values.min() == values.max() and not self._warned:
+            self._warned = True
             _logger.warning(
                 "%s holds one value only, which stands for no depth.",
                 self._folder.file(frame.index),
@@ -86,7 +86,7 @@ class NetworkDepth:
 def open_depth(
     folder: Path | None, frames: FrameSource, device: torch.device, weights_folder: Path
 ) -> DepthSource:
-    """Choose where depth comes from, and say so: files, else the network, else nothing.
+    """Choose where depth comes from, and log it: files, else the network, else nothing.
 
     Args:
         folder: Depth maps of the clip; None if the user gave none.

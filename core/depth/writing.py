@@ -22,12 +22,12 @@ from core.io.depth_maps import quantize_inverse_depth, write_depth_png16
 from core.io.images import decode_bytes, read_image
 
 Advance = Callable[[float], object]
-"""Is told how many images or chunks, or what part of one, have just been settled."""
+"""Called with the number of images or chunks just finished; a fraction for part of a chunk."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of the images or chunks."""
+    """What was written, and what failed."""
 
     written: int = 0
     """Files of depth maps that were written."""
@@ -43,13 +43,13 @@ def write_png_maps(
 ) -> Report:
     """Write the depth map of every image, normalised to [0, 1] by itself, as a 16-bit PNG.
 
-    A map appears whole or not at all. An image that cannot be read is noted and passed over.
+    Files are written atomically. An image that cannot be read is reported and skipped.
 
     Args:
         images: The image files.
         depth_path: Where the map of an image belongs.
         engine: What estimates.
-        advance: Is told about progress, in images.
+        advance: Progress, in images.
 
     Raises:
         UserError: If a map cannot be written, for example because the disk is full.
@@ -75,15 +75,15 @@ def write_chunk_maps(
 ) -> Report:
     """Write one file of depth maps for every chunk of images; see :mod:`core.io.chunks.depth`.
 
-    A file appears whole or not at all. A frame that cannot be read is noted and has a map of zeros,
+    Files are written atomically. A frame that cannot be read is reported and has a map of zeros,
     which stands for "no depth". A sequence without a readable frame has no maps; a chunk without
-    such a sequence, or that cannot be read itself, has no file.
+    such a sequence, or that cannot be read, has no file.
 
     Args:
         chunks: The chunks.
         depth_path: Where the file of a chunk belongs.
         engine: What estimates.
-        advance: Is told about progress, in chunks.
+        advance: Progress, in chunks.
 
     Raises:
         UserError: If a file cannot be written, for example because the disk is full.
@@ -110,14 +110,14 @@ def write_chunk_maps(
 
 @dataclass
 class _ChunkMaps:
-    """The depth maps of a chunk while they come in."""
+    """The depth maps of a chunk, as they are estimated."""
 
     chunk: Path
     num_frames: int
     pending: int
-    """Frames of which it is not settled yet what becomes of them."""
+    """Frames that are not estimated yet."""
     arrays: dict[str, UInt16[np.ndarray, "f h w"]] = field(default_factory=dict)
-    """Of each sequence with at least one map; zeros where there is none (yet)."""
+    """Maps of each sequence with at least one; zeros where there is none."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class _ChunkFrame:
         return cv2.cvtColor(decode_bytes(data, cv2.IMREAD_COLOR, str(self)), cv2.COLOR_BGR2RGB)
 
     def put(self, depth: UInt16[np.ndarray, "h w"]) -> str | None:
-        """Keep the frame's map, or return why it does not fit."""
+        """Store the frame's map, or return why it does not fit."""
         arrays, key = self.maps.arrays, self.sequence.key
         if key not in arrays:
             arrays[key] = np.zeros((len(self.sequence.images), *depth.shape), np.uint16)
@@ -171,9 +171,9 @@ def _chunk_frames(
 def _background_writer(
     threads: int, *, most_waiting: int
 ) -> Iterator[Callable[[Callable[[], None]], None]]:
-    """Give a function that runs others in threads; it waits where too much waits already.
+    """Yield a function that runs jobs in threads, and blocks while too many are waiting.
 
-    What these raise is passed on, by a later call or at the end.
+    An error of a job is raised by a later call, or at the end.
     """
     saving: deque[Future[None]] = deque()
 

@@ -43,6 +43,7 @@ def test_without_files_and_weights_there_is_none_and_it_is_said(
     assert isinstance(depth, NoDepth)
     assert "depth: none" in caplog.text
     assert "depth_anything_v2_vits.pth" in caplog.text
+    assert "--" not in caplog.text, "programs call their options by different names"
     frame = Frame(0, "0", np.zeros((4, 6, 3), dtype=np.uint8))
     assert torch.equal(depth.inverse_depth(frame), torch.zeros(1, 1, 4, 6))
 

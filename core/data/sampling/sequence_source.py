@@ -22,12 +22,12 @@ _logger = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample, and what went wrong on the way to it."""
+    """A sample, and the damaged ones that it replaces."""
 
     clips: StoredClips
     """A batch of one."""
     unreadable: tuple[str, ...] = ()
-    """What was wrong with the files of samples in whose place this one is."""
+    """What was wrong with the files of the samples that this one replaces."""
 
 
 class SequenceSource:
@@ -77,13 +77,13 @@ class SequenceSource:
             raise UserError(
                 f"{sequences.root} ({sequences.name}): none of its {len(starts)} sequences has "
                 f"{num_frames} frames (the longest has {max(sequences.lengths, default=0)}); use "
-                "longer sequences, or lower --num_frames."
+                "longer sequences, or fewer frames a sample."
             )
         self._order = SampleOrder(starts, sequences.files, seed)
         self._cache = FrameCache(
             sequences, np.flatnonzero(starts).tolist(), image_size, budget_mib=cache_mib
         )
-        self._tell()
+        self._log_summary()
 
     @property
     def num_items(self) -> int:
@@ -152,7 +152,7 @@ class SequenceSource:
             has_mask=torch.tensor([clip.masks is not None]),
         )
 
-    def _tell(self) -> None:
+    def _log_summary(self) -> None:
         coverage = self._sequences.coverage()
         _logger.info(
             "%s (%s): %d sequences, %d frames (%d in memory), %d samples an epoch; left out: %d "
