@@ -1,1 +1,1 @@
-"""What networks are trained on; a sample is a function of (seed, index) and of nothing else."""
+"""Training data. A sample is a function of (seed, index) alone."""

@@ -1,4 +1,4 @@
-"""Applies what was drawn for each sample to a batch, on the device where the batch lies."""
+"""Applies the changes drawn for each sample, on the device of the batch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def augment(
     image is continued by its reflection.
 
     Args:
-        batch: The samples, on any device; the host does not wait for it.
+        batch: The samples, on any device; the host does not wait for the device.
         seed: Seed of the run, at least 0.
         positions: Where in the endless stream of samples each one lies: the result is a function of
             the sample, the seed and its position, whatever it is batched with.

@@ -1,4 +1,4 @@
-"""What happens to each sample: drawn on the CPU, from (seed, position) and from nothing else."""
+"""Draws the changes of each sample on the CPU, from (seed, position) alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How strongly training samples are changed at random."""
+"""Options of augmentation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AugmentationOptions:
     scale: float = 0.2
     """Standard deviation of the binary logarithm of the size of what is seen."""
     rotation: float = 180.0
-    """Largest rotation in degrees; all from its negative on are as likely."""
+    """Largest rotation in degrees, either way; uniform."""
     anisotropy: float = 0.2
     """Standard deviation of the binary logarithm by which what is seen is stretched along x, or in
     half of the cases along a random direction, and squeezed across it."""

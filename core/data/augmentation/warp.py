@@ -13,8 +13,7 @@ from core.geometry.canonical import normalize_inverse_depth
 from core.types import ClipBatch
 
 _SHRINKS = 1.001
-"""Source pixels that an output pixel spans along its longer axis, from which on one look-up would
-miss some."""
+"""Source pixels along the longer axis of an output pixel, above which one look-up skips some."""
 
 
 def warp_(batch: ClipBatch, geometry: Geometry) -> None:
@@ -127,7 +126,7 @@ def mix_channels(
 def upload(values: np.ndarray, device: torch.device) -> Tensor:
     """Copy an array to ``device``; floating-point numbers become float32.
 
-    From pinned memory the copy is in order with the work that follows there, and the host goes on.
+    The copy is made from pinned memory, so that the host does not wait for it.
     """
     tensor = torch.from_numpy(values)
     tensor = tensor.float() if tensor.is_floating_point() else tensor

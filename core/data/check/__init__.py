@@ -1,1 +1,1 @@
-"""Looks through a dataset before training does."""
+"""Checks a dataset before training."""

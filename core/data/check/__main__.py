@@ -1,4 +1,4 @@
-"""Look through a dataset: ``python -m core.data.check {davis,vos,co3d,re10k,frames} <path>``."""
+"""Check a dataset: ``python -m core.data.check {davis,vos,co3d,re10k,frames} <path>``."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _logger = get_logger(__name__)
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """Tell what a dataset holds, what it lacks, and whether it can be trained on.
+    """Report what a dataset holds, what is missing, and whether it can be trained on.
 
     The exit status is 1 if training would fail. Every file is opened; --quick opens a few.
     """
 
     dataset: tyro.conf.Positional[DatasetName]
-    """Its layout; frames are clips of one's own, <clip>/JPEGImages/*.jpg."""
+    """Its layout; frames are your own clips, <clip>/JPEGImages/*.jpg."""
     path: tyro.conf.Positional[Path]
     """Its folder."""
     split: Split = "train"
@@ -41,13 +41,13 @@ class CheckOptions:
     num_frames: int = 6
     """Frames of a training sample: 6 in stage 2, 1 in stage 1."""
     output: Path | None = None
-    """Where a picture of some samples goes, with mask and depth laid over them (.png)."""
+    """File for a picture of some samples with mask and depth as overlays (.png)."""
     samples: int = 5
     """Sequences in the picture."""
     list_all: bool = False
-    """Name every file that cannot be read, not only the first few."""
+    """Name every file that cannot be read."""
     threads: int = 0
-    """Files opened at a time; 0 for one a processor, at most 16."""
+    """Threads that open files; 0 for one a processor, at most 16."""
     allow_pickle_depth: bool = False
     """Unpickle published depth chunks of RealEstate10K, which runs whatever code they bring."""
 
@@ -60,7 +60,7 @@ class CheckOptions:
 
 
 def run(options: CheckOptions) -> int:
-    """Do it, and return the exit status.
+    """Check the dataset, and return the exit status.
 
     Raises:
         UserError: If there is no such dataset, or the picture cannot be written.
@@ -87,7 +87,7 @@ def run(options: CheckOptions) -> int:
 
 
 def _open(options: CheckOptions) -> SequenceSet:
-    """Open the dataset, or say which one the folder looks like."""
+    """Open the dataset, or raise an error that names the layout of the folder."""
     try:
         dataset = open_dataset(
             options.dataset,

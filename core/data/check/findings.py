@@ -1,4 +1,4 @@
-"""What was found in a dataset, put into words."""
+"""The report of a check."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _SHOWN_SIZES = 4
 
 @dataclass(frozen=True)
 class Findings:
-    """A dataset at a glance."""
+    """What a check found."""
 
     facts: tuple[tuple[str, str, tuple[str, ...]], ...]
-    """What it is about, what was found, and examples."""
+    """Label, result and examples of each line."""
     failures: tuple[str, ...]
-    """Why training would fail, and how to mend it; empty if it would not."""
+    """Why training would fail, and what to do; empty if it would not."""
     warnings: tuple[str, ...]
-    """What training passes over, though it hardly is meant so."""
+    """Problems that do not stop training."""
 
     def text(self, *, list_all: bool = False) -> str:
-        """Return it as lines for a screen.
+        """Return the report as lines of text.
 
         Args:
             list_all: Show every example, not only the first few.
@@ -52,12 +52,12 @@ class Findings:
 def summarize(
     dataset: SequenceSet, coverage: Coverage, inspection: Inspection, *, num_frames: int
 ) -> Findings:
-    """Put into words what a dataset holds, and whether it can be trained on.
+    """Describe what a dataset holds, and whether it can be trained on.
 
     Args:
         dataset: The dataset.
-        coverage: What its reader tells of it.
-        inspection: What came to light when its files were opened.
+        coverage: Its contents as its reader describes them.
+        inspection: Results of opening its files.
         num_frames: Frames of a training sample; shorter sequences are not used.
     """
     facts = [
@@ -67,7 +67,7 @@ def summarize(
         ("depth", *_describe_part(coverage.without_depth, coverage.frames, "a depth map")),
     ]
     if coverage.without_mask is None:
-        facts.append(("masks", "not a part of this layout", ()))
+        facts.append(("masks", "not part of this layout", ()))
     else:
         facts.append(("masks", *_describe_part(coverage.without_mask, coverage.frames, "a mask")))
     for label, issue in (("missing", coverage.missing), ("damaged", coverage.unreadable)):
@@ -87,14 +87,14 @@ def _failures(dataset: SequenceSet, inspection: Inspection, num_frames: int) -> 
     if longest < num_frames:
         return [
             f"no sequence has {num_frames} frames, the longest has {longest}; add longer ones, or "
-            "train on fewer frames a sample (and tell this check with --num_frames)."
+            "train on fewer frames a sample (--num_frames of this check)."
         ]
     share = len(inspection.unreadable) / max(inspection.frames, 1)
     is_many = share * dataset.lengths.sum() > MAX_UNREADABLE and share * num_frames > MAX_SHARE
     if is_many or (1.0 - share) ** num_frames < _LEAST_READABLE:
         return [
             f"{len(inspection.unreadable):,} of {inspection.frames:,} frames cannot be read, more "
-            "than training puts up with; download them again, or remove the files."
+            "than training accepts; download them again, or remove the files."
         ]
     return []
 

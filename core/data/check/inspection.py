@@ -17,21 +17,21 @@ from core.data.datasets.sequence_set import SequenceSet
 
 _FULL_SIZE = (1 << 20, 1 << 20)
 _SMALL = (16, 16)
-"""Enough to tell a damaged image, and quick: a JPEG is decoded at an eighth of its size."""
+"""Large enough to detect damage; a JPEG is decoded at an eighth of its size."""
 _QUICK_SEQUENCES, _QUICK_FRAMES = 200, 3
 _MAX_THREADS = 16
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What came to light when files were opened."""
+    """Results of opening files."""
 
     frames: int
     """Frames whose files were opened."""
     sizes: dict[tuple[int, int], int]
     """How many sequences have their first frame in each size (height, width), the most first."""
     unreadable: tuple[str, ...]
-    """What is wrong with each frame whose image, mask or depth map cannot be read."""
+    """One message for each frame whose image, mask or depth map cannot be read."""
     flat_depths: tuple[str, ...]
     """Frames whose depth map has one value everywhere, by sequence and number."""
 
@@ -68,7 +68,7 @@ def inspect(
         dataset: The dataset.
         frames: Which frames of which sequences; see :func:`plan_frames`.
         threads: How many read at once; None for one a processor, at most 16.
-        on_progress: Is told how many frames have just been opened, from any thread.
+        on_progress: Called with the number of frames just opened, from any thread.
     """
     threads = threads or min(os.cpu_count() or 1, _MAX_THREADS)
     readers: SimpleQueue[SequenceSet] = SimpleQueue()
@@ -101,7 +101,7 @@ def inspect(
 
 @dataclass(frozen=True)
 class _Look:
-    """What came to light in one sequence."""
+    """Results of one sequence."""
 
     size: tuple[int, int] | None
     unreadable: list[str]
@@ -138,4 +138,4 @@ def _group_by_file(dataset: SequenceSet, sequences: Iterable[int]) -> list[list[
 
 
 def _ignore(_count: int) -> None:
-    """Tell nobody."""
+    """Report no progress."""

@@ -1,4 +1,4 @@
-"""Which dataset a folder looks like, for who gave another one."""
+"""Guesses the layout of a folder, for error messages."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Guess:
 def guess_layout(path: Path, wanted: DatasetName) -> Guess | None:
     """Find a dataset at ``path``, in a folder right below it, or around it.
 
-    Names of files alone are looked at.
+    Only names of files are read.
 
     Args:
         path: An existing folder.
-        wanted: The layout that it was taken for; one of this kind nearby is found first.
+        wanted: The layout that was expected; it is searched for first.
 
     Returns:
         The dataset, or None if there is none.

@@ -1,4 +1,4 @@
-"""A picture of a few samples: what a frame shows, its mask and its depth over it."""
+"""A picture of a few frames, with mask and depth as overlays."""
 
 from __future__ import annotations
 

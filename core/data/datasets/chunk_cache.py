@@ -1,4 +1,4 @@
-"""Open chunks, as many as fit into a budget."""
+"""Keeps chunks open, as many as fit into a budget."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ V = TypeVar("V")
 
 
 class ChunkCache(Generic[K, V]):
-    """Keeps what was used last, up to a number of bytes; at least the newest.
+    """A least-recently-used cache with a budget in bytes; the newest entry always stays.
 
-    Several threads may ask at a time. Copies for other processes, as for workers that are not
-    forked, begin empty.
+    It is thread-safe. Pickled copies, as for workers that are not forked, start empty.
 
     Args:
-        load: Opens what is not there, and tells how many bytes it counts for.
-        budget_bytes: Most bytes that are kept, at least 0.
+        load: Opens the value of a key; returns it and its size in bytes.
+        budget_bytes: Bytes to keep, at least 0.
     """
 
     def __init__(self, load: Callable[[K], tuple[V, int]], budget_bytes: int) -> None:
@@ -30,7 +29,7 @@ class ChunkCache(Generic[K, V]):
         self.num_bytes = 0
 
     def __getitem__(self, key: K) -> V:
-        """Return what belongs to ``key``, opened now if it is not there."""
+        """Return the value of ``key``, opened now if it is not cached."""
         with self._lock:
             if key not in self._held:
                 value, size = self._load(key)

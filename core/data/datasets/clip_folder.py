@@ -1,4 +1,4 @@
-"""Folders of clips: the layout for one's own videos."""
+"""Folders of clips: the layout for your own videos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CO3Dv2: videos that circle around objects which stand still."""
+"""CO3Dv2: videos around objects that stand still."""
 
 from __future__ import annotations
 

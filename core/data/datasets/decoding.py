@@ -1,4 +1,4 @@
-"""Images, masks and depth maps of datasets, decoded no larger than they are needed."""
+"""Decodes images, masks and depth maps of datasets, no larger than needed."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def decode_image_covering(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Decode an image to RGB, shrunk to the smallest size that covers ``at_least``.
 
-    A JPEG that is at least twice as large is decoded at a half, a quarter or an eighth of its size
-    in the first place. What does not cover ``at_least`` keeps its size. Grey, CMYK and the
-    orientation that a camera noted are dealt with as by :func:`core.io.images.read_image`.
+    A JPEG that is at least twice as large is decoded at a half, a quarter or an eighth of its size.
+    An image that does not cover ``at_least`` keeps its size. Grey, CMYK and EXIF orientation are
+    handled as by :func:`core.io.images.read_image`.
 
     Args:
         data: The content of the file.
@@ -57,7 +57,7 @@ def decode_image_covering(
     pixels = decode_bytes(data, flag, source)
     height, width = pixels.shape[:2]
     if flag != cv2.IMREAD_COLOR and (height < at_least[0] or width < at_least[1]):
-        # The camera noted that it was turned: height and width have changed places.
+        # EXIF orientation exchanged height and width.
         pixels = decode_bytes(data, cv2.IMREAD_COLOR, source)
         height, width = pixels.shape[:2]
     size = covering_size(height, width, at_least)
@@ -80,7 +80,7 @@ def read_inverse_depth(path: Path, image_size: tuple[int, int]) -> UInt16[np.nda
     """Read a relative inverse depth map of 8 or 16 bits at ``image_size``.
 
     Returns:
-        Large is near; 65535 is the most that the file can say.
+        Large is near; 65535 is the largest value of the file.
 
     Raises:
         UserError: If the file cannot be read or is a colour picture.
@@ -107,7 +107,7 @@ def stack_inverse_depths(
 def as_inverse_depth(
     values: UInt8[np.ndarray, "h w"] | UInt16[np.ndarray, "h w"], image_size: tuple[int, int]
 ) -> UInt16[np.ndarray, "h w"]:
-    """Bring stored inverse depth of 8 or 16 bits to 16 bits and ``image_size``."""
+    """Convert stored inverse depth of 8 or 16 bits to 16 bits and ``image_size``."""
     if values.dtype == np.uint8:
         values = values.astype(np.uint16) * _UINT8_TO_UINT16
     return resize(values, image_size)
@@ -123,7 +123,7 @@ def _reduction(data: bytes, at_least: tuple[int, int]) -> int:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Return height and width that the header of a JPEG tells; None if it is none."""
+    """Return height and width in the header of a JPEG; None if it is none."""
     if not data.startswith(b"\xff\xd8"):
         return None
     at = 2

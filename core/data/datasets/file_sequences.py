@@ -1,4 +1,4 @@
-"""Sequences whose frames, masks and depth maps are files of their own."""
+"""Sequences whose frames, masks and depth maps are single files."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def collect_files(
     masks: Path | None,
     names: Sequence[str] | None = None,
 ) -> SequenceFiles:
-    """Find what belongs to a sequence: images, and the depth maps and masks of the same stems.
+    """Find the files of a sequence: images, and depth maps and masks of the same stems.
 
     Args:
-        listings: Knows the folders.
+        listings: Names in the folders.
         key: What the sequence is called.
         images: Folder of the images; may be missing.
         depths: Folder of the depth maps, ``<stem>_pred.png``; may be missing.
@@ -105,7 +105,7 @@ class FileSequenceSet:
         root: The folder from which the files' paths count.
         sequences: The sequences, in order.
         reach: See :class:`~core.data.datasets.sequence_set.SequenceSet`.
-        has_masks: Whether the layout knows masks.
+        has_masks: Whether the layout has masks.
         all_moving: Whether every pixel counts as moving, for splits without annotations.
         missing: What lists of the dataset name and what is not there.
     """
@@ -172,7 +172,7 @@ class FileSequenceSet:
         return [read(self.root / name, size) for name in present]
 
     def coverage(self) -> Coverage:
-        """Tell what the set holds and what it lacks."""
+        """Describe what the set holds, and what is missing."""
         return Coverage(
             sequences=len(self._sequences),
             frames=int(self.lengths.sum()),

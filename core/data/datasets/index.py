@@ -1,4 +1,4 @@
-"""What was found out about a dataset, kept from one run to the next."""
+"""An index of a dataset on disk, kept from one run to the next."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _logger = get_logger(__name__)
 def default_cache_folder() -> Path:
     """Return where indices are kept: ``$STREAMSPLAT_CACHE``, or the user's cache folder.
 
-    Not beside the data, which often may not be written to and is shared by many.
+    Not beside the data, which often is read-only and shared.
     """
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen)
@@ -35,12 +35,12 @@ def default_cache_folder() -> Path:
 class IndexCache:
     """One JSON file of notes about one folder of a dataset.
 
-    The notes are hints: a file that is damaged, of another version or about another folder counts
-    as empty, and one that cannot be written is a warning.
+    A file that is damaged, of another version or about another folder counts as empty; one that
+    cannot be written is a warning.
 
     Args:
-        layout: Which reader keeps notes.
-        folder: The folder that they are about.
+        layout: The reader that writes the notes.
+        folder: The folder that they describe.
         cache_folder: Where the file lies; None for :func:`default_cache_folder`.
     """
 
@@ -60,7 +60,7 @@ class IndexCache:
         return {}
 
     def save(self, notes: dict[str, Any]) -> None:
-        """Write the notes; the file appears whole or not at all."""
+        """Write the notes atomically."""
         try:
             write_bytes(self.path, json.dumps({**self._about, "notes": notes}).encode())
         except UserError as error:
@@ -72,10 +72,10 @@ class IndexCache:
 
 
 class FolderListings:
-    """Names in the folders below ``root``, from the cache where a folder did not change since.
+    """Names in the folders below ``root``, from the cache while a folder does not change.
 
-    A folder's time stamp changes whenever a name comes or goes, so that each folder costs one look
-    at its stamp where a listing may take a network disk seconds.
+    A folder's time stamp changes whenever a name is added or removed. Reading it is one call, where
+    listing a folder on a network disk may take seconds.
 
     Args:
         root: The dataset.
@@ -108,7 +108,7 @@ class FolderListings:
         return self._list(folder)["folders"]
 
     def save(self) -> None:
-        """Keep what was asked for since this object was made, if any of it is new."""
+        """Write the listings that this object returned, if any of them is new."""
         if self._changed or len(self._seen) != len(self._known):
             settled = {name: entry for name, entry in self._seen.items() if entry["settled"]}
             self._cache.save(settled)

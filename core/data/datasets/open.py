@@ -31,7 +31,7 @@ def open_dataset(
     allow_pickle_depth: bool = False,
     cache_folder: Path | None = None,
 ) -> SequenceSet:
-    """Open a dataset; what it holds is looked up in an index that is built when it is missing.
+    """Open a dataset; its index is built if it is missing.
 
     Args:
         name: Its layout, one of ``DATASETS``.

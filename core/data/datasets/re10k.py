@@ -49,7 +49,7 @@ Notes = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class _OpenChunk:
-    """A chunk whose images and depth maps are read from the disk when they are looked at."""
+    """A chunk whose images and depth maps are read from the disk on access."""
 
     sequences: dict[str, ChunkSequence]
     depths: DepthChunk | PickledDepthChunk | None
@@ -64,10 +64,9 @@ class _OpenChunk:
 class RealEstate10K:
     """A :class:`~core.data.datasets.sequence_set.SequenceSet` of chunks of about 100 MB each.
 
-    Chunks are mapped into memory, and of those only as many as fit into a budget: what is resident
-    are the pages of frames that were looked at, which workers share. What lies in which chunk is
-    found out once, and again for chunks whose size or time stamp has changed; ``index.json`` is not
-    needed, but what it names and no chunk holds counts as missing.
+    Chunks are memory-mapped, as many as fit into a budget; only pages of frames that were read are
+    resident, and workers share them. A chunk is indexed once, and again if its size or time stamp
+    changes. ``index.json`` is not needed; what it names and no chunk holds counts as missing.
 
     Args:
         root: Folder that holds ``train`` and ``test``.
@@ -100,14 +99,14 @@ class RealEstate10K:
         self._depth_files = _pair_depth_files(self._folder, self._paths)
         depth_files = [path for path in self._depth_files if path is not None]
         notes = cache.load()
-        # Whether depth may be unpickled is a part of what was found out.
+        # Notes on depth depend on whether it may be unpickled.
         depths = f"depths, allow_pickle={allow_pickle_depth}"
         self._chunk_notes = _note_files(self._paths, notes.get("chunks", {}), _count_images)
         self._depth_notes = _note_files(depth_files, notes.get(depths, {}), self._count_maps)
         new = {**notes, "chunks": self._chunk_notes, depths: self._depth_notes}
         if new != notes:
             cache.save(new)
-        self._line_up()
+        self._number_sequences()
         self._chunks = ChunkCache(self._open, chunk_cache_mib * _MIB)
 
     def read(self, sequence: int, frames: Sequence[int], at_least: tuple[int, int]) -> RawClip:
@@ -142,7 +141,7 @@ class RealEstate10K:
         return self._chunks.num_bytes
 
     def coverage(self) -> Coverage:
-        """Tell what the set holds and what it lacks."""
+        """Describe what the set holds, and what is missing."""
         notes = (*self._chunk_notes.values(), *self._depth_notes.values())
         return Coverage(
             sequences=len(self.keys),
@@ -165,7 +164,7 @@ class RealEstate10K:
         assert self.files is not None
         return f"{self._paths[self.files[sequence]]}: {self.keys[sequence]}"
 
-    def _line_up(self) -> None:
+    def _number_sequences(self) -> None:
         """Number the sequences of all chunks that can be opened, each key once."""
         broken = [note["error"] for note in self._chunk_notes.values() if note["error"]]
         if len(broken) == len(self._paths):
@@ -191,7 +190,7 @@ class RealEstate10K:
         depths = None
         if depth_file is not None and not self._depth_notes[depth_file.name]["error"]:
             depths = self._open_depths(depth_file)
-            if isinstance(depths, PickledDepthChunk):  # our own files stay closed between reads
+            if isinstance(depths, PickledDepthChunk):  # .safetensors stay closed between reads
                 size += depth_file.stat().st_size
         return _OpenChunk(sequences, depths), size
 
@@ -240,13 +239,13 @@ def _count_images(path: Path) -> dict[str, int]:
 def _note_files(
     paths: Sequence[Path], known: Notes, count: Callable[[Path], dict[str, int]]
 ) -> Notes:
-    """Note how many frames of which sequences each file holds; what is known is not opened."""
+    """Note the frames of each sequence of each file; unchanged files are not opened."""
 
     def note(path: Path) -> dict[str, Any]:
         status = path.stat()
         stamp = [status.st_size, status.st_mtime_ns]
         before = known.get(path.name, {"stamp": None})
-        # What failed is tried again: rights and disks are mended without a trace in the stamp.
+        # Failures are tried again: permissions change without a trace in the stamp.
         if before["stamp"] == stamp and not before["error"]:
             return before
         try:

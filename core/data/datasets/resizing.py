@@ -1,4 +1,4 @@
-"""Frames brought to the size at which networks see them."""
+"""Resizes and crops frames to the size of the network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 _LINEAR_LIMIT = 2.0
-"""Largest factor by which bilinear interpolation shrinks without leaving pixels out."""
+"""Largest factor by which bilinear interpolation shrinks without skipping pixels."""
 
 
 def resize(image: np.ndarray, image_size: tuple[int, int], *, nearest: bool = False) -> np.ndarray:
@@ -29,7 +29,7 @@ def resize(image: np.ndarray, image_size: tuple[int, int], *, nearest: bool = Fa
 def covering_size(height: int, width: int, image_size: tuple[int, int]) -> tuple[int, int]:
     """Return the smallest size of the same proportions that covers ``image_size``.
 
-    Never larger than it was: what does not cover ``image_size`` keeps its size.
+    Never larger than the original: an image that does not cover ``image_size`` keeps its size.
     """
     factor = min(1.0, max(image_size[0] / height, image_size[1] / width))
     if factor == 1.0:
@@ -40,7 +40,7 @@ def covering_size(height: int, width: int, image_size: tuple[int, int]) -> tuple
 def crop_center(
     image: np.ndarray, image_size: tuple[int, int], *, nearest: bool = False
 ) -> np.ndarray:
-    """Cut out the largest part about the centre that has the proportions of ``image_size``.
+    """Crop the largest centred part that has the proportions of ``image_size``, and resize it.
 
     Args:
         image: (h, w) or (h, w, c).

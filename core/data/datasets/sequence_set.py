@@ -1,4 +1,4 @@
-"""The contract between readers of dataset layouts and whatever draws samples from them."""
+"""The contract between readers of dataset layouts and those who draw samples from them."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class RawClip:
     images: UInt8[np.ndarray, "v h w 3"]
     """RGB."""
     inverse_depths: UInt16[np.ndarray, "v h w"] | None
-    """Relative inverse depth, large is near; 65535 is the most that the file can say. None where a
-    frame lacks its map."""
+    """Relative inverse depth, large is near; 65535 is the largest value of a file. None if a frame
+    has no map."""
     masks: UInt8[np.ndarray, "v h w"] | None
-    """1 on moving objects, 0 elsewhere; None where a frame lacks its mask."""
+    """1 on moving objects, 0 elsewhere; None if a frame has no mask."""
     times: Float64[np.ndarray, " v"]
-    """When each frame was taken, in a unit of the sequence's own; rises with the frame."""
+    """Time of each frame, in a unit of the sequence's own; rises with the frame."""
 
 
 @dataclass(frozen=True)
 class Issue:
-    """How often something is not as it should be, and where for example."""
+    """How often something is wrong, with examples."""
 
     count: int
     """How often."""
@@ -56,7 +56,7 @@ class Issue:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What a set holds, and what it lacks; no image is opened to find out."""
+    """What a set holds, and what is missing, found without opening an image."""
 
     sequences: int
     """Sequences, empty ones included."""
@@ -69,13 +69,13 @@ class Coverage:
     empty: Issue
     """Sequences without any frame."""
     missing: Issue
-    """What a list of the dataset names and what is not there: images or sequences."""
+    """Images or sequences that a list of the dataset names and that are not there."""
     unreadable: Issue
     """Files that should hold sequences or depth maps and cannot be opened, with the reason."""
 
 
 class SequenceSet(Protocol):
-    """A dataset as sequences of frames that are read when they are asked for."""
+    """A dataset as sequences of frames, which are read on demand."""
 
     name: DatasetName
     """Which layout."""
@@ -91,7 +91,7 @@ class SequenceSet(Protocol):
 
     @property
     def keys(self) -> Sequence[str]:
-        """What each sequence is called; unique."""
+        """Unique name of each sequence."""
         ...
 
     def read(self, sequence: int, frames: Sequence[int], at_least: tuple[int, int]) -> RawClip:
@@ -100,9 +100,9 @@ class SequenceSet(Protocol):
         Args:
             sequence: Position in ``keys``.
             frames: Positions in the sequence, in any order.
-            at_least: Height and width. Frames come at the smallest size of their proportions that
-                covers it, or at their own where that does not; frames of another size than the
-                first are brought to its size.
+            at_least: Height and width. Frames are returned at the smallest size of their
+                proportions that covers it, or at their own if that does not; frames of another
+                size than the first are resized to it.
 
         Raises:
             UserError: If a file cannot be read; the message names it.
@@ -110,5 +110,5 @@ class SequenceSet(Protocol):
         ...
 
     def coverage(self) -> Coverage:
-        """Tell what the set holds and what it lacks."""
+        """Describe what the set holds, and what is missing."""
         ...

@@ -1,4 +1,4 @@
-"""What miniatures show: clips of procedural scenes, in the kinds of numbers that files hold."""
+"""Clips of miniatures: procedural scenes as integers."""
 
 from __future__ import annotations
 

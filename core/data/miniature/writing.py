@@ -1,4 +1,4 @@
-"""Puts a miniature into a folder: whole or not at all, and over nobody's files."""
+"""Writes a miniature into a folder, atomically, and never over other files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_miniature(
         image_size: Height and width of the images, each at least 16.
         seed: Chooses the scenes; each layout shows others.
         depth: Write depth maps, of 16 bits, beside the images.
-        on_progress: Is told how many clips have just been drawn.
+        on_progress: Called with the number of clips just drawn.
 
     Returns:
         ``root``.
@@ -86,7 +86,7 @@ def write_miniature(
 
 
 def count_clips(layout: str, sequences: int) -> int:
-    """Return how many clips :func:`write_miniature` draws: that many times it tells progress."""
+    """Return how many clips :func:`write_miniature` draws."""
     return sequences * len(SPLITS[layout])
 
 
@@ -94,7 +94,7 @@ def _older_files(root: Path) -> list[Path]:
     """Return the files of the miniature in ``root``; none if there is nothing.
 
     Raises:
-        UserError: If there is anything else. Hidden files are nobody's, and stay.
+        UserError: If there is anything else, hidden files excepted.
     """
     if not root.exists():
         return []

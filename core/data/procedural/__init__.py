@@ -1,4 +1,4 @@
-"""Clips made of nothing: layered scenes with exact depth, masks and motion, on any device."""
+"""Procedural clips: layered scenes with exact depth, masks and motion, on any device."""
 
 from core.data.procedural.options import ProceduralOptions
 from core.data.procedural.scenes import ProceduralScenes, SceneViews, Tracks

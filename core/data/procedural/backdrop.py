@@ -1,4 +1,4 @@
-"""What is behind the objects: a sky or wall, a ridge or building, and the ground."""
+"""The layers behind the objects: sky or wall, ridge or building, and ground."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user may choose about procedural scenes."""
+"""Options of procedural scenes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from core.checks import UserError
 
 @dataclass(frozen=True)
 class ProceduralOptions:
-    """Size and liveliness of procedural clips; a clip lasts from time 0 to time 1."""
+    """Size, objects and motion of procedural clips; a clip lasts from time 0 to time 1."""
 
     height: int = 288
     """Height of the frames in pixels."""

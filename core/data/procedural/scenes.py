@@ -1,4 +1,4 @@
-"""A batch of scenes that can be looked at, and asked where every point goes, at any time."""
+"""A batch of scenes: views, point tracks and flow at any time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training source that needs no files."""
+"""Draws procedural scenes and renders clips of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ProceduralSource:
     drawn on the CPU; everything with pixels happens on ``device``.
 
     Args:
-        options: Size and liveliness of the clips.
+        options: Size, objects and motion of the clips.
         seed: Seed of the whole source.
         device: Where scenes are built and rendered.
     """

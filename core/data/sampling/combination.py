@@ -11,8 +11,8 @@ from core.data.sampling.sequence_source import Sample, SequenceSource
 class CombinedSource:
     """Samples of several datasets in one stream, evenly spread.
 
-    Each dataset is walked in its own order and without gaps, as if it were alone; which of them a
-    position shows is a function of the position and the weights.
+    Each dataset is read in its own order without gaps. The dataset of a position is a function of
+    the position and the weights.
 
     Args:
         sources: One for each dataset, at least one.
@@ -25,7 +25,7 @@ class CombinedSource:
 
     @property
     def num_items(self) -> int:
-        """How many samples there are to begin with, of all datasets together."""
+        """Samples of one epoch of every dataset."""
         return sum(source.num_items for source in self._sources)
 
     def sample(self, index: int) -> Sample:
@@ -41,7 +41,7 @@ class CombinedSource:
 def divide(positions: Iterable[int], weights: Sequence[float]) -> list[list[int]]:
     """Divide positions of a stream between sources, evenly spread.
 
-    Every source is walked without gaps, its samples counted from 0: of the first ``n`` positions
+    Every source is read without gaps, from index 0: of the first ``n`` positions
     those of the last source are ``floor(n * share)``, and what remains is divided between the
     others in the same way.
 
@@ -53,7 +53,7 @@ def divide(positions: Iterable[int], weights: Sequence[float]) -> list[list[int]
         Indices into each source, in the order of the positions.
 
     Raises:
-        ValueError: If the weights are none of that.
+        ValueError: If the weights are not such numbers.
     """
     if not weights or min(weights) < 0 or not 0 < sum(weights) < inf:
         raise ValueError(

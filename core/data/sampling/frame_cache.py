@@ -1,4 +1,4 @@
-"""Frames of a dataset at the size at which networks see them, in memory where all of them fit."""
+"""Frames of a dataset at the size of the network, in memory if all of them fit."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class _Frame:
 class FrameCache:
     """Reads frames of a dataset, cut and resized about their centre.
 
-    If all frames fit into the budget they are decoded once, now, and processes that are forked
-    later share them; if not, each is decoded whenever it is asked for. What comes out is the same,
-    but for sequences whose frames differ in size: kept ones are each cut out of their own.
+    If all frames fit into the budget, they are decoded now, and processes that are forked later
+    share them; if not, each is decoded whenever it is read. The results are equal, except in
+    sequences whose frames differ in size: cached frames are each cropped from their own size.
 
     Args:
         sequences: The dataset.
-        used: Positions of the sequences that are asked for.
+        used: Positions of the sequences that are read.
         image_size: Height and width of the frames.
         budget_mib: Memory for decoded frames, in MiB.
     """
@@ -51,7 +51,7 @@ class FrameCache:
     ) -> None:
         self._sequences = sequences
         self._image_size = image_size
-        self._kept: dict[tuple[int, int], _Frame] = {}
+        self._cached: dict[tuple[int, int], _Frame] = {}
         num_frames = int(sequences.lengths[list(used)].sum())
         needed = num_frames * image_size[0] * image_size[1] * _BYTES_PER_PIXEL
         self.num_mib = -(-needed // _MIB) if needed <= budget_mib * _MIB else 0
@@ -59,9 +59,9 @@ class FrameCache:
             self._fill([(s, f) for s in used for f in range(sequences.lengths[s])])
 
     @property
-    def num_kept(self) -> int:
+    def num_cached(self) -> int:
         """How many frames are held in memory."""
-        return len(self._kept)
+        return len(self._cached)
 
     def read(self, sequence: int, frames: Sequence[int]) -> RawClip:
         """Read frames of a sequence at the image size.
@@ -69,9 +69,9 @@ class FrameCache:
         Raises:
             UserError: If a file cannot be read.
         """
-        kept = [self._kept.get((sequence, frame)) for frame in frames]
-        there = [frame for frame in kept if frame is not None]
-        if len(there) < len(kept):
+        cached = [self._cached.get((sequence, frame)) for frame in frames]
+        there = [frame for frame in cached if frame is not None]
+        if len(there) < len(cached):
             return self._crop(self._sequences.read(sequence, frames, self._image_size))
         return RawClip(
             images=np.stack([frame.image for frame in there]),
@@ -95,10 +95,10 @@ class FrameCache:
             )
             for key, frame in zip(frames, decoded, strict=True):
                 if frame is not None:
-                    self._kept[key] = frame
+                    self._cached[key] = frame
 
     def _decode(self, key: tuple[int, int]) -> _Frame | None:
-        """Decode one frame; None where that fails, as whoever asks for it is told in time."""
+        """Decode one frame; None if that fails, so that reading it raises the error."""
         sequence, frame = key
         try:
             clip = self._crop(self._sequences.read(sequence, [frame], self._image_size))

@@ -18,20 +18,20 @@ V = TypeVar("V")
 
 
 class _Pass(NamedTuple):
-    """One way through all files: in which order, and how many samples come before each block."""
+    """One pass over all files: their order, and the number of samples before each block."""
 
     blocks: list[Int64[np.ndarray, " files"]]
     first_items: Int64[np.ndarray, " blocks+1"]
 
 
 class SampleOrder:
-    """An endless sequence of start frames, which shows each of them once an epoch.
+    """An endless sequence of start frames, each of them once an epoch.
 
     Without large files an epoch is one shuffled list of all start frames. With them (see
-    ``SequenceSet.files``) it goes through the files ``PASSES`` times, each time in a new order and
-    with another part of the start frames; the samples of ``BLOCK_FILES`` files in a row are
-    shuffled together. A reader that keeps that many files open thus opens each of them once a pass,
-    and there still are many scenes within any batch.
+    ``SequenceSet.files``) it reads the files ``PASSES`` times, each time in a new order and with
+    another part of the start frames; the samples of ``BLOCK_FILES`` files in a row are shuffled
+    together. A reader that keeps that many files open opens each of them once a pass, and any
+    batch still shows many scenes.
 
     What a position shows is a function of (seed, position).
 
@@ -91,7 +91,7 @@ class SampleOrder:
 
 
 def _remember(memory: dict[K, V], key: K, make: Callable[..., V]) -> V:
-    """Return ``make(*key)``, from memory if it is among the last few that were made."""
+    """Return ``make(*key)``, from memory if it is one of the last ``_REMEMBERED``."""
     if key not in memory:
         while len(memory) >= _REMEMBERED:
             del memory[next(iter(memory))]

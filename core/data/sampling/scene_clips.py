@@ -1,4 +1,4 @@
-"""Training samples from procedural scenes: which scene, and when it is looked at."""
+"""Training samples from procedural scenes: which scene, at which times."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class SceneClips:
 def draw_times(generator: np.random.Generator, num_frames: int) -> Float[np.ndarray, " frames"]:
     """Draw rising times within [0, 1].
 
-    One frame is anywhere; several cover a random stretch of at least ``MIN_SPAN``, and those
-    between its ends are even but for a jitter, so that none coincide.
+    A single time is uniform. Several cover a random span of at least ``MIN_SPAN``, evenly spaced
+    with jitter between its ends, so that none coincide.
 
     Args:
         generator: Source of randomness.

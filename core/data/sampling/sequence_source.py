@@ -161,7 +161,7 @@ class SequenceSource:
             self._sequences.name,
             coverage.sequences - self.num_skipped,
             coverage.frames,
-            self._cache.num_kept,
+            self._cache.num_cached,
             self.num_items,
             self.num_skipped,
             self._num_frames,

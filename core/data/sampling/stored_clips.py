@@ -1,4 +1,4 @@
-"""Samples as they travel from the disk to the device: as few bytes as they were stored in."""
+"""Samples in the integers in which files store them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.types import ClipBatch, TensorDataclass
 
 @dataclass(frozen=True)
 class StoredClips(TensorDataclass):
-    """``b`` short clips of ``v`` frames in integers: a quarter of the bytes of a ClipBatch."""
+    """``b`` clips of ``v`` frames as integers, a quarter of the bytes of a ClipBatch."""
 
     frames: UInt8[Tensor, "b v h w 3"]
     """RGB."""
@@ -31,7 +31,7 @@ class StoredClips(TensorDataclass):
     """Which clips carry masks."""
 
     def unpack(self, device: torch.device | str) -> ClipBatch:
-        """Copy to ``device`` and become floating-point numbers there; depth is normalised."""
+        """Copy to ``device`` and convert to floating-point numbers there; depth is normalised."""
         there = self.to(device, non_blocking=True)
         b, _, height, width, _ = there.frames.shape
         return ClipBatch(

@@ -8,17 +8,16 @@ from core.checks import UserError
 from core.logging import get_logger
 
 MAX_UNREADABLE = 10
-"""So many files may be unreadable, however few samples were drawn."""
+"""Files that may be unreadable however few samples were drawn."""
 MAX_SHARE = 0.01
-"""How many more may be, as a share of the samples that were drawn."""
+"""Files that may be unreadable, as a share of the samples that were drawn."""
 _logger = get_logger(__name__)
 
 
 class UnreadableFiles:
-    """Counts files that samples could not be read from, and warns of each of them once.
+    """Counts files that could not be read, and warns of each of them once.
 
-    A damaged image in a million must not end a run of days, but a disk that is failing, or data of
-    which much is broken, should not be trained on unnoticed.
+    A few damaged images do not end a run; a failing disk or a broken download does.
     """
 
     def __init__(self) -> None:
@@ -27,15 +26,15 @@ class UnreadableFiles:
 
     @property
     def num_files(self) -> int:
-        """How many there are so far."""
+        """How many files could not be read so far."""
         return len(self._known)
 
     def note(self, num_samples: int, problems: Sequence[str]) -> None:
-        """Note what was wrong on the way to some samples.
+        """Count the damaged files met while some samples were drawn.
 
         Args:
             num_samples: Samples that were drawn.
-            problems: One message for each that had to be replaced.
+            problems: One message for each sample that had to be replaced.
 
         Raises:
             UserError: If more than ``MAX_UNREADABLE`` files, and more than ``MAX_SHARE`` of the

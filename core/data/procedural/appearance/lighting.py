@@ -1,4 +1,4 @@
-"""Light, haze and tone: what holds a scene's layers together."""
+"""Light, haze and tone, common to the layers of a scene."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a camera does to an image: blur, exposure, noise."""
+"""Sensor model: blur, vignette, noise."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Sensor(TensorDataclass):
 def expose(
     sensor: Sensor, light: Float[Tensor, "b v 3 h w"], times: Float[Tensor, "b v"]
 ) -> Float[Tensor, "b v 3 h w"]:
-    """Turn what falls on the sensor into frames in [0, 1].
+    """Turn colours into frames in [0, 1].
 
     Args:
         sensor: The cameras.

@@ -1,4 +1,4 @@
-"""Counter-based randomness: the same numbers on every device, without any state."""
+"""Counter-based random numbers: the same on every device, without state."""
 
 from __future__ import annotations
 
