@@ -5,7 +5,7 @@ Markdown tables of
 
 - samples a second that a DataLoader of 1 and of 2 workers delivers (6 frames with mask and depth,
   288 x 512), ours beside the plain way on the same files: Pillow decodes every frame, torchvision
-  resizes it, and floating-point numbers travel. Chunks of RealEstate10K are in the plain way's
+  resizes it, and passes floating-point numbers on. Chunks of RealEstate10K are in the plain way's
   memory before the clock starts.
 - resident memory of a process that draws samples from a RealEstate10K split of 20 chunks, beside
   one that loads them all.
