@@ -1,1 +1,1 @@
-"""Option presets of the command-line programs."""
+"""Command-line options of the programs."""

@@ -82,7 +82,7 @@ class Re10k(Dataset):
     STREAMSPLAT_RE10K_PATH, or else RE10K_PATH in configs/."""
     allow_pickle_depth: bool = False
     """Read depth chunks depth_<chunk>.pt where there is no .safetensors. They are pickles: reading
-    one runs whatever code its author put into it, so only allow it for files that you trust."""
+    one runs the code in it, so allow it only for files that you trust."""
 
     def locate(self, paths: DatasetPaths) -> DatasetOptions:
         """Find the data set; see :meth:`Dataset.locate`."""

@@ -45,7 +45,7 @@ _logger = get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class DepthOptions:
-    """How depth is estimated, whatever the data set."""
+    """How depth is estimated, for every data set."""
 
     encoder: Encoder = "vits"
     """Size of the network. vits is Apache-2.0; the larger ones are CC-BY-NC-4.0."""

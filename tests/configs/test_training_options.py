@@ -224,6 +224,18 @@ def _run(*arguments, timeout=300, **environment):
     )
 
 
+@pytest.mark.parametrize("module", [options, options_decoder], ids=["train", "train_decoder"])
+def test_example_commands_stand_on_lines_of_their_own(module, capsys, monkeypatch):
+    program = "train.py" if module is options else "train_decoder.py"
+    description = ast.get_docstring(ast.parse((ROOT / program).read_text()))
+    monkeypatch.setenv("COLUMNS", "120")
+    with pytest.raises(SystemExit):
+        parse(module.Options, description=description, args=["--help"])
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert f"python {program} synthetic" in " ".join(lines)
+    assert {line.strip() for line in description.splitlines()} <= set(lines)
+
+
 @pytest.mark.slow
 def test_what_the_user_can_mend_is_one_line(tmp_path):
     done = _run("train.py", "davis", "--workspace", str(tmp_path), "--davis_path", "/nowhere")

@@ -23,14 +23,14 @@ def augment(
 
     Frames, depth, masks and motion of a sample move together; colours of frames alone change.
     Frames and depth are interpolated bilinearly, over a wider area where what is seen shrinks, and
-    depth is normalised anew; masks and motion are those of the nearest pixel. Beyond its borders an
-    image is continued by its reflection.
+    depth is normalised again; masks and motion are those of the nearest pixel. Images are continued
+    by reflection.
 
     Args:
         batch: The samples, on any device; the host does not wait for the device.
         seed: Seed of the run, at least 0.
         positions: Where in the endless stream of samples each one lies: the result is a function of
-            the sample, the seed and its position, whatever it is batched with.
+            the sample, the seed and its position, not of the rest of the batch.
         options: Probabilities and strengths.
 
     Raises:

@@ -56,7 +56,7 @@ class ContactSheetOptions:
     seed: int = 0
     """Seed of the stream of samples and of what happens to them."""
     allow_pickle_depth: bool = False
-    """Unpickle published depth chunks of RealEstate10K, which runs whatever code they bring."""
+    """Unpickle published depth chunks of RealEstate10K, which runs the code in them."""
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
     """What happens to them."""
 

@@ -49,7 +49,7 @@ class CheckOptions:
     threads: int = 0
     """Threads that open files; 0 for one a processor, at most 16."""
     allow_pickle_depth: bool = False
-    """Unpickle published depth chunks of RealEstate10K, which runs whatever code they bring."""
+    """Unpickle published depth chunks of RealEstate10K, which runs the code in them."""
 
     def __post_init__(self) -> None:
         for name, least in (("num_frames", 1), ("samples", 1), ("threads", 0)):

@@ -108,7 +108,7 @@ def _warnings(dataset: SequenceSet, coverage: Coverage, inspection: Inspection) 
             f"{what}: python -m core.depth.preprocess {dataset.name} {dataset.root} writes it."
         )
     if inspection.flat_depths:
-        warnings.append("depth maps of one value everywhere teach nothing; write them anew.")
+        warnings.append("depth maps of one value everywhere teach nothing; write them again.")
     if inspection.unreadable:
         warnings.append(
             "other samples take the place of those with frames that cannot be read; replace or "

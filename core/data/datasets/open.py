@@ -38,7 +38,7 @@ def open_dataset(
         path: Its folder.
         split: The part for training or the one for validation; folders of clips have no parts.
         allow_pickle_depth: Unpickle published depth chunks of RealEstate10K that cannot be read
-            otherwise, which runs whatever code these files bring.
+            otherwise, which runs the code in these files.
         cache_folder: Where the index is kept; None for the user's cache folder, see
             :func:`core.data.datasets.index.default_cache_folder`.
 

@@ -67,9 +67,7 @@ def write(options: MiniatureOptions) -> None:
                 on_progress=bar.update,
             )
     for layout, root in roots.items():
-        _logger.info(
-            "wrote %s; look at it with: python -m core.data.check %s %s", root, layout, root
-        )
+        _logger.info("wrote %s; check it with: python -m core.data.check %s %s", root, layout, root)
 
 
 @cli_errors

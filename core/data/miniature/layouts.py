@@ -56,7 +56,7 @@ def write_davis(root: Path, recipe: Recipe, draw: Draw) -> None:
 
 
 def write_youtube_vos(root: Path, recipe: Recipe, draw: Draw) -> None:
-    """Write YouTube-VOS: every fifth frame is there, and ``valid`` has no annotations."""
+    """Write YouTube-VOS: every fifth frame, and ``valid`` has no annotations."""
     stems = [f"{_VOS_STEP * frame:05d}" for frame in range(recipe.frames)]
     for split, numbers in _splits("vos", recipe):
         for number in numbers:

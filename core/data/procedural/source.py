@@ -27,7 +27,7 @@ from core.types import ClipBatch
 class ProceduralSource:
     """Random scenes of textured, moving, occluding shapes before a moving camera.
 
-    A scene is a function of (seed, index) alone, whatever it is batched with. Its parameters are
+    A scene is a function of (seed, index) alone, not of the rest of the batch. Its parameters are
     drawn on the CPU; everything with pixels happens on ``device``.
 
     Args:
@@ -79,7 +79,7 @@ class ProceduralSource:
 
         Args:
             indices: Which scenes.
-            times: Rising times in [0, 1] at which each scene is looked at; the batch's own times
+            times: Rising times in [0, 1] at which each scene is rendered; the batch's own times
                 run from 0 to 1 over them.
         """
         scenes = self.sample_scenes(indices)
@@ -117,7 +117,7 @@ class ProceduralSource:
 
 
 def _draw_camera(rng: SceneRandom, options: ProceduralOptions) -> CameraMotion:
-    # Each kind of motion is there in a part of the scenes only: a tripod stands still, a dolly
+    # Each kind of motion is in a part of the scenes only: a tripod stands still, a dolly
     # does not pan. Lengths are drawn in the image, in half widths, as seen at inverse depth 0.6.
     reach = 2.0 * options.camera_motion
     pans, travels, dollies, zooms, rolls, shakes = (

@@ -17,7 +17,7 @@ MIN_SPAN = 0.3
 
 
 class SceneClips:
-    """Samples of frames in order, each of a procedural scene of its own, without end.
+    """An endless stream of samples, each of its own procedural scene.
 
     Args:
         options: What the scenes are like, the size of the frames included.

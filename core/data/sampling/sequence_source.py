@@ -34,7 +34,7 @@ class SequenceSource:
     """Samples of frames in order, drawn from a dataset without end.
 
     An epoch shows each possible start frame once (see :class:`.order.SampleOrder`);
-    the frames that follow it, and whether they are played backwards, are drawn anew each time. A
+    the frames after it, and whether they are played backwards, are drawn again each time. A
     sample that cannot be read is replaced by another. All of it is a function of (seed, index).
 
     Args:
