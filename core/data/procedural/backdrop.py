@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core.data.procedural.appearance.lighting import Lighting, light_up
 from core.data.procedural.appearance.materials import Materials, draw_materials, paint
-from core.data.procedural.appearance.palettes import ColorMood, draw_palettes
+from core.data.procedural.appearance.palettes import SceneColors, draw_palettes
 from core.data.procedural.randomness.hashing import hash_cells, unit_pair
 from core.data.procedural.randomness.scene_random import SceneRandom
 from core.data.procedural.randomness.spectral import spectral_fields
@@ -46,7 +46,7 @@ class BackdropLayout(TensorDataclass):
     """Where the ridge meets the ground."""
     ridge_style: Int[Tensor, " b"]
     """Hills, trees, houses, a straight roof or a wall at the side."""
-    ridge_dials: Float[Tensor, "b 24"]
+    ridge_params: Float[Tensor, "b 24"]
     """Numbers in [0, 1] that shape the ridge."""
     ridge_key: Int[Tensor, " b"]
     """Key for the heights of houses."""
@@ -73,12 +73,14 @@ class BackdropPlan(TensorDataclass):
     """Three rows for each scene."""
 
 
-def draw_backdrop(rng: SceneRandom, mood: ColorMood, width: int, aspect: float) -> BackdropPlan:
+def draw_backdrop(
+    rng: SceneRandom, scene_colors: SceneColors, width: int, aspect: float
+) -> BackdropPlan:
     """Draw the backdrop of each scene.
 
     Args:
         rng: Random generator of the scenes.
-        mood: Common colours.
+        scene_colors: Common colours.
         width: Width of the image in pixels.
         aspect: Height of the image divided by its width.
     """
@@ -107,11 +109,11 @@ def draw_backdrop(rng: SceneRandom, mood: ColorMood, width: int, aspect: float) 
         horizon=horizon,
         base=base,
         ridge_style=rng.choose([3.0, 2.0, 1.5, 1.0, 1.0]),
-        ridge_dials=rng.uniform(0.0, 1.0, 24),
+        ridge_params=rng.uniform(0.0, 1.0, 24),
         ridge_key=rng.keys(),
         clouds=rng.uniform(0.0, 1.0, 2),
     )
-    palettes = draw_palettes(rng, mood, 3)
+    palettes = draw_palettes(rng, scene_colors, 3)
     return BackdropPlan(
         present=torch.stack([torch.ones_like(has_ground), has_ground, has_ridge], dim=1),
         layout=layout,
@@ -120,7 +122,7 @@ def draw_backdrop(rng: SceneRandom, mood: ColorMood, width: int, aspect: float) 
 
 
 def bake_backdrop(
-    plan: BackdropPlan, mood: ColorMood, lighting: Lighting, image_size: tuple[int, int]
+    plan: BackdropPlan, scene_colors: SceneColors, lighting: Lighting, image_size: tuple[int, int]
 ) -> Float[Tensor, "b 3 4 th tw"]:
     """Paint the layers as the reference view sees them: RGB and opacity.
 
@@ -150,7 +152,7 @@ def bake_backdrop(
 
     lighting = take_rows(lighting.repeat(3), rows)
     color = paint(materials, chart, footprint, fields, lighting.direction[:, :2])
-    sky = _paint_sky(layout, mood, y / aspect, fields[walls.device])
+    sky = _paint_sky(layout, scene_colors, y / aspect, fields[walls.device])
     has_sky = layout.has_sky[:, None, None, None]
     color[walls.device] = torch.where(has_sky, sky, color[walls.device])
     color = light_up(color, x, y, depths, _clear_sky(lighting, layout, walls))
@@ -217,13 +219,13 @@ def _sample_periodic(
 
 def _paint_sky(
     layout: BackdropLayout,
-    mood: ColorMood,
+    scene_colors: SceneColors,
     y: Float[Tensor, "h w"],
     fields: Float[Tensor, "b 4 h w"],
 ) -> Float[Tensor, "b 3 h w"]:
     horizon = torch.where(layout.has_ground, layout.horizon, 0.3)[:, None, None] / 0.5625
     climb = ((horizon - y) / 1.2).clamp(0.0, 1.0)[:, None]
-    zenith, low = mood.sky[:, 0, :, None, None], mood.sky[:, 1, :, None, None]
+    zenith, low = scene_colors.sky[:, 0, :, None, None], scene_colors.sky[:, 1, :, None, None]
     sky = low.lerp(zenith, climb**0.8)
     amount, sharpness = layout.clouds[:, 0, None, None], layout.clouds[:, 1, None, None]
     density = fields[:, 2] + 0.5 * fields[:, 3] + 0.12 * fields[:, 0] + 2.2 * amount - 2.0
@@ -241,24 +243,24 @@ def _ridge_opacity(
     fields: Float[Tensor, "b 4 h w"],
     pixels: float,
 ) -> Float[Tensor, "b h w"]:
-    dials = layout.ridge_dials[..., None, None]  # (b, 24, 1, 1)
+    params = layout.ridge_params[..., None, None]  # (b, 24, 1, 1)
     style = layout.ridge_style[:, None, None]
     top = torch.where(layout.has_ground, layout.base - 0.05, 0.15)[:, None, None]
-    top = top - 0.3 * dials[:, 0]
+    top = top - 0.3 * params[:, 0]
     k = torch.arange(1, 9, device=x.device)[:, None, None]
-    waves = torch.sin(1.1 * k**1.4 * x + 6.2832 * layout.ridge_dials[:, 1:9, None, None])
-    waves = (waves * layout.ridge_dials[:, 9:17, None, None] / k**1.2).sum(dim=1)
+    waves = torch.sin(1.1 * k**1.4 * x + 6.2832 * layout.ridge_params[:, 1:9, None, None])
+    waves = (waves * layout.ridge_params[:, 9:17, None, None] / k**1.2).sum(dim=1)
     hills = top - 0.16 * waves
     trees = top - 0.05 * waves - 0.035 * fields[:, 0] - 0.03 * fields[:, 2]
-    lot = (x / (0.1 + 0.15 * dials[:, 17])).floor()
+    lot = (x / (0.1 + 0.15 * params[:, 17])).floor()
     tall, notch = unit_pair(hash_cells(layout.ridge_key[:, None, None], lot, lot * 0.0))
     houses = top - 0.3 * tall * (notch > 0.15)
-    roof = top + 0.25 * (dials[:, 18] - 0.5) * x
+    roof = top + 0.25 * (params[:, 18] - 0.5) * x
     edge = torch.where(style == 0, hills, torch.where(style == 1, trees, houses))
     edge = torch.where(style == 3, roof, edge)
     inside = y - edge
-    side = torch.where(dials[:, 19] > 0.5, 1.0, -1.0)
-    beside = side * x - 0.1 - 0.5 * dials[:, 20] + 0.3 * (dials[:, 21] - 0.5) * y
+    side = torch.where(params[:, 19] > 0.5, 1.0, -1.0)
+    beside = side * x - 0.1 - 0.5 * params[:, 20] + 0.3 * (params[:, 21] - 0.5) * y
     inside = torch.where(style == 4, beside, inside)
     inside = torch.minimum(inside, layout.base[:, None, None] - y)
     return _soft_step(inside * pixels)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core.data.procedural.appearance.lighting import Lighting, light_up
 from core.data.procedural.appearance.materials import Materials, draw_materials, paint
-from core.data.procedural.appearance.palettes import ColorMood, draw_palettes
+from core.data.procedural.appearance.palettes import SceneColors, draw_palettes
 from core.data.procedural.appearance.silhouettes import (
     OUTLINE_WEIGHTS,
     OUTLINES,
@@ -51,7 +51,7 @@ class ObjectLooks(TensorDataclass):
     """Rotation of the outline."""
     squeeze: Float[Tensor, " n"]
     """Ratio of the outline's length to its height."""
-    dials: Float[Tensor, "n 16"]
+    params: Float[Tensor, "n 16"]
     """Numbers in [0, 1] that shape the outline."""
     softness: Float[Tensor, " n"]
     """Width of the edge in pixels."""
@@ -87,7 +87,7 @@ class ObjectPlan(TensorDataclass):
 
 def draw_objects(
     rng: SceneRandom,
-    mood: ColorMood,
+    scene_colors: SceneColors,
     lighting: Lighting,
     backdrop: BackdropPlan,
     options: ProceduralOptions,
@@ -130,12 +130,14 @@ def draw_objects(
         sizes=sizes.flatten(),
         angle=torch.where(upright, 0.0, rng.uniform(-3.15, 3.15, n)).flatten(),
         squeeze=torch.where(upright, 1.0, rng.uniform(1.0, 2.2, n)).flatten(),
-        dials=rng.uniform(0.0, 1.0, n, 16).flatten(0, 1),
+        params=rng.uniform(0.0, 1.0, n, 16).flatten(0, 1),
         softness=torch.where(soft, rng.uniform(1.5, 6.0, n), rng.uniform(0.9, 1.4, n)).flatten(),
         roundness=(rng.uniform(0.0, 1.0, n) * rng.bernoulli(0.75, n)).flatten(),
         rim=(rng.uniform(-0.35, 0.5, n) * rng.bernoulli(0.5, n)).flatten(),
         shine=(rng.uniform(0.0, 0.7, n) * rng.bernoulli(0.25, n)).flatten(),
-        materials=draw_materials(rng, draw_palettes(rng, mood, n), _PATTERN_WEIGHTS, options.width),
+        materials=draw_materials(
+            rng, draw_palettes(rng, scene_colors, n), _PATTERN_WEIGHTS, options.width
+        ),
     )
     opacities = rng.uniform(0.0, options.shadow_opacity, n) * rng.bernoulli(0.7)[:, None]
     return ObjectPlan(
@@ -261,8 +263,8 @@ def _distance_in_texels(
     angle = looks.angle[:, None, None]
     x = angle.cos() * px + angle.sin() * py
     y = (angle.cos() * py - angle.sin() * px) * looks.squeeze[:, None, None]
-    dials = looks.dials[..., None, None]
-    inputs = OutlineInputs(x, y, fields, dials)
+    params = looks.params[..., None, None]
+    inputs = OutlineInputs(x, y, fields, params)
     field = torch.empty_like(x)
     for index, outline in enumerate(OUTLINES):
         rows = Rows.where(looks.outline == index, px.device)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.checks import UserError
 from core.data.procedural.appearance.lighting import draw_lighting
-from core.data.procedural.appearance.palettes import draw_mood
+from core.data.procedural.appearance.palettes import draw_scene_colors
 from core.data.procedural.backdrop import MARGIN, BackdropPlan, bake_backdrop, draw_backdrop
 from core.data.procedural.imaging.compositor import LayerStack
 from core.data.procedural.imaging.motion import FOCAL, BodyMotion, CameraMotion
@@ -54,17 +54,19 @@ class ProceduralSource:
         options, image_size = self.options, (self.options.height, self.options.width)
         with torch.no_grad():
             rng = SceneRandom(self.seed, indices)
-            mood = draw_mood(rng)
-            lighting = draw_lighting(rng, mood)
-            backdrop = draw_backdrop(rng, mood, options.width, options.height / options.width)
-            objects = draw_objects(rng, mood, lighting, backdrop, options)
+            scene_colors = draw_scene_colors(rng)
+            lighting = draw_lighting(rng, scene_colors)
+            backdrop = draw_backdrop(
+                rng, scene_colors, options.width, options.height / options.width
+            )
+            objects = draw_objects(rng, scene_colors, lighting, backdrop, options)
             camera = _draw_camera(rng, options).to(self.device, non_blocking=True)
             sensor = _draw_sensor(rng, options).to(self.device, non_blocking=True)
-            mood = mood.to(self.device, non_blocking=True)
+            scene_colors = scene_colors.to(self.device, non_blocking=True)
             lighting = lighting.to(self.device, non_blocking=True)
             backdrop = backdrop.to(self.device, non_blocking=True)
             objects = objects.to(self.device, non_blocking=True)
-            canvases = bake_backdrop(backdrop, mood, lighting, image_size)
+            canvases = bake_backdrop(backdrop, scene_colors, lighting, image_size)
             sprites = bake_objects(objects, lighting, image_size)
             return ProceduralScenes(
                 stack=_stack(backdrop, objects, canvases, sprites, image_size),

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.data.procedural.appearance.palettes import ColorMood
+from core.data.procedural.appearance.palettes import SceneColors
 from core.data.procedural.randomness.scene_random import SceneRandom
 from core.types import TensorDataclass
 
@@ -35,7 +35,7 @@ class Lighting(TensorDataclass):
         return self.map(lambda value: value.repeat_interleave(count, dim=0))
 
 
-def draw_lighting(rng: SceneRandom, mood: ColorMood) -> Lighting:
+def draw_lighting(rng: SceneRandom, scene_colors: SceneColors) -> Lighting:
     """Draw the light of each scene: mostly from above, sometimes dim, flat or hazy."""
     side, height = rng.uniform(-1.0, 1.0), rng.uniform(-1.0, 0.15)
     direction = torch.stack([side, height, rng.uniform(0.4, 1.2)], dim=-1)
@@ -43,7 +43,7 @@ def draw_lighting(rng: SceneRandom, mood: ColorMood) -> Lighting:
     return Lighting(
         direction=direction / direction.norm(dim=-1, keepdim=True),
         falloff=rng.direction() * rng.uniform(0.0, 0.7)[:, None] ** 2,
-        haze_color=mood.sky[:, 1],
+        haze_color=scene_colors.sky[:, 1],
         haze=0.75 * rng.uniform(0.0, 1.0) ** 1.5,
         exposure=torch.where(dim, rng.uniform(0.25, 0.6), rng.uniform(0.8, 1.25)),
         contrast=torch.where(flat, rng.uniform(0.4, 0.8), rng.uniform(0.9, 1.4)),

@@ -35,8 +35,8 @@ class Materials(TensorDataclass):
     """The same for the difference between red and blue."""
     relief: Float[Tensor, " n"]
     """How much the slope of the rough field catches the light."""
-    dials: Float[Tensor, "n 4"]
-    """Numbers in [0, 1] that each pattern reads in its own way."""
+    params: Float[Tensor, "n 4"]
+    """Numbers in [0, 1], which each pattern uses differently."""
     keys: Int[Tensor, " n"]
     """Keys of the random fields."""
     exponents: Float[Tensor, "n 2"]
@@ -67,7 +67,7 @@ def draw_materials(
         "detail": 0.03 + 0.25 * rng.uniform(0.0, 1.0, n) ** 2,
         "tint": 0.12 * rng.uniform(0.0, 1.0, n) ** 2,
         "relief": 0.4 * rng.uniform(0.0, 1.0, n) ** 2,
-        "dials": rng.uniform(0.0, 1.0, n, 4),
+        "params": rng.uniform(0.0, 1.0, n, 4),
         "keys": rng.keys(n),
         "exponents": torch.stack([rng.uniform(1.8, 3.0, n), rng.uniform(2.8, 4.2, n)], dim=-1),
     }
@@ -119,7 +119,7 @@ def _pattern_weights(
     footprint = (footprint / period).expand_as(u)
     inputs = PatternInputs(
         u, v, footprint, random_fields,
-        materials.dials[..., None, None], materials.keys[:, None, None],
+        materials.params[..., None, None], materials.keys[:, None, None],
     )  # fmt: skip
     weights = torch.empty_like(random_fields)
     for index, pattern in enumerate(PATTERNS):

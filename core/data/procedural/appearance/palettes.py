@@ -1,4 +1,4 @@
-"""Colours that go together."""
+"""Colours of a scene and palettes of its materials."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _SCHEMES = torch.tensor(
 
 
 @dataclass(frozen=True)
-class ColorMood(TensorDataclass):
+class SceneColors(TensorDataclass):
     """What the colours of a scene have in common."""
 
     hues: Float[Tensor, "b 4"]
     """Four hues in turns."""
     saturation: Float[Tensor, " b"]
-    """How strong colours may be, in [0, 1]."""
+    """Largest saturation, in [0, 1]."""
     sky: Float[Tensor, "b 2 3"]
     """RGB at the zenith and at the horizon; the latter is also the colour of haze."""
 
@@ -44,7 +44,7 @@ def rgb_from_hsv(hsv: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
     return value[..., None] * (1.0 - saturation[..., None] * ramp)
 
 
-def draw_mood(rng: SceneRandom) -> ColorMood:
+def draw_scene_colors(rng: SceneRandom) -> SceneColors:
     """Draw the common colours of each scene."""
     scheme = _SCHEMES[rng.choose([4.0, 2.0, 1.0, 1.5, 1.5])]  # (b, 4)
     hues = rng.uniform(0.0, 1.0, 1) + scheme
@@ -64,15 +64,17 @@ def draw_mood(rng: SceneRandom) -> ColorMood:
     horizon = torch.stack(
         [low_hue, low_saturation * torch.where(grey, 0.3, 1.0), rng.uniform(0.7, 1.0)], dim=-1
     )
-    return ColorMood(hues, saturation, rgb_from_hsv(torch.stack([zenith, horizon], dim=1)))
+    return SceneColors(hues, saturation, rgb_from_hsv(torch.stack([zenith, horizon], dim=1)))
 
 
-def draw_palettes(rng: SceneRandom, mood: ColorMood, count: int) -> Float[Tensor, "b count 4 3"]:
+def draw_palettes(
+    rng: SceneRandom, scene_colors: SceneColors, count: int
+) -> Float[Tensor, "b count 4 3"]:
     """Draw base, dark, light and accent colour of ``count`` materials of each scene."""
     pick = rng.choose([4.0, 3.0, 2.0, 1.0], count)  # (b, count)
-    hue = mood.hues.gather(1, pick) + rng.uniform(-0.03, 0.03, count)
-    accent_hue = mood.hues.gather(1, rng.choose([1.0, 1.0, 1.0, 1.0], count))
-    ceiling = mood.saturation[:, None]
+    hue = scene_colors.hues.gather(1, pick) + rng.uniform(-0.03, 0.03, count)
+    accent_hue = scene_colors.hues.gather(1, rng.choose([1.0, 1.0, 1.0, 1.0], count))
+    ceiling = scene_colors.saturation[:, None]
     saturation = ceiling * rng.uniform(0.15, 1.0, count)
     value = rng.uniform(0.12, 0.95, count)
     dark = value * rng.uniform(0.35, 0.8, count)

@@ -32,8 +32,8 @@ class PatternInputs(TensorDataclass):
     """Extent of an image pixel, in periods."""
     fields: Float[Tensor, "n 4 h w"]
     """Random fields of unit deviation: two rough ones, two smooth ones."""
-    dials: Float[Tensor, "n 4 1 1"]
-    """Numbers in [0, 1] that mean something else in each pattern."""
+    params: Float[Tensor, "n 4 1 1"]
+    """Numbers in [0, 1], which each pattern uses differently."""
     keys: Int[Tensor, "n 1 1"]
     """Keys for what is hashed cell by cell."""
 
@@ -61,7 +61,7 @@ def _mix(*weights: Tensor) -> Weights:
 def mottled(inputs: PatternInputs) -> Weights:
     """Blend the colours along random fields, as stone, soil, fur and foliage do."""
     rough, other, smooth, slow = inputs.fields.unbind(1)
-    sharpness = 0.6 + 2.0 * inputs.dials[:, 0]
+    sharpness = 0.6 + 2.0 * inputs.params[:, 0]
     dark = torch.sigmoid(sharpness * (smooth + 0.6 * rough) - 1.0)
     light = torch.sigmoid(sharpness * (slow + 0.6 * other) - 1.2) * (1.0 - dark)
     accent = torch.sigmoid(3.0 * (other - 1.6)) * (1.0 - dark - light).clamp(min=0.0)
@@ -72,38 +72,38 @@ def patches(inputs: PatternInputs) -> Weights:
     """Cut smooth fields at thresholds, as in marble, camouflage, maps and flaking paint."""
     _, other, smooth, slow = inputs.fields.unbind(1)
     first = smooth + 0.15 * other
-    softness = 0.02 + 0.5 * inputs.dials[:, 0] ** 2
-    a = _edge(first - 0.8 * inputs.dials[:, 1], softness)
+    softness = 0.02 + 0.5 * inputs.params[:, 0] ** 2
+    a = _edge(first - 0.8 * inputs.params[:, 1], softness)
     b = _edge(slow + 0.1 * other - 0.3, softness) * (1.0 - a)
-    c = _edge(slow - smooth - 1.2 - inputs.dials[:, 2], softness) * (1.0 - a - b)
+    c = _edge(slow - smooth - 1.2 - inputs.params[:, 2], softness) * (1.0 - a - b)
     return _mix(1.0 - a - b - c, a, b, c)
 
 
 def gradient(inputs: PatternInputs) -> Weights:
     """Blend two colours along a direction, and a third around a centre."""
     extent = inputs.v.abs().amax(dim=(-2, -1), keepdim=True).clamp(min=1e-3)
-    along = torch.sigmoid((1.0 + 3.0 * inputs.dials[:, 0]) * inputs.v / extent)
+    along = torch.sigmoid((1.0 + 3.0 * inputs.params[:, 0]) * inputs.v / extent)
     radius = (inputs.u**2 + inputs.v**2).sqrt() / extent
-    glow = torch.exp(-((radius / (0.4 + inputs.dials[:, 1])) ** 2)) * inputs.dials[:, 2]
+    glow = torch.exp(-((radius / (0.4 + inputs.params[:, 1])) ** 2)) * inputs.params[:, 2]
     return _mix(along * (1.0 - glow), (1.0 - along) * (1.0 - glow), glow, torch.zeros_like(glow))
 
 
 def stripes(inputs: PatternInputs) -> Weights:
     """Lay wide stripes, with a thin one in a third colour here and there."""
-    duty = 0.25 + 0.5 * inputs.dials[:, 0]
+    duty = 0.25 + 0.5 * inputs.params[:, 0]
     wide = _wave(inputs.u, duty, inputs.footprint)
-    thin = _wave(inputs.u + 0.31, 0.12 * (inputs.dials[:, 1] > 0.5), inputs.footprint)
+    thin = _wave(inputs.u + 0.31, 0.12 * (inputs.params[:, 1] > 0.5), inputs.footprint)
     return _mix((1.0 - wide) * (1.0 - thin), wide * (1.0 - thin), torch.zeros_like(thin), thin)
 
 
 def checks(inputs: PatternInputs) -> Weights:
     """Lay a chessboard, or a plaid of crossing bands."""
-    half = torch.full_like(inputs.dials[:, 0], 0.5)
-    duty = torch.where(inputs.dials[:, 0] > 0.5, 0.3, half)
+    half = torch.full_like(inputs.params[:, 0], 0.5)
+    duty = torch.where(inputs.params[:, 0] > 0.5, 0.3, half)
     a = _wave(inputs.u, duty, inputs.footprint)
     b = _wave(inputs.v, duty, inputs.footprint)
     cross = a + b - 2.0 * a * b
-    plaid = inputs.dials[:, 0] > 0.5
+    plaid = inputs.params[:, 0] > 0.5
     both = a * b
     zero = torch.zeros_like(a)
     return torch.where(
@@ -116,9 +116,9 @@ def checks(inputs: PatternInputs) -> Weights:
 def bricks(inputs: PatternInputs) -> Weights:
     """Lay rows of bricks or tiles, each of its own shade, with joints between."""
     row = inputs.v.floor()
-    shifted = 0.5 * inputs.u + 0.5 * (row % 2.0) * (inputs.dials[:, 0] > 0.4)
+    shifted = 0.5 * inputs.u + 0.5 * (row % 2.0) * (inputs.params[:, 0] > 0.4)
     column = shifted.floor()
-    joint = 0.04 + 0.08 * inputs.dials[:, 1]
+    joint = 0.04 + 0.08 * inputs.params[:, 1]
     inside_u = 2.0 * (0.5 - (shifted - column - 0.5).abs()) - joint
     inside_v = (0.5 - (inputs.v - row - 0.5).abs()) - joint
     stone = _edge(torch.minimum(inside_u, inside_v), inputs.footprint)
@@ -133,13 +133,13 @@ def dots(inputs: PatternInputs) -> Weights:
     row, column = inputs.v.floor(), inputs.u.floor()
     hashed = hash_cells(inputs.keys, column, row)
     first, second = unit_pair(hashed)
-    disorder = inputs.dials[:, 0] * (inputs.dials[:, 3] > 0.5)
-    radius = (0.2 + 0.2 * inputs.dials[:, 1]) * (1.0 - 0.5 * disorder * first)
+    disorder = inputs.params[:, 0] * (inputs.params[:, 3] > 0.5)
+    radius = (0.2 + 0.2 * inputs.params[:, 1]) * (1.0 - 0.5 * disorder * first)
     room = disorder * (0.5 - radius)
     du = inputs.u - column - 0.5 - room * (2.0 * second - 1.0)
     dv = inputs.v - row - 0.5 - room * (2.0 * first - 1.0)
     dot = _edge(radius - (du**2 + dv**2).sqrt(), inputs.footprint)
-    accent = dot * (first < 0.5 * inputs.dials[:, 2])
+    accent = dot * (first < 0.5 * inputs.params[:, 2])
     zero = torch.zeros_like(dot)
     return _mix(1.0 - dot, dot - accent, zero, accent)
 
@@ -157,11 +157,11 @@ def cells(inputs: PatternInputs) -> Weights:
     shade = ((7.0 * a + 3.0 * b) % 1.0).gather(0, winner)[0]
     second = distance.scatter(0, winner, 9.0).amin(dim=0)
     nearest = nearest[0]
-    joint = 0.03 + 0.12 * inputs.dials[:, 0]
-    stone = _edge(second - nearest - joint, inputs.footprint + 0.1 * inputs.dials[:, 1])
+    joint = 0.03 + 0.12 * inputs.params[:, 0]
+    stone = _edge(second - nearest - joint, inputs.footprint + 0.1 * inputs.params[:, 1])
     light = stone * shade
     zero = torch.zeros_like(stone)
-    accent = torch.where(inputs.dials[:, 2] > 0.6, (stone - light) * (shade < 0.2), zero)
+    accent = torch.where(inputs.params[:, 2] > 0.6, (stone - light) * (shade < 0.2), zero)
     return _mix(stone - light - accent, 1.0 - stone, light, accent)
 
 
@@ -192,7 +192,7 @@ def writing(inputs: PatternInputs) -> Weights:
     strokes = torch.where(present, distance, 9.0).amin(dim=0)
     word, _ = unit_pair(hash_cells(inputs.keys + 1, ((column + 3.0 * row) / 5.0).floor(), row))
     gap = ((column + 3.0 * row) % 5.0 == 0.0) | (word < 0.15)
-    thickness = 0.06 + 0.09 * inputs.dials[:, 0]
+    thickness = 0.06 + 0.09 * inputs.params[:, 0]
     ink = _edge(thickness - strokes, inputs.footprint / 0.62) * ~gap
     accent = ink * (word > 0.85)
     return _mix(1.0 - ink, ink - accent, torch.zeros_like(ink), accent)

@@ -29,7 +29,7 @@ class OutlineInputs(TensorDataclass):
     """Downwards."""
     fields: Float[Tensor, "n 4 h w"]
     """Random fields of unit deviation: two rough ones, two smooth ones."""
-    dials: Float[Tensor, "n 16 1 1"]
+    params: Float[Tensor, "n 16 1 1"]
     """Numbers in [0, 1]."""
 
 
@@ -47,17 +47,17 @@ def _capsules(
 
 def superellipse(inputs: OutlineInputs) -> Points:
     """From a rhombus over the ellipse to a rounded rectangle."""
-    power = 1.2 + 4.0 * inputs.dials[:, 0] ** 2
+    power = 1.2 + 4.0 * inputs.params[:, 0] ** 2
     norm = (inputs.x.abs() ** power + inputs.y.abs() ** power) ** (1.0 / power)
     return 0.62 - norm
 
 
 def polygon(inputs: OutlineInputs) -> Points:
     """Three to seven edges at uneven distances."""
-    count = (3.0 + 5.0 * inputs.dials[:, :1]).floor()
+    count = (3.0 + 5.0 * inputs.params[:, :1]).floor()
     edge = torch.arange(7, device=count.device)[:, None, None]
-    angle = 2.0 * math.pi * (edge + 0.5 * inputs.dials[:, 1:8]) / count  # (n, 7, 1, 1)
-    distance = 0.35 + 0.2 * inputs.dials[:, 8:15]
+    angle = 2.0 * math.pi * (edge + 0.5 * inputs.params[:, 1:8]) / count  # (n, 7, 1, 1)
+    distance = 0.35 + 0.2 * inputs.params[:, 8:15]
     planes = distance - angle.cos() * inputs.x[:, None] - angle.sin() * inputs.y[:, None]
     field = torch.where(edge < count, planes, 9.0).amin(dim=1)
     # Skewed triangles reach far out; the circle keeps them in the sprite.
@@ -68,8 +68,8 @@ def blob(inputs: OutlineInputs) -> Points:
     """A radius that is a random series of harmonics."""
     angle = torch.atan2(inputs.y, inputs.x)
     harmonic = torch.arange(2, 8, device=angle.device)[:, None, None]
-    amplitude = 0.22 * inputs.dials[:, 2:8] / (harmonic - 0.5)  # (n, 6, 1, 1)
-    phase = 2.0 * math.pi * inputs.dials[:, 10:16]
+    amplitude = 0.22 * inputs.params[:, 2:8] / (harmonic - 0.5)  # (n, 6, 1, 1)
+    phase = 2.0 * math.pi * inputs.params[:, 10:16]
     waves = amplitude * torch.cos(harmonic * angle[:, None] + phase)
     radius = 0.52 + waves.sum(dim=1)
     return radius - (inputs.x**2 + inputs.y**2).sqrt()
@@ -77,24 +77,24 @@ def blob(inputs: OutlineInputs) -> Points:
 
 def superformula(inputs: OutlineInputs) -> Points:
     """Flowers, gears and stars."""
-    petals = 3.0 + (6.0 * inputs.dials[:, 0]).floor()
+    petals = 3.0 + (6.0 * inputs.params[:, 0]).floor()
     wave = torch.cos(petals * torch.atan2(inputs.y, inputs.x)).abs()
-    depth = 0.1 + 0.3 * inputs.dials[:, 1]
-    radius = 0.4 + depth * (wave ** (0.5 + 2.0 * inputs.dials[:, 2]) - 0.3)
+    depth = 0.1 + 0.3 * inputs.params[:, 1]
+    radius = 0.4 + depth * (wave ** (0.5 + 2.0 * inputs.params[:, 2]) - 0.3)
     return radius - (inputs.x**2 + inputs.y**2).sqrt()
 
 
 def boulder(inputs: OutlineInputs) -> Points:
     """A rough contour around a disc: rocks, bushes, clouds."""
     radius = (inputs.x**2 + inputs.y**2).sqrt()
-    bumps = 0.10 * inputs.fields[:, 2] + (0.02 + 0.05 * inputs.dials[:, 0]) * inputs.fields[:, 0]
+    bumps = 0.10 * inputs.fields[:, 2] + (0.02 + 0.05 * inputs.params[:, 0]) * inputs.fields[:, 0]
     return torch.minimum(0.52 + bumps - radius, 0.85 - radius)
 
 
 def foliage(inputs: OutlineInputs) -> Points:
     """Leaves with holes through which the background is seen."""
     radius = (inputs.x**2 + inputs.y**2).sqrt()
-    dense = 1.6 - 2.6 * radius + 0.5 * inputs.dials[:, 0]
+    dense = 1.6 - 2.6 * radius + 0.5 * inputs.params[:, 0]
     lace = dense + 0.7 * inputs.fields[:, 0] + 0.4 * inputs.fields[:, 2]
     return torch.minimum(0.15 * lace, 0.85 - radius)
 
@@ -102,23 +102,23 @@ def foliage(inputs: OutlineInputs) -> Points:
 def ring(inputs: OutlineInputs) -> Points:
     """A hoop."""
     radius = (inputs.x**2 + inputs.y**2).sqrt()
-    width = 0.05 + 0.13 * inputs.dials[:, 0]
+    width = 0.05 + 0.13 * inputs.params[:, 0]
     return width - (radius - 0.52).abs()
 
 
 def bar(inputs: OutlineInputs) -> Points:
     """A pole, straight or bent."""
-    width = 0.02 + 0.09 * inputs.dials[:, 0] ** 2
-    bent = inputs.x + 0.5 * (inputs.dials[:, 1] - 0.5) * (inputs.y**2 - 0.3)
+    width = 0.02 + 0.09 * inputs.params[:, 0] ** 2
+    bent = inputs.x + 0.5 * (inputs.params[:, 1] - 0.5) * (inputs.y**2 - 0.3)
     return torch.minimum(width - bent.abs(), 0.78 - inputs.y.abs())
 
 
 def reeds(inputs: OutlineInputs) -> Points:
     """A tuft of bent blades that taper towards their tips."""
     height = (0.75 - inputs.y[:, None]) / 1.5  # 0 at the base, 1 at the top
-    lean = 1.4 * (inputs.dials[:, :8] - 0.5)  # (n, 8, 1, 1), a blade each
-    root = 0.5 * (inputs.dials[:, 8:] - 0.5)
-    tip = 0.55 + 0.45 * inputs.dials[:, 4:12].flip(1)
+    lean = 1.4 * (inputs.params[:, :8] - 0.5)  # (n, 8, 1, 1), a blade each
+    root = 0.5 * (inputs.params[:, 8:] - 0.5)
+    tip = 0.55 + 0.45 * inputs.params[:, 4:12].flip(1)
     width = 0.035 * (1.0 - height / tip)
     inside = width - (inputs.x[:, None] - root - lean * height**2 * 0.6).abs()
     field = torch.where(height < tip, inside, -0.1).amax(dim=1)
@@ -127,13 +127,13 @@ def reeds(inputs: OutlineInputs) -> Points:
 
 def tree(inputs: OutlineInputs) -> Points:
     """A trunk under clumps of leaves."""
-    lean = 0.2 * (inputs.dials[:, 0] - 0.5)  # (n, 1, 1)
-    trunk = torch.zeros_like(inputs.dials[:, :4, 0, 0])
+    lean = 0.2 * (inputs.params[:, 0] - 0.5)  # (n, 1, 1)
+    trunk = torch.zeros_like(inputs.params[:, :4, 0, 0])
     trunk[:, 1], trunk[:, 2], trunk[:, 3] = 0.75, lean[:, 0, 0], -0.1
-    field = _capsules(inputs, trunk[:, None], 0.04 + 0.04 * inputs.dials[:, 1:2, 0, 0])
-    cx = lean[:, None] + 0.7 * (inputs.dials[:, 2:7] - 0.5)  # (n, 5, 1, 1), a clump each
-    cy = -0.25 + 0.55 * (inputs.dials[:, 7:12] - 0.5)
-    size = 0.2 + 0.1 * inputs.dials[:, 11:16]
+    field = _capsules(inputs, trunk[:, None], 0.04 + 0.04 * inputs.params[:, 1:2, 0, 0])
+    cx = lean[:, None] + 0.7 * (inputs.params[:, 2:7] - 0.5)  # (n, 5, 1, 1), a clump each
+    cy = -0.25 + 0.55 * (inputs.params[:, 7:12] - 0.5)
+    size = 0.2 + 0.1 * inputs.params[:, 11:16]
     distance = ((inputs.x[:, None] - cx) ** 2 + (inputs.y[:, None] - cy) ** 2).sqrt()
     leaves = (size - distance).amax(dim=1)
     leaves = leaves + 0.05 * inputs.fields[:, 0] + 0.03 * inputs.fields[:, 2]
@@ -154,14 +154,14 @@ _LIMBS = [
 
 def figure(inputs: OutlineInputs) -> Points:
     """A standing or walking person, roughly."""
-    dials = inputs.dials[..., 0, 0]  # (n, 16)
-    stride, swing = 0.22 * dials[:, 0], 0.35 * (dials[:, 1] - 0.5)
-    ends = inputs.x.new_zeros(len(dials), 6, 4)
+    params = inputs.params[..., 0, 0]  # (n, 16)
+    stride, swing = 0.22 * params[:, 0], 0.35 * (params[:, 1] - 0.5)
+    ends = inputs.x.new_zeros(len(params), 6, 4)
     ends[:] = torch.tensor(_LIMBS).to(inputs.x.device, non_blocking=True)
     ends[:, 2:4, 2] += torch.stack([-stride, stride], dim=1)
     ends[:, 4:6, 2] += torch.stack([swing, -swing], dim=1)
-    limb = 0.055 + 0.02 * dials[:, 2]
-    trunk = 0.13 + 0.05 * dials[:, 3]
+    limb = 0.055 + 0.02 * params[:, 2]
+    trunk = 0.13 + 0.05 * params[:, 3]
     radii = [torch.full_like(limb, 0.12), trunk, limb, limb, 0.8 * limb, 0.8 * limb]
     return _capsules(inputs, ends, torch.stack(radii, dim=1))
 
