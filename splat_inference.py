@@ -12,7 +12,7 @@ from core.checks import cli_errors
 from core.command_line import parse
 from core.depth.source import open_depth
 from core.devices import choose_device
-from core.io import open_frames
+from core.io.frames import open_frames
 from core.logging import configure_logging, get_logger
 from core.models import load_model
 from core.models.fast.acceleration import FastModel

@@ -28,7 +28,7 @@ from core.checks import UserError, cli_errors
 from core.depth.source import open_depth
 from core.devices import choose_device
 from core.geometry.resample import resize
-from core.io import open_frames
+from core.io.frames import open_frames
 from core.logging import configure_logging
 from core.metrics import psnr, ssim
 from core.models import load_model

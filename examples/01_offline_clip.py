@@ -18,7 +18,9 @@ from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
 from core.depth.source import open_depth
 from core.devices import choose_device
-from core.io import VideoWriter, open_frames, write_png
+from core.io import write_png
+from core.io.frames import open_frames
+from core.io.video import VideoWriter
 from core.logging import configure_logging
 from core.models import load_model
 from core.outputs.pictures import to_8bit

@@ -21,8 +21,10 @@ from tqdm import tqdm
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
 from core.devices import choose_device
-from core.io import Frame, FrameSource, VideoWriter, open_frames
-from core.io.streams.mailbox import newest
+from core.io import Frame, FrameSource
+from core.io.background import newest
+from core.io.frames import open_frames
+from core.io.video import VideoWriter
 from core.logging import configure_logging
 from core.models import load_model
 from core.outputs.pictures import to_8bit

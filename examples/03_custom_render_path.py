@@ -22,7 +22,8 @@ from core.devices import choose_device
 from core.geometry.cameras import Lens, Orbit, fit_orbit, look_at
 from core.geometry.lift import lift
 from core.geometry.motion import freeze_at
-from core.io import VideoWriter, open_frames
+from core.io.frames import open_frames
+from core.io.video import VideoWriter
 from core.logging import configure_logging
 from core.models import load_model
 from core.outputs.pictures import to_8bit

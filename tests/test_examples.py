@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.io import read_image, read_video, write_depth_png16, write_png
+from core.io import read_image, write_depth_png16, write_png
+from core.io.video import read_video
 from core.models import StreamSplatConfig, build_model, save_model
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

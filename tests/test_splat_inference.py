@@ -14,8 +14,9 @@ import pytest
 import torch
 
 import splat_inference
-from core.io import Frame, VideoWriter, read_video, write_depth_png16, write_png
+from core.io import Frame, write_depth_png16, write_png
 from core.io.streams.stream import StreamSource
+from core.io.video import VideoWriter, read_video
 from core.models import StreamSplatConfig, build_model, save_model
 
 ROOT = Path(__file__).parents[1]

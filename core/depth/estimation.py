@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core.checks import UserError
 from core.geometry.canonical import normalize_inverse_depth
-from core.io.prefetch import map_ahead
+from core.io.background import map_ahead
 
 _ROUNDS_IN_WAITING = 8
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from core.checks import UserError
-from core.io.prefetch import prefetch
+from core.io.background import prefetch
 from core.logging import get_logger
 
 _PREFETCHED = 2

@@ -1,4 +1,4 @@
-"""Frames from wherever the user keeps them."""
+"""Where frames come from: a folder of images, a video, a camera or a network stream."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.io.frame_source import Frame, FrameSource, OnError
 from core.io.images import IMAGE_EXTENSIONS, list_frames, read_image
 from core.io.streams.network import STANDARD_INPUT, NetworkSource, is_url
 from core.io.streams.webcam import WebcamSource
-from core.io.video.source import VideoSource
+from core.io.video import VideoSource
 
 
 class FolderSource(FrameSource):
@@ -50,7 +50,7 @@ def open_frames(
         on_error: ``"skip"`` leaves unreadable frames out, warns and counts them in ``skipped``;
             ``"raise"`` stops with a ``UserError``; None raises for folders, whose files can be
             mended, and skips in videos and streams.
-        live: Whether the newest frame wins where frames come faster than they are fetched; by
+        live: Whether frames that come faster than they are fetched are dropped for the newest; by
             default for cameras and live URLs. Only streams can be live.
 
     Raises:

@@ -13,7 +13,8 @@ from tqdm import tqdm
 from core.checks import UserError
 from core.geometry.cameras import Lens
 from core.geometry.fit import FrameFit
-from core.io import FrameSource, VideoWriter
+from core.io import FrameSource
+from core.io.video import VideoWriter
 from core.logging import get_logger
 from core.outputs.frame_metrics import ClipMetrics, MetricsSink, Role
 from core.outputs.metrics_plot import plot_psnr

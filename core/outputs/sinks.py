@@ -12,7 +12,8 @@ from torch import Tensor
 
 from core.geometry.fit import FrameFit
 from core.geometry.lift import LiftedGaussians
-from core.io import VideoWriter, write_png
+from core.io import write_png
+from core.io.video import VideoWriter
 from core.outputs.orbit_view import OrbitView
 from core.outputs.pictures import depth_picture, side_by_side_picture
 from core.streaming.reconstruct import RenderedFrame

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import tracemalloc
 
@@ -7,7 +9,8 @@ import numpy as np
 import pytest
 
 from core.checks import UserError
-from core.io import open_frames, write_png
+from core.io import write_png
+from core.io.frames import open_frames
 
 
 def _folder(path, count, size=(8, 10)):
@@ -89,3 +92,8 @@ def test_paths_that_are_no_source_are_explained(tmp_path):
         open_frames(tmp_path / "one.png")
     with pytest.raises(ValueError, match="on_error"):
         open_frames(tmp_path, on_error="ignore")  # pyright: ignore[reportArgumentType]
+
+
+def test_training_does_not_import_pyav():
+    program = "import sys, core.training, core.io; assert 'av' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 import core
 from core.io.depth_maps import DepthFolder, read_depth
-from core.io.video.encoding import read_video
+from core.io.video import read_video
 from tools.demo_clip.__main__ import DemoClipOptions, write_demo_clip
 
 SHIPPED = Path(core.__file__).parent / "assets" / "demo_clip"

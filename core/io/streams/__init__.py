@@ -1,1 +1,1 @@
-"""Frames that come once: cameras, network streams, standard input."""
+"""Sources that can be read once: cameras, network streams, standard input."""

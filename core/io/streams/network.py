@@ -14,8 +14,8 @@ import av.error
 from av.container import InputContainer
 
 from core.checks import UserError
+from core.io.background import await_result
 from core.io.frame_source import Frame, OnError
-from core.io.streams.mailbox import await_result
 from core.io.streams.stream import StreamSource
 from core.io.video.decoding import VideoWalk, reason_of
 from core.logging import get_logger
@@ -34,7 +34,7 @@ _logger = get_logger(__name__)
 
 
 def is_url(text: str) -> bool:
-    """Return whether ``text`` names something by a protocol."""
+    """Return whether ``text`` is an address with a protocol."""
     return _URL.fullmatch(text) is not None
 
 

@@ -19,7 +19,9 @@ import numpy as np
 import pytest
 
 from core.checks import UserError
-from core.io import Frame, network_source, open_frames
+from core.io import Frame
+from core.io.frames import open_frames
+from core.io.streams import network
 from core.io.streams.network import NetworkSource
 from core.io.streams.stream import StreamSource
 
@@ -143,7 +145,7 @@ def brightness(frames: Iterator[Frame]) -> list[float]:
 
 
 READ_STANDARD_INPUT = """
-from core.io import open_frames
+from core.io.frames import open_frames
 source = open_frames("-")
 frames = list(source)
 print(len(frames), frames[-1].index, source.skipped, source.dropped, source.is_stream)
@@ -179,7 +181,7 @@ def test_damage_in_mid_stream_is_skipped_and_counted(transport_stream: Path) -> 
 
 def test_standard_input_that_is_no_video_is_one_line() -> None:
     program = (
-        "from core.io import open_frames\nfrom core.checks import cli_errors\n"
+        "from core.io.frames import open_frames\nfrom core.checks import cli_errors\n"
         "cli_errors(lambda: print(list(open_frames('-'))))()"
     )
     for data in (b"", b"this is a text, not a video\n" * 50):
@@ -196,7 +198,7 @@ def test_standard_input_that_gives_too_little_can_be_stopped(
     transport_stream: Path, number: signal.Signals, sent: int
 ) -> None:
     program = (
-        "from core.io import open_frames; from core.checks import cli_errors\n"
+        "from core.io.frames import open_frames; from core.checks import cli_errors\n"
         "cli_errors(lambda: (print('opening', flush=True), list(open_frames('-'))))()"
     )
     with subprocess.Popen(
@@ -291,7 +293,7 @@ def test_a_piped_file_that_ends_too_early_says_so(tmp_path: Path) -> None:
         container.mux(stream.encode(None))
     data = (tmp_path / "clip.mkv").read_bytes()
     program = (
-        "from core.io import open_frames; source = open_frames('-'); "
+        "from core.io.frames import open_frames; source = open_frames('-'); "
         "print(len(list(source))); print(source.broken_off)"
     )
     (count, reason), errors = standard_input(data[: len(data) // 2], program)
@@ -371,7 +373,7 @@ def test_a_sender_that_serves_one_connection_is_enough(
 def test_a_live_connection_that_is_reset_is_asked_for_again(
     connections: Callable, transport_stream: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network_source, "_PAUSES_S", (0, 0, 0))
+    monkeypatch.setattr(network, "_PAUSES_S", (0, 0, 0))
     data = transport_stream.read_bytes()
     half = data[: len(data) // 2 // 188 * 188]
     answers = [
@@ -389,7 +391,7 @@ def test_a_live_connection_that_is_reset_is_asked_for_again(
 def test_a_connection_that_is_reset_each_time_is_given_up(
     connections: Callable, transport_stream: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network_source, "_PAUSES_S", (0,))
+    monkeypatch.setattr(network, "_PAUSES_S", (0,))
     data = transport_stream.read_bytes()
     source = NetworkSource(connections([lambda connection: send_and_reset(connection, data)] * 3))
     assert len(list(source)) + source.dropped == 80

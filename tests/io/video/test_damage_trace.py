@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from jaxtyping import UInt8
 
-from core.io import open_frames, read_video
+from core.io.frames import open_frames
+from core.io.video import read_video
 
 COUNT = 60
 

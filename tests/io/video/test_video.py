@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from core.checks import UserError
-from core.io import VideoWriter, open_frames, read_video
+from core.io.frames import open_frames
+from core.io.video import VideoWriter, read_video
 
 _COLORS = np.array(
     [[230, 20, 20], [20, 230, 20], [20, 20, 230], [128, 128, 128], [250, 250, 250], [0, 0, 0]],

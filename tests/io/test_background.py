@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from core.io.prefetch import map_ahead
+from core.io.background import map_ahead
 
 
 def test_results_come_in_order_from_several_threads():
