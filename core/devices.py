@@ -1,4 +1,4 @@
-"""Which device a program works on."""
+"""The device of a program, and copies to it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def has_c_compiler() -> bool:
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:
-    """Return a few values of the host's on a device, without waiting for what it is doing."""
+    """Copy a few host values to a device without waiting for its queue."""
     if device.type != "cuda" or values.device.type != "cpu":
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""One way to speak to the user while a program works."""
+"""Messages to the user while a program runs."""
 
 from __future__ import annotations
 

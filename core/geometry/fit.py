@@ -1,4 +1,4 @@
-"""How frames of any shape enter a model of one shape, and how its pictures leave it again."""
+"""How frames of any size are fitted to the model's size, and its images to theirs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sequence of frames that is decoded while it is walked through."""
+"""A sequence of frames that is decoded while it is iterated over."""
 
 from __future__ import annotations
 
@@ -63,27 +63,27 @@ class FrameSource(ABC):
 
     @property
     def dropped(self) -> int:
-        """Number of frames of a live source that newer ones overtook."""
+        """Number of frames of a live source that newer ones replaced before they were fetched."""
         return 0
 
     @property
     def broken_off(self) -> str | None:
-        """Why the last walk ended before the end of the source; None where it did not."""
+        """Why the last pass ended before the end of the source; None where it did not."""
         return self._broken_off
 
     @property
     def skipped(self) -> int:
-        """Number of frames (or broken packets of a video) that the last walk left out."""
+        """Number of frames (or broken packets of a video) that the last pass left out."""
         return self._skipped
 
     @property
     def names(self) -> list[str] | None:
-        """Names of all frames in order, unreadable ones too; None where only decoding tells."""
+        """Names of all frames in order, unreadable ones too; None if unknown before decoding."""
         return None
 
     @property
     def num_frames(self) -> int | None:
-        """Number of frames, unreadable ones too; None where only decoding tells (videos)."""
+        """Number of frames, unreadable ones too; None if unknown before decoding (videos)."""
         return None if self.names is None else len(self.names)
 
     @property
@@ -97,10 +97,10 @@ class FrameSource(ABC):
         return None
 
     def peek(self) -> Frame:
-        """Return the first frame, which the next walk gives all the same.
+        """Return the first frame, which the next pass yields again.
 
         Raises:
-            UserError: If it cannot be had.
+            UserError: If it cannot be decoded.
         """
         return next(iter(self))
 

@@ -144,7 +144,7 @@ def write_png(
 
 
 def is_whole_png(path: str | Path) -> bool:
-    """Whether a file begins and ends as a PNG does; what lies between is not looked at."""
+    """Whether a file begins and ends as a PNG does; the rest is not checked."""
     try:
         with Path(path).open("rb") as file:
             begins = file.read(len(_PNG_BEGIN)) == _PNG_BEGIN
@@ -155,7 +155,7 @@ def is_whole_png(path: str | Path) -> bool:
 
 
 def _is_cut_png(data: bytes) -> bool:
-    """Whether a PNG lacks its end, which libpng would tell on standard error as well."""
+    """Whether a PNG lacks its end, of which libpng would warn on standard error as well."""
     return data.startswith(_PNG_BEGIN) and _PNG_END not in data
 
 

@@ -1,4 +1,4 @@
-"""Files of ``torch.save`` that strangers made, read for their tensors and plain values alone."""
+"""Files of ``torch.save``, of which only tensors and plain values are read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ZIP, _PICKLE = b"PK", b"\x80"
 
 
 class NotPlainError(ValueError):
-    """A file holds objects beside tensors and plain values."""
+    """A file holds objects other than tensors and plain values."""
 
 
 class DamagedFileError(ValueError):

@@ -85,7 +85,7 @@ def _decode_rows(header: _Header, raw: bytes, step: int) -> np.ndarray | None:
     """Decode every ``step``-th row and column where rows are of the usual kind; None for others.
 
     Raises:
-        ValueError: If there are not as many bytes as the header tells.
+        ValueError: If there are fewer or more bytes than the header announces.
     """
     if header.bits < 8 or header.interlaced:
         return None

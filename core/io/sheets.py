@@ -1,4 +1,4 @@
-"""Sheets of labelled images, to be looked at."""
+"""Sheets of labelled images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def draw_sheet(
 
     Args:
         rows: The panels; rows may differ in length, panels in size.
-        min_panel_width: Narrower panels are enlarged, by a whole factor that pixels stay square.
+        min_panel_width: Narrower panels are enlarged, by an integer factor.
     """
     drawn = [[_draw(panel, min_panel_width) for panel in row] for row in rows]
     height = sum(max(p.shape[0] for p in row) + _GAP for row in drawn) + _GAP

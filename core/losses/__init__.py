@@ -1,4 +1,4 @@
-"""What training minimises: one term a file, each a plain function of tensors."""
+"""Loss terms of training, one a file, each a plain function of tensors."""
 
 from core.losses.depth import depth_loss
 from core.losses.motion import motion_loss

@@ -1,4 +1,4 @@
-"""Depth supervision that asks for the shape of the scene, not for its scale or offset."""
+"""Depth supervision up to scale and offset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How different images look to a network, as a loss."""
+"""The perceptual loss (LPIPS)."""
 
 from __future__ import annotations
 

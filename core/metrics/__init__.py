@@ -1,4 +1,4 @@
-"""How good an image is: one value per image, no reduction over the batch."""
+"""Image metrics: one value per image, no reduction over the batch."""
 
 from core.metrics.lpips import VGG16_FILE, Lpips, load_lpips
 from core.metrics.psnr import psnr

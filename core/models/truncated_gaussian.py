@@ -1,4 +1,4 @@
-"""Heads whose value in (-1, 1) is drawn from a truncated normal while training."""
+"""Heads whose value in (-1, 1) is sampled from a truncated normal while training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sample_truncated_normal(
     with torch.no_grad():
         low, high = _truncation_cdf(mean, log_scale)
         degenerate = (log_scale <= MIN_LOG_SCALE) | ~(high - low > EPS)
-    # The branch that is not taken must stay finite too: 0 * inf would poison its gradient.
+    # The branch that is not taken must stay finite too: 0 * inf would make the gradient NaN.
     safe_mean = torch.where(degenerate, 0.0, mean)
     safe_log_scale = torch.where(degenerate, 0.0, log_scale)
     low, high = _truncation_cdf(safe_mean, safe_log_scale)
@@ -69,7 +69,7 @@ class TruncatedGaussianHead(nn.Module):
 
 
 class TanhHead(nn.Module):
-    """The same head of a network whose positions are settled: ``tanh`` and nothing random."""
+    """The head of a network with deterministic positions: ``tanh`` of the mean."""
 
     def __init__(self, mean: nn.Module) -> None:
         super().__init__()
@@ -78,5 +78,5 @@ class TanhHead(nn.Module):
     def forward(
         self, features: Float[Tensor, "*batch c"], *, sample: bool = False
     ) -> Float[Tensor, "*batch o"]:
-        """Return values in (-1, 1); ``sample`` changes nothing, there being no deviation."""
+        """Return values in (-1, 1); ``sample`` has no effect."""
         return torch.tanh(self.mean(features))

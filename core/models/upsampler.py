@@ -15,7 +15,7 @@ class UpsamplerLevel(RecomputingStack):
     """Doubles the sides of a token grid and mixes the result within windows.
 
     A window is a run of the row-major sequence. The second block sees the sequence rolled by half
-    a window, so that neighbours on both sides of a border meet.
+    a window, so that neighbours on both sides of a border attend to each other.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a training source gives to a stage."""
+"""A batch of training clips."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ClipBatch(TensorDataclass):
     first frame to the last, then from the last to the first. On a grid of half the frames'
     resolution; zeros where it is not known."""
     has_depth: Bool[Tensor, " b"]
-    """Which clips carry depth that is worth learning from."""
+    """Which clips carry depth that the depth loss may use."""
     has_mask: Bool[Tensor, " b"]
     """Which clips carry masks."""
     has_motion: Bool[Tensor, " b"]

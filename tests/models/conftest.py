@@ -16,7 +16,7 @@ ModelT = TypeVar("ModelT", bound=nn.Module)
 
 @pytest.fixture
 def config() -> StreamSplatConfig:
-    """A few thousand weights, with everything that the lean presets have."""
+    """A few thousand weights, with all features of the lean presets."""
     return StreamSplatConfig(
         image_height=HEIGHT,
         image_width=WIDTH,
@@ -39,17 +39,17 @@ def config() -> StreamSplatConfig:
 @pytest.fixture
 def model(config: StreamSplatConfig) -> StreamSplat:
     torch.manual_seed(0)
-    return _stirred(build_model(config))
+    return _randomized(build_model(config))
 
 
 @pytest.fixture
 def static_model(config: StreamSplatConfig) -> StaticModel:
     torch.manual_seed(0)
-    return _stirred(build_static_model(config))
+    return _randomized(build_static_model(config))
 
 
-def _stirred(model: ModelT) -> ModelT:
-    """Give the heads something to say: untrained, they say the same of every Gaussian."""
+def _randomized(model: ModelT) -> ModelT:
+    """Let the heads give every Gaussian other values, which untrained ones do not."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn_like(parameter)

@@ -24,15 +24,15 @@ class ChunkSequence:
     images: tuple[UInt8[Tensor, " bytes"], ...]
     """Its frames, as JPEG files."""
     timestamps: tuple[float, ...]
-    """When each frame was taken, microseconds; the frames' numbers where the chunk tells nothing,
-    or times that do not rise."""
+    """When each frame was taken, microseconds; the frames' numbers where the chunk has no times, or
+    times that do not rise."""
 
 
 def read_image_chunk(path: str | Path) -> list[ChunkSequence]:
     """Open a ``.torch`` chunk: a list of {"key", "images": [uint8 tensors of JPEG bytes], ...}.
 
-    Only tensors and plain values are read (``weights_only``). The file is mapped into memory: what
-    is not looked at is not read.
+    Only tensors and plain values are read (``weights_only``). The file is mapped into memory,
+    and read as far as it is used.
 
     Raises:
         UserError: If the file is missing, cut short, damaged, or holds something else.

@@ -1,4 +1,4 @@
-"""URLs and standard input, read by FFmpeg as they come."""
+"""Video streams from URLs and standard input, read by FFmpeg."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from core.checks import UserError
 from core.io.background import await_result
 from core.io.frame_source import Frame, OnError
 from core.io.streams.stream import StreamSource
-from core.io.video.decoding import VideoWalk, reason_of
+from core.io.video.decoding import VideoDecoder, reason_of
 from core.logging import get_logger
 
 STANDARD_INPUT = "-"
 TIMEOUT_S = 10
-"""How long a connection, or the next packet, is waited for."""
+"""How long to wait for a connection, or for the next packet."""
 _PAUSES_S = (0, 1, 3)
-"""How long to wait before each time that a lost connection is asked for again."""
+"""Pauses before the retries of a lost connection."""
 _STEADY_S = 60
-"""A connection that lasted as long counts as good: the next loss has all its tries again."""
+"""A connection that lasted as long counts as good: after it, all retries are available again."""
 _LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "tcp", "mms")
 _PLAYLISTS = ("hls", "dash")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://.+")
@@ -45,7 +45,7 @@ class NetworkSource(StreamSource):
     size, are live unless ``live`` says otherwise; standard input is not: its sender waits. HTTP
     that announces no size ends when the server closes the connection; where such a connection is
     lost, by a reset or by silence, and is live, it is asked for again, a few times within seconds.
-    After any other loss, or before the end that the header announces, the walk ends, and
+    After any other loss, or before the end that the header announces, the stream ends, and
     :attr:`broken_off` says so.
 
     Args:
@@ -64,7 +64,7 @@ class NetworkSource(StreamSource):
         name = "standard input" if is_pipe else _without_password(address)
         self._address = "pipe:0" if is_pipe else address
         # Opened once: some senders serve a single connection, and what came by it is not repeated.
-        # FFmpeg waits for its first bytes without hearing Ctrl-C, on standard input for ever.
+        # FFmpeg ignores Ctrl-C while it waits for the first bytes, on standard input without limit.
         self._container = await_result(lambda: _open(self._address, name))
         is_http = _scheme(address).startswith("http")
         is_playlist = self._container.format.name in _PLAYLISTS
@@ -83,29 +83,29 @@ class NetworkSource(StreamSource):
         while container is not None:
             opened = time.monotonic()
             with container:
-                walk = VideoWalk(container, self._skip_packet)
-                for image in walk:
+                decoder = VideoDecoder(container, self._skip_packet)
+                for image in decoder:
                     index = delivered + self.skipped
                     yield Frame(index, f"{index:05d}", image)
                     delivered += 1
             container = None
-            loss = self._loss(walk)
+            loss = self._loss(decoder)
             if loss is not None and self.live and self._is_endless:
                 if time.monotonic() - opened > _STEADY_S:
                     pauses_s = iter(_PAUSES_S)
                 container = self._open_again(pauses_s)
             if loss is not None and container is None:
                 self._broken_off = f"{self.path} was lost after {delivered} frames: {loss}"
-            elif loss is None and walk.shortfall is not None:
-                self._broken_off = f"{self.path} {walk.shortfall[1]}"
+            elif loss is None and decoder.shortfall is not None:
+                self._broken_off = f"{self.path} {decoder.shortfall[1]}"
 
-    def _loss(self, walk: VideoWalk) -> str | None:
+    def _loss(self, decoder: VideoDecoder) -> str | None:
         """Say how the connection was lost; None where the stream came to its end."""
         # FFmpeg calls it an error of input when the server closes, and a loss by another name.
-        closed = walk.failure is not None and walk.failure.errno == errno.EIO
-        if walk.failure is None or (closed and self._ends_by_closing):
+        closed = decoder.failure is not None and decoder.failure.errno == errno.EIO
+        if decoder.failure is None or (closed and self._ends_by_closing):
             return None
-        return reason_of(walk.failure)
+        return reason_of(decoder.failure)
 
     def _open_again(self, pauses_s: Iterator[float]) -> InputContainer | None:
         """Ask for a lost connection until it is there; None once the tries are spent."""

@@ -1,4 +1,4 @@
-"""How far the damage of one packet reaches, in videos whose frames build on one another."""
+"""Which frames of a video depend on a damaged packet."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _MAX_WAITING = 16
 
 
 class DamageTrace:
-    """Tells the frames that build on damaged ones from the whole ones, while a video is decoded.
+    """Separates the frames that depend on damaged ones from the whole ones, during decoding.
 
-    A decoder goes on after damage, and what it makes of the frames that refer to it looks destroyed
-    without being marked. Here all that follows in decoding order counts as such, up to the next key
-    frame. Where the picture is refreshed bit by bit instead (x264's ``intra-refresh``) no frame is
-    one: packets are marked where a refresh begins, and the second such mark says that one is over.
+    A decoder continues after damage, and does not mark the frames that refer to it. Here all frames
+    that follow in decoding order count as damaged, up to the next key frame. With x264's
+    ``intra-refresh`` there are no key frames: packets are marked where a refresh begins, and the
+    second such mark ends the damage.
 
-    Damage that is only seen in the picture is seen late where frames are not shown in the order in
-    which they are decoded. A frame that may refer to one which is shown later waits for that one.
+    Damage that only shows in the decoded frame is noticed late where frames are shown in another
+    order than they are decoded in. A frame that may refer to one which is shown later waits for it.
     """
 
     def __init__(self) -> None:
@@ -37,11 +37,11 @@ class DamageTrace:
         self._first_damage: int | None = None
         self._last_damage = -1
         self._waiting: deque[tuple[int, av.VideoFrame]] = deque()
-        self._told = 0
+        self._reported = 0
         self._withheld = 0
 
     def add_packet(self, packet: av.Packet) -> None:
-        """Take note of the next packet, in decoding order."""
+        """Register the next packet, in decoding order."""
         self._sent += 1
         for numbers, time in (
             (self._by_pts, packet.pts),
@@ -56,16 +56,16 @@ class DamageTrace:
             self._key_packets.append(self._sent)
 
     def add_damaged_packet(self) -> None:
-        """Say that the newest packet is not given to the decoder."""
-        self._lose(self._sent)
+        """Register that the newest packet is not given to the decoder."""
+        self._add_lost(self._sent)
 
     def add_error(self) -> None:
-        """Say that the decoder failed: at the packet after the one that it gave a frame for."""
+        """Register that the decoder failed: at the packet after that of its last frame."""
         self._finished = min(self._finished + 1, self._sent)
-        self._lose(self._finished)
+        self._add_lost(self._finished)
 
-    def judge(self, frame: av.VideoFrame) -> Iterator[tuple[av.VideoFrame, bool]]:
-        """Take the next frame that is shown; yield those that can be judged now.
+    def add_frame(self, frame: av.VideoFrame) -> Iterator[tuple[av.VideoFrame, bool]]:
+        """Take the next frame that is shown; yield those that can be classified now.
 
         Yields:
             A frame, and whether neither it nor what it builds on is damaged.
@@ -75,7 +75,7 @@ class DamageTrace:
         number = finished
         if frame.pts is not None:
             number = self._by_pts.get(frame.pts, finished)
-            # What should have been shown by now does not come any more.
+            # Frames that should have been shown by now do not come any more.
             self._to_come = {pts: n for pts, n in self._to_come.items() if pts > frame.pts}
         if frame.is_corrupt:
             self._mark(number)
@@ -88,8 +88,8 @@ class DamageTrace:
             self._waiting.popleft()
             yield frame, self._is_whole(number, frame)
 
-    def judge_rest(self) -> Iterator[tuple[av.VideoFrame, bool]]:
-        """Yield what :meth:`judge` has kept, once no frame follows."""
+    def flush(self) -> Iterator[tuple[av.VideoFrame, bool]]:
+        """Yield the frames that still wait, once no frame follows."""
         while self._waiting:
             number, frame = self._waiting.popleft()
             yield frame, self._is_whole(number, frame)
@@ -102,11 +102,11 @@ class DamageTrace:
             if frame.key_frame or marks > 1:
                 self._close(number)
                 return True
-        self._told += 1
+        self._reported += 1
         return False
 
     def take_withheld(self, *, at_end: bool = False) -> int:
-        """Return how many frames after damage the decoder kept to itself, since the last call.
+        """Return how many frames after damage the decoder did not return, since the last call.
 
         Args:
             at_end: Whether no frame follows, so that the damage ends here.
@@ -116,10 +116,10 @@ class DamageTrace:
         count, self._withheld = self._withheld, 0
         return count
 
-    def _lose(self, number: int) -> None:
+    def _add_lost(self, number: int) -> None:
         self._to_come = {pts: n for pts, n in self._to_come.items() if n != number}
         self._mark(number)
-        self._told += 1
+        self._reported += 1
 
     def _mark(self, number: int) -> None:
         if self._first_damage is None or number < self._first_damage:
@@ -129,5 +129,5 @@ class DamageTrace:
     def _close(self, number: int) -> None:
         """End the damage before a packet."""
         assert self._first_damage is not None
-        self._withheld += max(0, number - self._first_damage - self._told)
-        self._first_damage, self._told = None, 0
+        self._withheld += max(0, number - self._first_damage - self._reported)
+        self._first_damage, self._reported = None, 0

@@ -1,4 +1,4 @@
-"""Pictures out of an open container of FFmpeg's, whatever it reads from."""
+"""Frames of an open FFmpeg container, from a file or a stream."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _SLACK_SHARE = Fraction(1, 50)
 _CONSEQUENCE = "what builds on it is left out, up to the next key frame"
 
 
-class VideoWalk:
+class VideoDecoder:
     """One pass over the first video stream of a container.
 
     Iterating yields the frames, RGB and upright as the rotation metadata says. A packet that cannot
     be decoded, or gives a picture with holes, goes through ``skip``, and so does each frame that
-    builds on it, up to the next key frame. Where the container can be read no further the walk
+    builds on it, up to the next key frame. Where the container can be read no further the pass
     ends, and :attr:`failure` says why.
 
     Args:
         container: Open, with a video stream; its owner closes it.
-        skip: Told why a packet is left out.
+        skip: Called with the reason why a packet is left out.
     """
 
     def __init__(self, container: InputContainer, skip: Callable[[str], None]) -> None:
@@ -56,7 +56,7 @@ class VideoWalk:
 
     @property
     def shortfall(self) -> tuple[int, str] | None:
-        """About how many frames the header announces beyond the end of the walk, in words too."""
+        """About how many frames the header announces beyond the end of the pass, and a message."""
         stream = self._stream
         fps = stream.average_rate or stream.guessed_rate
         missing = self._announced_end - self.end
@@ -72,7 +72,7 @@ class VideoWalk:
         )
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        for frame, is_whole in self._judged():
+        for frame, is_whole in self._classified():
             if frame.is_corrupt:
                 # The decoder patched what it could not read, in grey or from other frames.
                 self._skip(f"a part of the picture is missing{self._consequence}")
@@ -87,10 +87,10 @@ class VideoWalk:
         for _ in range(self._damage.take_withheld(at_end=at_end)):
             self._skip("the decoder gives no picture")
 
-    def _judged(self) -> Iterator[tuple[av.VideoFrame, bool]]:
+    def _classified(self) -> Iterator[tuple[av.VideoFrame, bool]]:
         for frame in self._decoded():
-            yield from self._damage.judge(frame)
-        yield from self._damage.judge_rest()
+            yield from self._damage.add_frame(frame)
+        yield from self._damage.flush()
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         time_base = self._stream.time_base or Fraction(0)
@@ -133,7 +133,7 @@ def _announced_end(container: InputContainer) -> Fraction:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what FFmpeg or the system says of an error, without its number."""
+    """Return FFmpeg's or the system's message of an error, without its number."""
     if isinstance(error, av.error.ExitError):
         return "nothing came in time"
     return getattr(error, "strerror", None) or str(error)
@@ -142,7 +142,7 @@ def reason_of(error: Exception) -> str:
 def _upright(frame: av.VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
     """Convert to RGB and apply the quarter turns and mirrors of the display matrix."""
     if frame.colorspace == _BT709:
-        # Said outright, and to another one, because PyAV before 17 took every video for BT.601.
+        # Explicitly, and to another one, because PyAV before 17 took every video for BT.601.
         frame_rgb = frame.reformat(
             format="rgb24",
             src_colorspace=_BT709,

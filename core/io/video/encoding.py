@@ -148,7 +148,7 @@ class VideoWriter:
 
 
 def read_video(path: str | Path, *, on_error: OnError = "raise") -> UInt8[np.ndarray, "t h w 3"]:
-    """Read a whole video into memory; for short ones, :class:`VideoSource` walks through others.
+    """Read a whole video into memory; for short ones; :class:`VideoSource` iterates over long ones.
 
     Raises:
         UserError: If the file is not a video, or (unless ``on_error`` is ``"skip"``) is damaged.

@@ -12,7 +12,7 @@ from av.container import InputContainer
 
 from core.checks import UserError
 from core.io.frame_source import Frame, FrameSource, OnError
-from core.io.video.decoding import VideoWalk, reason_of
+from core.io.video.decoding import VideoDecoder, reason_of
 from core.logging import get_logger
 
 # Readers by which FFmpeg finds "video" in text files and single pictures.
@@ -23,7 +23,7 @@ _logger = get_logger(__name__)
 class VideoSource(FrameSource):
     """The first video stream of a file, turned upright as its rotation metadata says.
 
-    A packet that cannot be decoded is one skipped frame. Where the file breaks off, the walk ends
+    A packet that cannot be decoded is one skipped frame. Where the file breaks off, the pass ends
     with what was decoded until there, :attr:`broken_off` says so, and the frames that the header
     announces beyond are skipped ones (estimated from the duration where the header gives no
     number).
@@ -51,14 +51,14 @@ class VideoSource(FrameSource):
 
     def _decode(self) -> Generator[Frame, None, None]:
         with _open(self.path) as container:
-            walk = VideoWalk(container, self._skip_packet)
-            for delivered, image in enumerate(walk):
+            decoder = VideoDecoder(container, self._skip_packet)
+            for delivered, image in enumerate(decoder):
                 index = delivered + self.skipped
                 yield Frame(index, f"{index:05d}", image)
-            if walk.failure is not None:
-                self._skip_packet(reason_of(walk.failure))
-            if walk.shortfall is not None:
-                count, reason = walk.shortfall
+            if decoder.failure is not None:
+                self._skip_packet(reason_of(decoder.failure))
+            if decoder.shortfall is not None:
+                count, reason = decoder.shortfall
                 self._broken_off = f"{self.path} {reason}"
                 self._skip(self._broken_off, count)
         if self.skipped > 1:

@@ -1,8 +1,8 @@
 """Networks made fast for a stream: half precision, compilation, CUDA graphs.
 
-``graphs`` records what a network does on the GPU for one shape of inputs and plays it back, so that
-the host has next to nothing to do; ``compile`` lets torch.compile fuse what lies between the matrix
-products first. Results are those of the plain network up to rounding.
+``graphs`` records the GPU work of a network for one shape of inputs as a CUDA graph and replays it,
+which needs hardly any work of the host; ``compile`` first lets torch.compile fuse the operations
+between matrix products. Results are those of the plain network up to rounding.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ T = TypeVar("T")
 class FastModel:
     """A network as a :class:`PairModel` that runs in a given precision, recorded or not.
 
-    It takes the network over: in ``bfloat16`` the weights of its layers are rounded, which changes
-    nothing in that precision, and ``compile`` compiles its parts in place.
+    It changes the network in place: in ``bfloat16`` the weights of its layers are rounded, as
+    autocast would round them, and ``compile`` compiles its parts.
 
     Args:
         model: In evaluation mode, on its device.
         precision: ``bfloat16`` runs matrix products in half precision; positions, norms and heads
             stay in float32, on CUDA with TF32 products, as in training.
-        acceleration: ``graphs`` and ``compile`` are explained above; the first pass takes a few
-            seconds with graphs, about a minute compiled. ``none`` starts at once.
+        acceleration: See above; the first pass takes a few seconds with ``graphs``, about a minute
+            with ``compile``.
 
     Raises:
         UserError: If CUDA graphs are asked for on another device, or compilation without a C
@@ -77,7 +77,7 @@ class FastModel:
     def encode(
         self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"], /
     ) -> KeyFrame:
-        """Run everything that concerns a frame by itself."""
+        """Run everything that takes one frame alone."""
         return self._encode(images, inverse_depths)
 
     def decode(self, first: KeyFrame, second: KeyFrame, /) -> DynamicGaussians:
@@ -167,7 +167,7 @@ def _check(acceleration: Acceleration, device: torch.device) -> None:
 
 
 def _compile_parts(model: StreamSplat) -> None:
-    """Compile what a network is made of, in place.
+    """Compile the parts of a network, in place.
 
     The parts end where tokens are rearranged or rolled. In one graph, which fuses that into the
     norms behind, torch 2.11 gave wrong numbers on a GPU, at other tokens each time.
@@ -193,7 +193,7 @@ def _compile(module: nn.Module, method: str) -> None:
 
 @contextmanager
 def _tensor_cores(device: torch.device) -> Iterator[None]:
-    """Let float32 products on a GPU be TF32."""
+    """Compute float32 products on a GPU in TF32."""
     before = torch.get_float32_matmul_precision()
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
@@ -204,7 +204,7 @@ def _tensor_cores(device: torch.device) -> Iterator[None]:
 
 
 def _round_weights(model: StreamSplat) -> None:
-    """Keep the weights that autocast would cast at each pass as bfloat16 from now on."""
+    """Store the weights that autocast would cast in each pass as bfloat16."""
     heads = [m for m in model.modules() if isinstance(m, (StaticHeads, DynamicHeads))]
     in_float32 = {module for head in heads for module in head.modules()}
     modules = list(model.modules())
@@ -216,7 +216,7 @@ def _round_weights(model: StreamSplat) -> None:
 
 
 def _fuse_wide_layers(model: StreamSplat) -> None:
-    """Let layers of many tokens compute their SiLU along with them."""
+    """Replace layers of many tokens and their SiLU by one kernel."""
     # Triton comes with PyTorch's CUDA builds only.
     from core.models.fast.linear_silu import LinearSilu, fits
 

@@ -1,4 +1,4 @@
-"""CUDA graphs: what a function does on the GPU, recorded once and played back."""
+"""CUDA graphs: the GPU work of a function, recorded once and replayed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _WARM_UPS = 3
 _GRAPHS = 4
 """Shapes of inputs for which a recording is kept."""
 _LARGE = 2**19
-"""Elements from which on a tensor is worth a launch of its own."""
+"""Elements from which on a tensor is copied by a launch of its own."""
 
 
 class Recorded(Generic[T]):
     """A function of tensors, or dataclasses of them, that is recorded as a CUDA graph.
 
-    There is one recording for each set of shapes, at most ``_GRAPHS`` of them; the oldest goes.
-    Results are copies, and stay as they are.
+    There is one recording for each set of shapes, at most ``_GRAPHS``; the oldest is dropped.
+    Results are copies, which later calls do not overwrite.
     """
 
     def __init__(self, function: Callable[..., T]) -> None:
@@ -30,7 +30,7 @@ class Recorded(Generic[T]):
         self._recordings: dict[tuple[object, ...], _Recording] = {}
 
     def __call__(self, *arguments: Any) -> T:
-        """Play the recording for arguments of these shapes, made now if there is none."""
+        """Replay the recording for arguments of these shapes; the first call makes it."""
         key = tuple((tuple(tensor.shape), tensor.dtype) for tensor in _tensors(arguments))
         if key not in self._recordings:
             if len(self._recordings) == _GRAPHS:
@@ -48,7 +48,7 @@ class _Recording:
         self._device = self._inputs[0].device
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(self._device):
-            # What the function starts beside itself, on plain streams, only fills what is left.
+            # Work that the function starts on plain streams has a lower priority than this one.
             urgent = torch.cuda.Stream(priority=-1)
             urgent.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(urgent):
