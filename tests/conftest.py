@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-pytest_plugins = ["tests.pixel_clips"]
+pytest_plugins = ["tests.pixel_clips", "tests.small_network"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

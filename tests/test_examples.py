@@ -9,37 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from core.io import read_image, write_depth_png16, write_png
 from core.io.video import read_video
-from core.models import StreamSplatConfig, build_model, save_model
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 Run = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    config = StreamSplatConfig(
-        image_height=32,
-        image_width=64,
-        patch_size=16,
-        width=64,
-        head_width=32,
-        encoder_layers=1,
-        decoder_layers=1,
-        upsampler_widths=(32, 32, 32),
-        window=16,
-        use_dino=False,
-        pixel_skip=True,
-        initial_scale=0.6,
-        initial_opacity=0.9,
-    )
-    folder = tmp_path_factory.mktemp("model")
-    save_model(build_model(config), folder)
-    return folder
+@pytest.fixture
+def model(small_model: Path) -> Path:
+    return small_model
 
 
 @pytest.fixture

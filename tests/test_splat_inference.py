@@ -11,39 +11,18 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import torch
 
 import splat_inference
 from core.io import Frame, write_depth_png16, write_png
 from core.io.streams.stream import StreamSource
 from core.io.video import VideoWriter, read_video
-from core.models import StreamSplatConfig, build_model, save_model
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Save the smallest network that the architecture allows."""
-    torch.manual_seed(0)
-    config = StreamSplatConfig(
-        image_height=32,
-        image_width=64,
-        patch_size=16,
-        width=64,
-        head_width=32,
-        encoder_layers=1,
-        decoder_layers=1,
-        upsampler_widths=(32, 32, 32),
-        window=16,
-        use_dino=False,
-        pixel_skip=True,
-        initial_scale=0.6,
-        initial_opacity=0.9,
-    )
-    folder = tmp_path_factory.mktemp("model")
-    save_model(build_model(config), folder)
-    return folder
+@pytest.fixture
+def model(small_model: Path) -> Path:
+    return small_model
 
 
 @pytest.fixture

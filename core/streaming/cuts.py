@@ -1,10 +1,10 @@
 """Scene cuts, from a thumbnail of each frame.
 
-Two thumbnails differ by the distance ``h`` of their colour histograms, which no motion inside the
-picture changes much, and by the difference ``d`` of their blocks, each compared with the best place
-near it after the exposure was matched, which neither motion nor a change of exposure does. Only a
-cut changes both: the score is ``sqrt(h d)``. It is compared with a floor and with the recent
-scores, so that a camera that is always wild cuts nothing.
+The score of two thumbnails is ``sqrt(h d)``. ``h`` is the distance of the colour histograms, which
+motion hardly changes. ``d`` is the difference of blocks, each compared with the best place near it
+after the exposure is matched, which motion and exposure hardly change. Only a cut changes both. The
+score is compared with a floor and with the recent scores, so that fast motion throughout a shot
+gives no cuts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from core.streaming.intake import ArrayLike, as_pixels
 _ROWS, _COLUMNS = 18, 32
 _BLOCK_ROWS, _BLOCK_COLUMNS = 6, 8
 _REACH = 3
-"""How far the best place of a block is looked for, thumbnail pixels."""
+"""How far the best place of a block is searched, thumbnail pixels."""
 _MOST_GAIN = 1.5
 """Change of brightness that the exposure of a camera may make from one frame to the next."""
 _DARK = 0.02
@@ -34,7 +34,7 @@ _RATIO = 1.9
 """How far above the mean of the recent scores a cut is."""
 _RECENT = 8
 _PRIOR, _PRIOR_WEIGHT = 0.105, 3
-"""What stands for recent scores at the beginning of a shot, and for how many of them."""
+"""Mean score that is assumed at the beginning of a shot, and as how many scores it counts."""
 
 Thumbnail = Float[np.ndarray, "18 32 3"]
 

@@ -50,7 +50,7 @@ class ClipReconstructor:
     """Renders every frame of a clip from the intervals of a session."""
 
     session: Session
-    """Made empty for each clip."""
+    """Reset for each clip."""
     depth: DepthSource
     """Asked for key frames only."""
     max_frames: int | None = None

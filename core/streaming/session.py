@@ -45,10 +45,9 @@ class Session(Generic[EncodedT]):
     """A stream of frames becomes a scene that can be rendered at any time of its window.
 
     Key frames are every ``frame_gap``-th frame of a shot and its last one. Each passes the networks
-    once and closes the interval since the key frame before; the frames in between are compared
-    with their neighbours to find cuts. No later frame is needed but to know that a shot has ended.
-    What is kept has a fixed size: the frames since the last key frame, that key frame as encoded,
-    the last two intervals, and the pool of survivors.
+    once and closes the interval since the key frame before, which is returned with its frames. Cuts
+    are found between any two frames. What is kept has a fixed size: the frames since the last key
+    frame, that key frame as encoded, the last two intervals, and the pool of survivors.
 
     Args:
         model: The network, in evaluation mode, on its device.

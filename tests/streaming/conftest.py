@@ -10,29 +10,12 @@ from torch import Tensor
 
 from core.models import StreamSplat, StreamSplatConfig, build_model
 
-SIZE = (32, 64)
-
 
 @pytest.fixture(scope="session")
-def network() -> StreamSplat:
-    """Return the smallest network that moves and fades its Gaussians, each differently."""
+def network(small_config: StreamSplatConfig) -> StreamSplat:
+    """Return a network that moves and fades its Gaussians, each differently."""
     torch.manual_seed(0)
-    config = StreamSplatConfig(
-        image_height=SIZE[0],
-        image_width=SIZE[1],
-        patch_size=16,
-        width=64,
-        head_width=32,
-        encoder_layers=1,
-        decoder_layers=1,
-        upsampler_widths=(32, 32, 32),
-        window=16,
-        use_dino=False,
-        pixel_skip=True,
-        initial_scale=0.6,
-        initial_opacity=0.9,
-    )
-    model = build_model(config).eval()
+    model = build_model(small_config).eval()
     with torch.no_grad():
         for parameter in model.dynamic.heads.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.3)

@@ -41,24 +41,10 @@ def test_key_frames_look_like_the_input(reconstructor: Build, synthetic_source) 
 
 @pytest.mark.parametrize("count", [1, 7, 8])
 def test_batches_give_what_single_pairs_give(
-    reconstructor: Build, synthetic_source, model_size, count: int
+    reconstructor: Build, synthetic_source, small_config: StreamSplatConfig, count: int
 ) -> None:
     torch.manual_seed(0)
-    config = StreamSplatConfig(
-        image_height=model_size[0],
-        image_width=model_size[1],
-        patch_size=16,
-        width=64,
-        head_width=32,
-        encoder_layers=1,
-        decoder_layers=1,
-        upsampler_widths=(32, 32, 32),
-        window=16,
-        use_dino=False,
-        pixel_skip=True,
-        initial_scale=0.6,
-    )
-    model = build_model(config).eval()
+    model = build_model(small_config).eval()
     single, batched = (
         list(
             reconstructor(model=model, frame_gap=2, batch_size=batch).frames(
