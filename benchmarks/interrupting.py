@@ -20,7 +20,7 @@ import psutil
 from repeated_steps import Start, read_lines
 
 from core.checks import UserError
-from core.training.reporting.journal import LOG_FILE
+from core.training.reporting.run_log import LOG_FILE
 from core.training.workspace.checkpoints import LATEST, PARTIAL, PREVIOUS, find_damage, read_state
 
 ROOT = Path(__file__).parents[1]

@@ -21,7 +21,7 @@ from core.models.streamsplat import StreamSplat
 from core.models.transformer import set_gradient_checkpointing
 from core.rendering import render
 from core.training.compute.optimizer import OptimizerOptions
-from core.training.compute.randomness import draw_step_noise
+from core.training.stages.noise import draw_step_noise
 from core.training.stages.stage import Stage
 from core.types import ClipBatch, DynamicGaussians, RenderOutput
 
@@ -82,7 +82,7 @@ class PlainTrainer:
             foreach=False,
         )
 
-    def step(self, batch: ClipBatch) -> dict[str, float]:
+    def train_step(self, batch: ClipBatch) -> dict[str, float]:
         """Take a step and return its loss and metrics."""
         noise = draw_step_noise(
             self._seed,

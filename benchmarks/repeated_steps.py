@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from core.training.reporting.journal import LOG_FILE
+from core.training.reporting.run_log import LOG_FILE
 
 Lines = Mapping[int, Mapping[str, float]]
 """Lines of training in a log, by step."""

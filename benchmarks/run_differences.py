@@ -13,7 +13,7 @@ from torch import Tensor
 
 from core.checks import UserError
 from core.io.weights import read_tensors
-from core.training.reporting.journal import LOG_FILE
+from core.training.reporting.run_log import LOG_FILE
 from core.training.workspace.checkpoints import LATEST
 
 OF_THE_MACHINE = frozenset({"samples_per_second", "data_wait", "gpu_memory_gib"})

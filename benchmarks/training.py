@@ -9,8 +9,8 @@ difference is the share of the step in which communication is waited for. Then t
 that steps wait for their data, when the readers feed them from datasets of the four layouts, whose
 frames are as large as the real ones (DAVIS 1080 x 1920), every frame decoded anew.
 
-Utilisation is of the operations of the network alone (``core/training/compute/flops.py``), of what
-the device can do in bfloat16. Weights are random: what is computed does not depend on them.
+Utilisation is of the operations of the network alone, as PyTorch counts them, of what the device
+can do in bfloat16. Weights are random: what is computed does not depend on them.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from training_steps import (
     SEED,
     StepOptions,
     build_stage,
+    count_operations,
     counted,
     describe_machine,
     draw_batch,
@@ -44,7 +45,6 @@ from training_steps import (
 
 from core.checks import UserError, cli_errors
 from core.metrics import load_lpips
-from core.training.compute.flops import model_flops
 from core.training.feeding.sources import DatasetOptions
 from core.training.stages.stage import Stage
 from core.types import ClipBatch
@@ -160,7 +160,7 @@ def time_plain_steps(
     if options.lpips:
         perceptual = load_lpips(stage.options.lpips_backbone_path).to(accelerator.device)
     trainer = PlainTrainer(accelerator, stage, OPTIMIZER, SEED, perceptual)
-    loss = trainer.step(batch)["loss"]
+    loss = trainer.train_step(batch)["loss"]
     if not abs(expected_loss - loss) <= _MAX_DIFFERENCE * abs(loss):
         raise RuntimeError(
             f"the baseline computes something else: its first loss is {loss}, ours {expected_loss}"
@@ -168,7 +168,7 @@ def time_plain_steps(
     synchronize(batch.frames.device)
     started = time.perf_counter()
     for _ in counted(options.baseline_steps, f"{stage.name}: plain"):
-        trainer.step(batch)
+        trainer.train_step(batch)
     synchronize(batch.frames.device)
     return (time.perf_counter() - started) / options.baseline_steps
 
@@ -184,7 +184,7 @@ def head_of_steps(accelerator: Accelerator) -> list[str]:
 def describe_steps(result: StageTimings, accelerator: Accelerator, options: Options) -> str:
     """Return a stage's row of the table of steps."""
     seconds, batch_size = result.seconds, batch_size_of(result.stage, options)
-    tflops = model_flops(result.stage) * batch_size / seconds / 1e12
+    tflops = count_operations(result.stage) * batch_size / seconds / 1e12
     cells = [
         result.stage.name,
         f"{accelerator.num_processes} x {batch_size}",

@@ -14,7 +14,7 @@ from training_steps import counted, synchronize
 
 from core.data.procedural import ProceduralOptions
 from core.training import DataOptions
-from core.training.feeding.batches import Stride, stream_batches
+from core.training.feeding.batches import BatchShard, stream_batches
 from core.training.feeding.prefetch import Prefetcher
 from core.training.feeding.sources import DatasetOptions, open_sources
 from core.training.loop import Trainer
@@ -71,20 +71,20 @@ def time_steps_on_files(
     """Take steps on samples that readers bring from files."""
     device = accelerator.device
     sources = open_sources(data, stage, seed=0, device=device)
-    stride = Stride(batch_size, accelerator.process_index, accelerator.num_processes)
+    shard = BatchShard(batch_size, accelerator.process_index, accelerator.num_processes)
     feed = Prefetcher(
-        stream_batches(sources, stride, first=0, workers=data.workers, device=device), device
+        stream_batches(sources, shard, first=0, workers=data.workers, device=device), device
     )
     try:
         feed.start()
         for _ in range(warmup):
-            trainer.step(feed.next())
+            trainer.train_step(feed.next())
         synchronize(device)
         started, waited = time.perf_counter(), 0.0
         for _ in counted(steps, f"{stage.name}: from files"):
             batch = feed.next()
             waited += feed.waited
-            trainer.step(batch)
+            trainer.train_step(batch)
         synchronize(device)
         seconds = time.perf_counter() - started
     finally:

@@ -11,12 +11,15 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from core.checks import UserError
@@ -34,20 +37,19 @@ from core.training import (
     StaticStage,
     StaticStageOptions,
 )
-from core.training.compute.perceptual import open_perceptual
+from core.training.compute.networks import build_network, open_perceptual
 from core.training.distributed.launch import build_accelerator
-from core.training.distributed.signals import StopSignals
-from core.training.feeding.batches import Stride, stream_batches
+from core.training.distributed.signals import StopRequests
+from core.training.feeding.batches import BatchShard, stream_batches
 from core.training.feeding.sources import open_sources
-from core.training.loop import Trainer
+from core.training.loop import Recipe, Trainer
 from core.training.plan import Plan
-from core.training.run import build_trainer
 from core.training.stages.stage import Stage
 from core.training.workspace.resuming import new_state
 from core.types import ClipBatch
 
 SEED = 0
-OPTIMIZER = OptimizerOptions(warmup_steps=10)
+OPTIMIZER = OptimizerOptions()
 NOWHERE = Path("untrained")
 
 
@@ -140,19 +142,12 @@ def make_trainer(
     state = new_state(
         stage.name, stage.config, {}, num_processes=accelerator.num_processes, run_id="benchmark"
     )
-    plan = Plan(steps=10_000, steps_per_epoch=1000)
-    return build_trainer(
-        accelerator,
-        stage,
-        plan,
-        run,
-        OPTIMIZER,
-        state=state,
-        checkpoint=None,
-        perceptual=open_perceptual(stage.options, plan),
-        signals=StopSignals(),  # not listened to: a signal ends a benchmark at once
-        started=time.monotonic(),
-    )
+    plan = Plan(steps=10_000, steps_per_epoch=1000, warmup_steps=10)
+    perceptual = open_perceptual(stage.options, plan.epochs)
+    network = build_network(accelerator, stage, run, OPTIMIZER, perceptual=perceptual)
+    # Without handlers for signals, which end a benchmark at once.
+    recipe, stop = Recipe(stage, run, OPTIMIZER, plan), StopRequests()
+    return Trainer(accelerator, recipe, network, state, stop)
 
 
 def draw_batch(stage: Stage, batch_size: int, device: torch.device) -> ClipBatch:
@@ -160,8 +155,29 @@ def draw_batch(stage: Stage, batch_size: int, device: torch.device) -> ClipBatch
     sources = open_sources(
         DataOptions(procedural=ProceduralOptions()), stage, seed=0, device=device
     )
-    batches = stream_batches(sources, Stride(batch_size), first=0, workers=0, device=device)
+    batches = stream_batches(sources, BatchShard(batch_size), first=0, workers=0, device=device)
     return next(batches)
+
+
+def count_operations(stage: Stage) -> int:
+    """Return the floating-point operations of one sample's forward and backward pass.
+
+    Counted are matrix products, convolutions and attention of the networks, two operations a
+    multiply-add; rendering, losses and element-wise work are not.
+    """
+    network = stage.build_model().train()
+    size, views = (stage.config.image_height, stage.config.image_width), (1,)
+    if stage.trains_dynamic:
+        views = (1, stage.num_encoded)
+    with (
+        FakeTensorMode(allow_non_fake_inputs=True),  # nothing is computed
+        FlopCounterMode(display=False) as counter,
+        sdpa_kernel(SDPBackend.MATH),  # the counter does not know every fused attention
+    ):
+        gaussians = network(torch.empty(*views, 3, *size), torch.empty(*views, 1, *size))
+        values = [getattr(gaussians, field.name) for field in fields(gaussians)]
+        torch.stack([value.sum() for value in values if value.requires_grad]).sum().backward()
+    return counter.get_total_flops()
 
 
 def time_steps(
@@ -169,13 +185,13 @@ def time_steps(
 ) -> tuple[float, float]:
     """Take steps on one batch; return the seconds of a step, and the loss of the first."""
     device = batch.frames.device
-    loss = trainer.step(batch)["loss"].item()
+    loss = trainer.train_step(batch)["loss"].item()
     for _ in counted(options.warmup, f"{name}: warming up"):
-        trainer.step(batch)
+        trainer.train_step(batch)
     synchronize(device)
     started = time.perf_counter()
     for _ in counted(options.steps, name):
-        trainer.step(batch)
+        trainer.train_step(batch)
     synchronize(device)
     return (time.perf_counter() - started) / options.steps, loss
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -53,26 +52,6 @@ def test_the_death_of_a_launcher_is_a_sigterm(variable: str, said: str) -> None:
     launcher.kill()
     assert launcher.stdout.read().strip() == said
     launcher.wait()
-
-
-@linux
-def test_a_launcher_that_died_before_it_was_watched_is_noticed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    sent: list[tuple[int, int]] = []
-    parents = iter([4711, 1])
-    monkeypatch.setattr(os, "getppid", lambda: next(parents))
-    monkeypatch.setattr(os, "kill", lambda *signalled: sent.append(signalled))
-    monkeypatch.setattr(early_launcher.ctypes, "CDLL", lambda name: _Library())
-    early_launcher.stop_with_launcher()
-    assert sent == [(os.getpid(), signal.SIGTERM)]
-
-
-class _Library:
-    """A C library that does nothing."""
-
-    def prctl(self, *arguments: int) -> int:
-        return 0
 
 
 def test_sigusr1_before_anything_was_done_asks_to_be_tried_again() -> None:

@@ -1,7 +1,12 @@
-"""One loop, a stage a file: what turns networks and samples into trained networks."""
+"""Training: one loop, one file for each stage.
+
+Read :func:`core.training.run.train`, then :class:`core.training.loop.Trainer`. Imports point from
+the left to the right: run, loop, plan; reporting, feeding, compute; stages; workspace; distributed;
+options.
+"""
 
 from core.training.compute.optimizer import DynamicOptimizerOptions, OptimizerOptions
-from core.training.feeding.sources import DataOptions
+from core.training.feeding.sources import DataOptions, DatasetOptions
 from core.training.loop import Outcome
 from core.training.options import DynamicRunOptions, ReportOptions, RunOptions
 from core.training.run import train
@@ -10,6 +15,7 @@ from core.training.stages.static import StaticStage, StaticStageOptions
 
 __all__ = [
     "DataOptions",
+    "DatasetOptions",
     "DynamicOptimizerOptions",
     "DynamicRunOptions",
     "DynamicStage",

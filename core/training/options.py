@@ -1,4 +1,4 @@
-"""How a run is conducted: how long, how large, where to, what is kept and what is told."""
+"""Options of a run: its length, size and place, what it saves and reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.checks import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """What a run tells while it goes on."""
+    """What a run reports on the way."""
 
     log_every: int = 50
     """Steps between two lines of log.jsonl, and of the tracker."""
@@ -26,10 +26,10 @@ class ReportOptions:
     tracker: Literal["none", "wandb", "tensorboard"] = "none"
     """Where metrics and pictures go besides the workspace."""
     wandb_mode: Literal["online", "offline", "disabled"] = "online"
-    """Whether wandb sends what it is told, keeps it in the workspace until `wandb sync`, or does
+    """Whether wandb sends what is logged, keeps it in the workspace until `wandb sync`, or does
     nothing."""
     project: str = "streamsplat"
-    """Name under which the tracker files the run."""
+    """Project of the tracker that the run belongs to."""
     run_name: str | None = None
     """Name of the run within the project; by default that of the workspace's folder."""
 
@@ -45,12 +45,12 @@ class ReportOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """The run. The same command goes on from what its workspace holds."""
+    """The run. The same command resumes what its workspace holds."""
 
     workspace: Path
     """Folder that receives weights (config.json, model.safetensors), checkpoint_latest/, log.jsonl
-    and samples/. A run that was stopped goes on from there. Processes on several machines need
-    it on a file system that they share."""
+    and samples/. A run that was stopped resumes from there. Processes on several machines need it
+    on a file system that they share."""
     epochs: int = 250
     """Passes over the training data, over which the learning rate falls."""
     steps_per_epoch: int | None = None
@@ -77,9 +77,14 @@ class RunOptions:
     save_every_minutes: float = 30.0
     """Minutes after which a checkpoint is written in any case."""
     resume_with_changes: bool = False
-    """Go on although options differ from those of the run that wrote the checkpoint."""
+    """Resume although options differ from those of the run that wrote the checkpoint."""
     report: ReportOptions = field(default_factory=ReportOptions)
-    """What is told on the way."""
+    """What is reported on the way."""
+
+    @property
+    def half_precision(self) -> bool:
+        """Whether matrix products take bfloat16 rather than float32."""
+        return self.mixed_precision == "bf16"
 
     def __post_init__(self) -> None:
         at_least_one = ("epochs", "batch_size", "max_skipped_steps", "save_every_epochs")

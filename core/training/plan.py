@@ -1,4 +1,4 @@
-"""How many steps a run has, and which of them begins an epoch."""
+"""How many steps a run has, which of them begin an epoch, and the learning rate of each."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import math
 from dataclasses import dataclass, replace
 
 from core.checks import UserError
+from core.training.compute.optimizer import OptimizerOptions
 from core.training.options import RunOptions
 from core.training.workspace.checkpoints import Progress
 
 _STEPS_WITHOUT_END = 1000
+_MAX_WARMUP_SHARE = 0.1
+"""Largest share of a run's steps that the warm-up takes by default."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Plan:
     ahead: int = 0
     """By how many steps the run is farther than its count of steps says, because earlier ones took
     more samples; negative where they took fewer."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises."""
 
     @property
     def epochs(self) -> int:
@@ -45,7 +50,7 @@ class Plan:
         """Return whether, after so many steps, ``count`` epochs have ended since that was so."""
         return (step + self.ahead) % (count * self.steps_per_epoch) == 0
 
-    def going_on_from(self, progress: Progress) -> Plan:
+    def resumed_from(self, progress: Progress) -> Plan:
         """Return the plan of a run that has come so far, perhaps with steps of another size."""
         if self.samples_per_step is None:
             return self
@@ -53,18 +58,22 @@ class Plan:
 
 
 def plan_run(
-    run: RunOptions, *, samples_per_epoch: int | None, samples_per_step: int, warmup_steps: int
+    run: RunOptions,
+    options: OptimizerOptions,
+    *,
+    samples_per_epoch: int | None,
+    samples_per_step: int,
 ) -> Plan:
     """Work out how long a run is.
 
     Args:
-        run: What the user chose.
+        run: The length that the user chose.
+        options: The warm-up that the user chose.
         samples_per_epoch: Samples of one pass over the data; None where they have no end.
         samples_per_step: Samples that all processes take together in a step.
-        warmup_steps: Steps of rising learning rate.
 
     Raises:
-        UserError: If the warm-up would last until the end.
+        UserError: If a warm-up that the user chose would last until the end.
     """
     in_passes = False
     if run.steps_per_epoch is not None:
@@ -75,9 +84,30 @@ def plan_run(
     else:
         epoch = _STEPS_WITHOUT_END
     steps = run.steps if run.steps is not None else run.epochs * epoch
-    if warmup_steps >= steps:
+    longest = int(_MAX_WARMUP_SHARE * steps)
+    warmup = options.warmup_steps
+    if warmup is None:
+        warmup = min(options.published_warmup_steps, longest)
+    elif warmup >= steps:
         raise UserError(
-            f"--warmup_steps {warmup_steps} leaves nothing of the run's {steps} steps; lower it, "
-            f"for example to {steps // 20}."
+            f"--warmup_steps {warmup} leaves nothing of the run's {steps} steps; leave it out, or "
+            f"lower it, for example to {longest}."
         )
-    return Plan(steps, epoch, samples_per_step if in_passes else None)
+    return Plan(steps, epoch, samples_per_step if in_passes else None, warmup_steps=warmup)
+
+
+def learning_rate(step: int, plan: Plan, options: OptimizerOptions) -> float:
+    """Return the learning rate of ``step``, from 0.
+
+    Rises linearly over the warm-up, whose first step already moves the weights, then follows half
+    a cosine down to ``final_lr_fraction``. A function of the step alone, so that a schedule has no
+    state to save. The warm-up counts steps, the cosine those that the run is ahead as well.
+    """
+    warmup = plan.warmup_steps
+    if step < warmup:
+        return options.lr * (step + 1) / warmup
+    after_warmup = max(plan.steps - 1 - warmup, 1)
+    progress = min(max(step + plan.ahead - warmup, 0) / after_warmup, 1.0)
+    cosine = 0.5 * (1.0 + math.cos(math.pi * progress))
+    low = options.final_lr_fraction
+    return options.lr * (low + (1.0 - low) * cosine)

@@ -1,13 +1,13 @@
 """Benchmarks of training, on a network for small frames."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from core.models import config
 from core.models.dino import load_dino
-from core.training.compute.flops import model_flops
 
 
 @pytest.fixture
@@ -68,9 +68,22 @@ def test_steps_are_timed_beside_plain_ones(small_preset, monkeypatch, capsys):
     assert row[-1].endswith("x")
 
 
+@pytest.mark.parametrize(("name", "passes"), [("static", 3), ("dynamic", 2)])
+def test_operations_of_a_layer_are_those_of_the_formula(small_preset, name, passes):
+    """Trained, its backward pass takes twice its forward pass; frozen, it sees two frames."""
+    from training_steps import NOWHERE, StepOptions, build_stage, count_operations
+
+    stage = build_stage(name, StepOptions(device="cpu", preset="tiny"), NOWHERE, "off")
+    before = count_operations(stage)
+    config = stage.config
+    stage.config = replace(config, encoder_layers=config.encoder_layers + 1)
+    layer = config.num_tokens * config.width * (24 * config.width + 4 * config.num_tokens)
+    assert count_operations(stage) - before == passes * layer
+
+
 def test_communication_is_what_averaging_adds():
     import training
-    from training_steps import NOWHERE, build_stage
+    from training_steps import NOWHERE, build_stage, count_operations
 
     options = training.Options(device="cpu", preset="tiny", static_batch_size=4)
     stage = build_stage("static", options, NOWHERE, "off")
@@ -86,7 +99,8 @@ def test_communication_is_what_averaging_adds():
     assert cells["samples/s"] == "16.00"
     assert cells["not averaging, ms"] == "400"
     assert cells["communication |"] == "20.0% |"
-    assert float(cells["TFLOP/s a device"]) == pytest.approx(8e-12 * model_flops(stage), abs=0.05)
+    tflops = 8e-12 * count_operations(stage)
+    assert float(cells["TFLOP/s a device"]) == pytest.approx(tflops, abs=0.05)
 
 
 def test_random_weights_load_as_published_ones(tmp_path):

@@ -70,10 +70,10 @@ def _wait_for_lines(workspace, count):
 def test_an_interrupted_run_ends_as_if_nothing_had_happened(start, stage, signals):
     whole, expected = start("whole", stage)
     interrupted, workspace = start("interrupted", stage)
-    dice = random.Random(stage)
+    delays = random.Random(stage)
     for goal, number in zip((3, 8, 13), signals, strict=True):
         _wait_for_lines(workspace, goal)
-        time.sleep(dice.uniform(0.0, 0.15))
+        time.sleep(delays.uniform(0.0, 0.15))
         os.kill(interrupted.pid, number)
         interrupted.join(60)
         if number == signal.SIGKILL:
@@ -139,7 +139,7 @@ def test_processes_that_train_together_skip_stop_and_go_on_together(start):
         ("open_perceptual", 1, "open_perceptual fails", "open_perceptual fails"),
         ("start_tracker", 0, "start_tracker fails", "start_tracker fails"),
         (0, 1, "batch 0 cannot be read", "batch 0 cannot be read"),
-        (5, 1, "batch 5 cannot be read", "another process has no samples to go on with"),
+        (5, 1, "batch 5 cannot be read", "another process cannot draw its next batch"),
     ],
 )
 def test_what_fails_in_one_process_ends_them_all(start, failing, rank, said, others_say):

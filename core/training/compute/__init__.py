@@ -1,1 +1,1 @@
-"""How a step is computed and what it costs: optimiser, compilation, memory, randomness."""
+"""The network on its device: optimiser, compilation, LPIPS and memory."""

@@ -1,15 +1,15 @@
-"""How much memory a step's activations take, by arithmetic; and what to say when it runs out."""
+"""How much memory a step takes, by arithmetic, and which options reduce it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from core.checks import UserError
 from core.logging import get_logger
 from core.models.config import StreamSplatConfig
+from core.training.options import RunOptions
 from core.training.stages.stage import Stage
 
 _GIB = 2**30
@@ -35,7 +35,7 @@ class ActivationBytes:
     kept: int
     """All of it is kept."""
     recomputed: int
-    """With gradient checkpointing: one block's worth beside every block's input."""
+    """With gradient checkpointing: those of one block beside every block's input."""
 
 
 def activation_bytes(stage: Stage, *, half_precision: bool) -> ActivationBytes:
@@ -100,24 +100,19 @@ def planned_bytes(
 
 
 def decide_recomputation(
-    choice: Literal["auto", "on", "off"],
-    stage: Stage,
-    *,
-    batch_size: int,
-    half_precision: bool,
-    trained_parameters: int,
-    device: torch.device,
+    stage: Stage, run: RunOptions, *, trained_parameters: int, device: torch.device
 ) -> bool:
     """Return whether activations shall be computed twice rather than kept.
 
+    ``--gradient_checkpointing auto`` recomputes where keeping all would not fit the device.
+
     Args:
-        choice: ``"auto"`` recomputes where keeping all would not fit the device.
-        stage: Says what is trained.
-        batch_size: Samples a step and process.
-        half_precision: Whether matrix products take bfloat16.
+        stage: Says what is trained, and the user's choice.
+        run: Batch size and precision.
         trained_parameters: How many parameters are trained.
-        device: Whose memory counts; elsewhere than on CUDA ``"auto"`` keeps all.
+        device: Whose memory counts; elsewhere than on CUDA ``auto`` keeps all.
     """
+    choice = stage.options.gradient_checkpointing
     if choice != "auto":
         return choice == "on"
     if device.type != "cuda":
@@ -125,8 +120,8 @@ def decide_recomputation(
     room = _ROOM * torch.cuda.get_device_properties(device).total_memory
     needed = planned_bytes(
         stage,
-        batch_size=batch_size,
-        half_precision=half_precision,
+        batch_size=run.batch_size,
+        half_precision=run.half_precision,
         trained_parameters=trained_parameters,
         recomputing=False,
     )
@@ -138,29 +133,22 @@ def decide_recomputation(
     return needed > room
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether there was not enough memory, of the device or of the computer."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
-
-
-def out_of_memory(
-    stage: Stage, *, batch_size: int, half_precision: bool, recomputing: bool
-) -> UserError:
+def out_of_memory(stage: Stage, run: RunOptions, *, recomputes: bool) -> UserError:
     """Return the error that says which options reduce memory, and by about how much."""
-    sizes = activation_bytes(stage, half_precision=half_precision)
-    used = batch_size * (sizes.recomputed if recomputing else sizes.kept) / _GIB
+    sizes = activation_bytes(stage, half_precision=run.half_precision)
+    used = run.batch_size * (sizes.recomputed if recomputes else sizes.kept) / _GIB
     advice = []
-    if not recomputing:
-        less = batch_size * (sizes.kept - sizes.recomputed) / _GIB
+    if not recomputes:
+        less = run.batch_size * (sizes.kept - sizes.recomputed) / _GIB
         advice.append(f"--gradient_checkpointing on needs about {less:.1f} GiB less")
-    if batch_size > 1:
-        less = used * (1 - (batch_size // 2) / batch_size)
-        advice.append(f"--batch_size {batch_size // 2} about {less:.1f} GiB less")
-    if not half_precision:
+    if run.batch_size > 1:
+        less = used * (1 - (run.batch_size // 2) / run.batch_size)
+        advice.append(f"--batch_size {run.batch_size // 2} about {less:.1f} GiB less")
+    if not run.half_precision:
         half = activation_bytes(stage, half_precision=True)
-        less = used - batch_size * (half.recomputed if recomputing else half.kept) / _GIB
+        less = used - run.batch_size * (half.recomputed if recomputes else half.kept) / _GIB
         advice.append(f"--mixed_precision bf16 about {less:.1f} GiB less")
     return UserError(
-        f"the device ran out of memory at --batch_size {batch_size}, whose activations alone take "
-        f"about {used:.1f} GiB; {', '.join(advice) or 'choose a smaller --preset'}."
+        f"the device ran out of memory at --batch_size {run.batch_size}, whose activations alone "
+        f"take about {used:.1f} GiB; {', '.join(advice) or 'choose a smaller --preset'}."
     )

@@ -1,9 +1,10 @@
-"""AdamW and its learning rate."""
+"""AdamW and its options."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -15,6 +16,9 @@ from core.checks import UserError
 class OptimizerOptions:
     """AdamW with linear warm-up and cosine decay."""
 
+    published_warmup_steps: ClassVar[int] = 50_000
+    """Steps of the published warm-up."""
+
     lr: float = 5e-4
     """Highest learning rate."""
     weight_decay: float = 0.05
@@ -23,8 +27,9 @@ class OptimizerOptions:
     """Decay rates of AdamW's moments."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm."""
-    warmup_steps: int = 50_000
-    """Steps over which the learning rate rises linearly from 0."""
+    warmup_steps: int | None = None
+    """Steps over which the learning rate rises linearly from 0; by default the published 50,000 in
+    stage 1 and 20,000 in stage 2, but at most a tenth of the run's steps."""
     final_lr_fraction: float = 0.1
     """Learning rate of the last step, as a fraction of --lr."""
 
@@ -33,7 +38,7 @@ class OptimizerOptions:
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected a positive number.")
         for name in ("weight_decay", "warmup_steps"):
-            if not 0 <= getattr(self, name) < math.inf:
+            if not 0 <= (getattr(self, name) or 0) < math.inf:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
         if not 0 <= self.final_lr_fraction <= 1:
             raise UserError(
@@ -43,35 +48,13 @@ class OptimizerOptions:
             raise UserError(f"--betas is {self.betas}; expected two numbers in [0, 1).")
 
 
-def learning_rate(step: int, steps: int, options: OptimizerOptions, *, ahead: int = 0) -> float:
-    """Return the learning rate of ``step`` (from 0) in a run of ``steps``.
-
-    Rises linearly over the warm-up, whose first step already moves the weights, then follows half
-    a cosine down to ``final_lr_fraction``. A function of the step alone, so that a schedule has no
-    state to save.
-
-    Args:
-        step: Steps done. The warm-up counts these.
-        steps: Steps of a whole run.
-        options: Of the schedule.
-        ahead: By how many steps the run is farther than ``step`` says; see
-            :attr:`core.training.plan.Plan.ahead`. The cosine counts these as well.
-    """
-    if step < options.warmup_steps:
-        return options.lr * (step + 1) / options.warmup_steps
-    after_warmup = max(steps - 1 - options.warmup_steps, 1)
-    progress = min(max(step + ahead - options.warmup_steps, 0) / after_warmup, 1.0)
-    cosine = 0.5 * (1.0 + math.cos(math.pi * progress))
-    low = options.final_lr_fraction
-    return options.lr * (low + (1.0 - low) * cosine)
-
-
 @dataclass(frozen=True, kw_only=True)
 class DynamicOptimizerOptions(OptimizerOptions):
     """AdamW of stage 2."""
 
-    warmup_steps: int = 20_000
-    """Steps over which the learning rate rises linearly from 0."""
+    published_warmup_steps: ClassVar[int] = 20_000
+    """Steps of the published warm-up."""
+
     final_lr_fraction: float = 0.5
     """Learning rate of the last step, as a fraction of --lr."""
 

@@ -1,4 +1,4 @@
-"""What happened, known to all processes alike."""
+"""What all processes of a run do and know alike: results, failures and flags of a step."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class StepFlags:
     save_due: bool = False
     """The last checkpoint is old."""
     failed: bool = False
-    """A process has no sample to go on with."""
+    """A process cannot draw its next batch."""
 
 
 def on_main_process(accelerator: Accelerator, work: Callable[[], T]) -> T:
-    """Do in the main process what may fail, and fail in all of them alike.
+    """Do work in the main process, and raise in all processes if it fails.
 
-    The others would wait for a process that has ended otherwise. All processes call this.
+    Otherwise the others would wait for a process that has ended. All processes call this.
 
     Args:
         accelerator: Knows which process this is.
-        work: Is done once; returns something small.
+        work: Called once; returns something small.
 
     Returns:
         What it returned, in every process.
@@ -53,7 +53,7 @@ def on_main_process(accelerator: Accelerator, work: Callable[[], T]) -> T:
     if accelerator.is_main_process:
         try:
             result[0] = work()
-        except Exception as error:  # of any kind: the others are to end as well
+        except Exception as error:  # of any type: the others have to end as well
             failure, result[1] = error, _describe(error)
     broadcast_object_list(result)
     if failure is not None:
@@ -66,15 +66,15 @@ def on_main_process(accelerator: Accelerator, work: Callable[[], T]) -> T:
 def in_each_process(
     accelerator: Accelerator, work: Callable[[], T], *, local_main_first: bool = False
 ) -> T:
-    """Do in every process what may fail in some of them, and fail in all of them alike.
+    """Do work in every process, and raise in all processes if it fails in any.
 
     All processes call this.
 
     Args:
         accelerator: Knows which process this is.
-        work: Is done once in each.
-        local_main_first: One process a machine does it before the others, which then find what it
-            has left on the disk.
+        work: Called once in each.
+        local_main_first: One process a machine calls it before the others, which then find the
+            files that it has written.
 
     Returns:
         What it returned in this process.
@@ -106,9 +106,9 @@ def in_each_process(
 class Agreement:
     """Shares flags between processes, one step late.
 
-    Each process tells its flags at the end of a step and hears at the end of the next one what any
-    process told. By then the device has long passed the earlier step, so that nobody waits; and as
-    all hear the same, all save and stop at the same step.
+    Each process posts its flags at the end of a step and polls, at the end of the next one, what
+    any process has posted. By then the device has long passed the earlier step, so that nobody
+    waits; and as all read the same, all save and stop at the same step.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -116,7 +116,7 @@ class Agreement:
         self._on_cuda = accelerator.device.type == "cuda"
         self._pending: tuple[Tensor, torch.cuda.Event | None] | None = None
 
-    def tell(self, skipped: Bool[Tensor, ""], flags: StepFlags) -> None:
+    def post(self, skipped: Bool[Tensor, ""], flags: StepFlags) -> None:
         """Share the flags of the step that ends.
 
         Args:
@@ -124,30 +124,30 @@ class Agreement:
             flags: The others, as this process sees them.
         """
         # From pageable memory the copy would wait for all that the device has still to do.
-        told = torch.tensor(astuple(flags), dtype=torch.float32, pin_memory=self._on_cuda)
-        mine = told.to(skipped.device, non_blocking=True)
-        mine[0] = skipped
+        own = torch.tensor(astuple(flags), dtype=torch.float32, pin_memory=self._on_cuda)
+        total = own.to(skipped.device, non_blocking=True)
+        total[0] = skipped
         if self._accelerator.num_processes > 1:
-            reduced = self._accelerator.reduce(mine, reduction="sum")
+            reduced = self._accelerator.reduce(total, reduction="sum")
             assert isinstance(reduced, Tensor)
-            mine = reduced
-        heard = torch.empty(mine.shape, pin_memory=self._on_cuda)
-        heard.copy_(mine, non_blocking=True)
+            total = reduced
+        posted = torch.empty(total.shape, pin_memory=self._on_cuda)
+        posted.copy_(total, non_blocking=True)
         copied = None
         if self._on_cuda:
             copied = torch.cuda.Event()
             copied.record()
-        self._pending = heard, copied
+        self._pending = posted, copied
 
-    def hear(self) -> StepFlags | None:
-        """Return what any process told last; None where that was heard already."""
+    def poll(self) -> StepFlags | None:
+        """Return what any process posted last; None if that was returned already."""
         if self._pending is None:
             return None
-        heard, copied = self._pending
+        posted, copied = self._pending
         self._pending = None
         if copied is not None:
             copied.synchronize()
-        return StepFlags(*(bool(value > 0) for value in heard))
+        return StepFlags(*(bool(value > 0) for value in posted))
 
 
 def _describe(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""How processes come to train together, and what is said where they cannot, or no longer can."""
+"""Joins the processes that train together, and explains why they cannot be joined."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _WHOLE_NETWORKS = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedTyp
 
 
 def build_accelerator(run: RunOptions) -> Accelerator:
-    """Join the processes that train together; all but the main one speak of warnings only.
+    """Join the processes that train together; all but the main one log warnings only.
 
     Raises:
-        UserError: If they do not find each other, or were started in a way that is not ours.
+        UserError: If they do not find each other, or the launcher asks for what is not done here.
     """
     try:
         accelerator = Accelerator(
@@ -58,16 +58,15 @@ def build_accelerator(run: RunOptions) -> Accelerator:
     _check_launch(accelerator)
     if accelerator.device.type == "cuda":
         # Heads stay in float32; their products in TF32 are finer than the features, which are not.
-        half = run.mixed_precision == "bf16"
-        torch.set_float32_matmul_precision("high" if half else "highest")
-        torch.backends.cudnn.allow_tf32 = half
+        torch.set_float32_matmul_precision("high" if run.half_precision else "highest")
+        torch.backends.cudnn.allow_tf32 = run.half_precision
     if not accelerator.is_main_process:
         configure_logging(level=logging.WARNING)
     return accelerator
 
 
 def _check_launch(accelerator: Accelerator) -> None:
-    """Check that what Accelerate was told besides, by its launcher, does not change training."""
+    """Check that no other setting of Accelerate's launcher changes training."""
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started > accelerator.num_processes:
         raise UserError(
@@ -78,17 +77,17 @@ def _check_launch(accelerator: Accelerator) -> None:
     kind, dynamo = accelerator.distributed_type, accelerator.state.dynamo_plugin
     if kind not in _WHOLE_NETWORKS:
         raise UserError(
-            f"accelerate was told to use {kind.value}, but each process trains the whole network "
+            f"accelerate is set to use {kind.value}, but each process trains the whole network "
             "here; launch with a file of acc_configs/."
         )
     if dynamo is not None and dynamo.backend != DynamoBackend.NO:
         raise UserError(
-            f"accelerate was told to compile with {dynamo.backend.value}; launch with "
+            f"accelerate is set to compile with {dynamo.backend.value}; launch with "
             "--dynamo_backend no or a file of acc_configs/, and leave compiling to --compile."
         )
     if accelerator.gradient_accumulation_steps != 1:
         raise UserError(
-            "accelerate was told to accumulate gradients over "
+            "accelerate is set to accumulate gradients over "
             f"{accelerator.gradient_accumulation_steps} steps, which is not done here; launch with "
             "a file of acc_configs/, and choose --batch_size."
         )
@@ -109,10 +108,9 @@ def check_alike(
     Raises:
         UserError: If one has other options or data, in every process.
     """
-    mine = {name: value for name, value in options.items() if not name.endswith(_PLACES)}
-    mine["data.samples_per_epoch"] = samples_per_epoch
-    everyone = gather_object([(platform.node(), mine)])
-    (host, first), *others = everyone
+    own = {name: value for name, value in options.items() if not name.endswith(_PLACES)}
+    own["data.samples_per_epoch"] = samples_per_epoch
+    (host, first), *others = gather_object([(platform.node(), own)])
     for rank, (other_host, theirs) in enumerate(others, start=1):
         differences = [
             f"{name.rpartition('.')[2]} is {theirs.get(name)!r} rather than {first.get(name)!r}"
@@ -121,34 +119,25 @@ def check_alike(
         ]
         if differences:
             raise UserError(
-                f"process {rank} on {other_host} is unlike process 0 on {host}: "
+                f"process {rank} on {other_host} differs from process 0 on {host}: "
                 f"{'; '.join(differences)}. Give all of them the same options and data."
             )
 
 
 @contextmanager
 def lost_processes_explained() -> Iterator[None]:
-    """Say in one line that a reader, or another process that trains, has gone.
+    """Turn PyTorch's error for a lost process, on GPUs, into one line.
 
     Raises:
-        UserError: Instead of the errors that PyTorch raises then, wherever the run is just going.
+        UserError: In place of that error, wherever the run is at that moment.
     """
     try:
         yield
-    except RuntimeError as error:
-        reason = _first_line(error)
-        if reason.startswith("DataLoader worker (pid"):
-            raise UserError(
-                f"a process that reads samples was lost ({reason}); if that was for want of memory "
-                "or of room in /dev/shm, lower --workers or --cache_mib. The same command goes on "
-                "from what was saved last."
-            ) from error
-        if isinstance(error, dist.DistError) or "gloo" in str(error):
-            raise UserError(
-                f"another process of this run was lost ({reason}); where it ended by itself, its "
-                "own line says why. The same command goes on from what was saved last."
-            ) from error
-        raise
+    except dist.DistError as error:
+        raise UserError(
+            f"another process of this run was lost ({_first_line(error)}); where it ended by "
+            "itself, its own line says why. The same command resumes from the last checkpoint."
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -1,28 +1,39 @@
-"""Being asked to stop, by a scheduler that needs the machine or by a person."""
+"""Requests to stop: signals of a scheduler or a person, and a limit of time."""
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
-class StopSignals:
-    """While active, remembers SIGTERM and SIGUSR1 instead of letting them end the program.
+class StopRequests:
+    """While active, notes SIGTERM and SIGUSR1 instead of letting them end the program.
 
     Only the main thread can be active. What was there before is put back at the end.
+
+    Args:
+        max_minutes: Minutes from now until :attr:`out_of_time`; None sets no limit.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_minutes: float | None = None) -> None:
         self.received: str | None = None
         """Name of the first signal that came, if one did."""
+        self._deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> StopSignals:
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the minutes are over."""
+        return time.monotonic() > self._deadline
+
+    def __enter__(self) -> StopRequests:
         for number in STOP_SIGNALS:
             self._before[number] = signal.signal(number, self._note)
         return self
@@ -40,11 +51,11 @@ class StopSignals:
         self.received = self.received or signal.Signals(number).name
 
 
-def outlive_stop_signals() -> None:
-    """Let a helper process live on when signals are sent to everybody, a whole job for example.
+def ignore_stop_signals() -> None:
+    """Keep a worker process alive when a signal is sent to every process of a job.
 
-    The training process ends its helpers itself, after it has saved: of SIGTERM, only its own ends
-    the helper.
+    The training process ends its workers itself, after it has saved: SIGTERM ends a worker only if
+    it comes from there.
     """
     for number in (signal.SIGUSR1, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

@@ -19,7 +19,7 @@ from core.data.sampling.scene_clips import SceneClips
 from core.data.sampling.sequence_source import Sample
 from core.data.sampling.stored_clips import StoredClips
 from core.data.sampling.unreadable_files import UnreadableFiles
-from core.training.distributed.signals import outlive_stop_signals
+from core.training.distributed.signals import ignore_stop_signals
 from core.types import ClipBatch
 
 _PREFETCHED_BATCHES = 4
@@ -65,8 +65,8 @@ class Division(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Stride:
-    """Which positions of the endless stream of samples a process takes."""
+class BatchShard:
+    """The positions of the endless stream of samples that one process takes."""
 
     batch_size: int
     """Samples a step and process."""
@@ -87,9 +87,9 @@ class Stride:
 
 
 class _FileDataset(Dataset["Sample | UserError"]):
-    """Samples from disk by index; what the user can mend is handed on rather than raised.
+    """Samples from disk by index; a UserError is returned rather than raised.
 
-    Raised in a worker, it would reach the user wrapped into that worker's traceback.
+    Raised in a worker, it would reach the user inside that worker's traceback.
     """
 
     def __init__(self, source: CombinedSource) -> None:
@@ -105,16 +105,16 @@ class _FileDataset(Dataset["Sample | UserError"]):
 class _FileIndices(Sampler[list[int]]):
     """The indices of the samples from disk of each step, without end."""
 
-    def __init__(self, sources: Sources, stride: Stride, first: int) -> None:
+    def __init__(self, sources: Sources, shard: BatchShard, first: int) -> None:
         self._sources = sources
-        self._stride = stride
+        self._shard = shard
         self._first = first
 
     def __iter__(self) -> Iterator[list[int]]:
         first = self._first
         while True:
-            yield self._sources.divide(self._stride.positions(first)).files
-            first += self._stride.samples_per_step
+            yield self._sources.divide(self._shard.positions(first)).files
+            first += self._shard.samples_per_step
 
 
 class _Loaded(NamedTuple):
@@ -127,7 +127,7 @@ class _Loaded(NamedTuple):
 
 
 def stream_batches(
-    sources: Sources, stride: Stride, *, first: int, workers: int, device: torch.device
+    sources: Sources, shard: BatchShard, *, first: int, workers: int, device: torch.device
 ) -> Generator[ClipBatch, None, None]:
     """Yield the batches of successive steps, without end.
 
@@ -136,7 +136,7 @@ def stream_batches(
 
     Args:
         sources: Where samples come from.
-        stride: Which positions this process takes.
+        shard: Which positions this process takes.
         first: Position at which the first step begins: samples that were taken before, by all
             processes.
         workers: Processes that prepare samples from disk.
@@ -146,12 +146,12 @@ def stream_batches(
         UserError: If too many files cannot be read; see
             :class:`core.data.sampling.unreadable_files.UnreadableFiles`.
     """
-    loader = iter(_file_loader(sources, stride, first, workers, device)) if sources.files else None
-    together = _steps_at_once(sources, stride, device)
-    scenes = stream_scenes(sources, stride, first=first, steps_at_once=together)
+    loader = iter(_file_loader(sources, shard, first, workers, device)) if sources.files else None
+    together = _steps_at_once(sources, shard, device)
+    scenes = stream_scenes(sources, shard, first=first, steps_at_once=together)
     unreadable = UnreadableFiles()
     while True:
-        division = sources.divide(stride.positions(first))
+        division = sources.divide(shard.positions(first))
         parts: list[ClipBatch] = []
         if loader is not None:
             loaded = next(loader)
@@ -172,56 +172,56 @@ def stream_batches(
         if drawn is not None:
             parts.append(drawn.to(device))
         yield ClipBatch.cat(parts)
-        first += stride.samples_per_step
+        first += shard.samples_per_step
 
 
 def stream_scenes(
-    sources: Sources, stride: Stride, *, first: int, steps_at_once: int
+    sources: Sources, shard: BatchShard, *, first: int, steps_at_once: int
 ) -> Generator[ClipBatch | None, None, None]:
     """Yield the procedural samples of successive steps, without end; None for steps without any.
 
-    Those of several steps are drawn together, since drawing takes some 3000 kernels, whether for
-    one scene or for many. Steps are grouped by their number, wherever the stream is entered, for
-    scenes may differ in the last bit with those that they are drawn with.
+    Those of several steps are drawn together, since drawing takes some 3000 kernels, for one scene
+    as for many. Steps are grouped by their number, wherever the stream is entered: a scene's last
+    bits may depend on the scenes that it is drawn with.
 
     Args:
         sources: Where samples come from.
-        stride: Which positions this process takes.
+        shard: Which positions this process takes.
         first: Position at which the first step begins.
         steps_at_once: Steps whose samples are drawn together.
     """
-    done = first // stride.samples_per_step % steps_at_once
-    first -= done * stride.samples_per_step
+    done = first // shard.samples_per_step % steps_at_once
+    first -= done * shard.samples_per_step
     while True:
-        starts = [first + step * stride.samples_per_step for step in range(steps_at_once)]
-        steps = [sources.divide(stride.positions(start)).procedural for start in starts]
+        starts = [first + step * shard.samples_per_step for step in range(steps_at_once)]
+        steps = [sources.divide(shard.positions(start)).procedural for start in starts]
         indices = [index for step in steps for index in step]
         parts: list[ClipBatch | None] = [None] * steps_at_once
         if sources.procedural is not None and indices:
             batches = sources.procedural.batch(indices).split([len(step) for step in steps])
             parts = [batch if len(batch.frames) else None for batch in batches]
         yield from parts[done:]
-        first, done = first + steps_at_once * stride.samples_per_step, 0
+        first, done = first + steps_at_once * shard.samples_per_step, 0
 
 
-def _steps_at_once(sources: Sources, stride: Stride, device: torch.device) -> int:
-    """Return for how many steps scenes are drawn together: few, so that memory is not felt.
+def _steps_at_once(sources: Sources, shard: BatchShard, device: torch.device) -> int:
+    """Return for how many steps scenes are drawn together: few, to keep memory low.
 
-    On the CPU one: there are no launches to save, and the first step would wait for the others'.
+    One on the CPU: there are no launches to save, and the first step would wait for the others'.
     """
-    scenes = math.ceil(stride.batch_size * sources.procedural_share)
+    scenes = math.ceil(shard.batch_size * sources.procedural_share)
     if device.type == "cpu" or scenes == 0:
         return 1
     return min(max(_SCENES_AT_ONCE // scenes, 1), _STEPS_AT_ONCE)
 
 
 def _file_loader(
-    sources: Sources, stride: Stride, first: int, workers: int, device: torch.device
+    sources: Sources, shard: BatchShard, first: int, workers: int, device: torch.device
 ) -> DataLoader[Sample | UserError]:
     assert sources.files is not None
     return DataLoader(
         _FileDataset(sources.files),
-        batch_sampler=_FileIndices(sources, stride, first),
+        batch_sampler=_FileIndices(sources, shard, first),
         collate_fn=_collate,
         num_workers=workers,
         worker_init_fn=_start_worker,
@@ -245,6 +245,6 @@ def _collate(samples: list[Sample | UserError]) -> _Loaded | UserError:
 
 
 def _start_worker(_worker: int) -> None:
-    outlive_stop_signals()
-    # Workers are the parallelism; threads within them only fight for the same cores.
+    ignore_stop_signals()
+    # Workers run in parallel already; threads within them would compete for the same cores.
     cv2.setNumThreads(0)

@@ -1,4 +1,4 @@
-"""Batches made ready while the device is busy with the step before."""
+"""Batches drawn while the device is busy with the step before."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from core.types import ClipBatch
 
 _AHEAD = 2
-_PATIENCE = 0.2
+_POLL_S = 0.2
 
 _Ready = tuple[ClipBatch, torch.cuda.Event | None]
 
@@ -21,11 +21,11 @@ _Ready = tuple[ClipBatch, torch.cuda.Event | None]
 class Prefetcher:
     """Draws batches from a generator on a thread and, on a GPU, on a stream of its own.
 
-    A thread rather than a process: what takes the host's time, some thousand kernel launches for
-    procedural scenes, falls into the long waits of the training thread for the device and for
-    autograd's own thread, in all of which Python's lock is free; and batches are born in the memory
-    of the process that needs them. The streams of samples do not use PyTorch's generators, so that
-    what a step draws does not depend on how far ahead the thread is.
+    A thread rather than a process: its host time, some thousand kernel launches for procedural
+    scenes, falls into the training thread's waits for the device and for autograd's own thread,
+    which release Python's lock; and batches lie in the memory of the process that needs them. The
+    streams of samples do not use PyTorch's generators, so that what a step draws does not depend
+    on how far ahead the thread is.
 
     :meth:`start` draws the first batch in the thread of its caller, from which worker processes are
     then forked.
@@ -102,7 +102,7 @@ class Prefetcher:
                 item = error
             while not self._stopped.is_set():
                 try:
-                    self._ready.put(item, timeout=_PATIENCE)
+                    self._ready.put(item, timeout=_POLL_S)
                     break
                 except queue.Full:
                     continue

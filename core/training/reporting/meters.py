@@ -1,4 +1,4 @@
-"""Means of what happens in many steps, read seldom."""
+"""Means over steps: losses and metrics, speed and waiting."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from torch import Tensor
 
 
 class Meters:
-    """Means of scalars that stay on the device until somebody asks."""
+    """Means of scalars, which stay on the device until they are read."""
 
     def __init__(self) -> None:
         self._totals: dict[str, Float[Tensor, "2"]] = {}  # sum and count
 
     def add(self, values: Mapping[str, Float[Tensor, ""]], *, skipped: Bool[Tensor, ""]) -> None:
-        """Take in the values of a step that was not skipped, without waiting for the device."""
+        """Add the values of a step unless it was skipped, without waiting for the device."""
         counted = (~skipped).float()
         for name, value in values.items():
             pair = torch.stack((torch.where(skipped, 0.0, value.float()), counted))
             self._totals[name] = self._totals[name] + pair if name in self._totals else pair
 
     def read(self, accelerator: Accelerator) -> dict[str, float]:
-        """Return the means since the last call over all processes, and start anew.
+        """Return the means since the last call over all processes, and reset.
 
-        All processes call this together; it waits for the device once. A name of which there are
-        no values is left out.
+        All processes call this together; it waits for the device once. A name without values is
+        left out.
         """
-        names, own = self._aligned(accelerator)
+        names, own = self._align(accelerator)
         if not names:
             return {}
         totals = accelerator.reduce(own, reduction="sum")
@@ -44,15 +44,15 @@ class Meters:
         return {name: value for name, value in named.items() if math.isfinite(value)}
 
     def state(self, accelerator: Accelerator) -> dict[str, list[list[float]]]:
-        """Return sum and count of each name in each process, to go on from; all call this."""
-        names, own = self._aligned(accelerator)
+        """Return sum and count of each name in each process, for :meth:`restore`; all call this."""
+        names, own = self._align(accelerator)
         if not names:
             return {}
         gathered = accelerator.gather(own[None])
         assert isinstance(gathered, Tensor)
         return dict(zip(names, gathered.transpose(0, 1).tolist(), strict=True))
 
-    def _aligned(self, accelerator: Accelerator) -> tuple[list[str], Float[Tensor, "names 2"]]:
+    def _align(self, accelerator: Accelerator) -> tuple[list[str], Float[Tensor, "names 2"]]:
         """Return the names that any process has values of, in one order, and the own totals.
 
         A process whose step was broken has fewer than the others.
@@ -64,7 +64,7 @@ class Meters:
         return names, torch.stack([self._totals.get(name, none) for name in names] or [none])
 
     def restore(self, state: Mapping[str, list[list[float]]], accelerator: Accelerator) -> None:
-        """Go on from :meth:`state`; it is forgotten where the number of processes has changed."""
+        """Resume from :meth:`state`, unless it is of another number of processes."""
         self._totals = {
             name: torch.tensor(rows[accelerator.process_index], device=accelerator.device)
             for name, rows in state.items()
@@ -72,8 +72,8 @@ class Meters:
         }
 
 
-class Stopwatch:
-    """Steps a second and the share of waiting, leaving out what is not training."""
+class StepTimer:
+    """Steps a second and the share of waiting, without the time of validation and saving."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -94,5 +94,5 @@ class Stopwatch:
         return self._waited / max(time.monotonic() - self._started, 1e-9)
 
     def restart(self) -> None:
-        """Forget what was counted."""
+        """Reset the counts."""
         self._started, self._steps, self._waited = time.monotonic(), 0, 0.0

@@ -40,8 +40,8 @@ def require_tracker(name: str) -> None:
 def start_tracker(accelerator: Accelerator, run: RunOptions, state: RunState) -> None:
     """Open the tracker that the user chose, or the same run of it again.
 
-    wandb is given the run's own id, and takes what is logged as the continuation of that run.
-    TensorBoard drops what an interrupted run wrote after the step from which it goes on.
+    wandb is given the run's own id and continues that run.
+    TensorBoard drops what an interrupted run wrote after the step from which it resumes.
 
     Raises:
         UserError: If the tracker cannot be opened, for example because nobody is logged in.
@@ -72,12 +72,12 @@ def start_tracker(accelerator: Accelerator, run: RunOptions, state: RunState) ->
 
 
 def log_metrics(accelerator: Accelerator, step: int, values: Mapping[str, float]) -> None:
-    """Tell the tracker numbers by name."""
+    """Log numbers by name in the tracker."""
     accelerator.log(dict(values), step=step)
 
 
 def log_picture(accelerator: Accelerator, step: int, name: str, picture: Any) -> None:
-    """Show the tracker an RGB picture (h, w, 3)."""
+    """Log an RGB picture (h, w, 3) in the tracker."""
     for tracker in accelerator.trackers:
         options = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
         tracker.log_images({name: picture[None]}, step=step, **options)

@@ -1,4 +1,4 @@
-"""How good the network is on samples that it does not learn from."""
+"""Metrics of the network on held-back samples."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def validate(
     Returns:
         Means over samples by set and metric, for example ``procedural/psnr_middle``: ``given`` are
         the key frames, ``middle`` those strictly between them. A set on which the network gives
-        values that are not finite is left out, and that is said.
+        values that are not finite is left out, with a warning.
     """
     metrics: dict[str, Metric] = {"psnr": psnr, "ssim": ssim}
     if perceptual is not None:

@@ -1,4 +1,4 @@
-"""Stage 2: the decoder learns what happens between two frames; the static part is frozen."""
+"""Stage 2: the decoder learns motion and opacity between two frames; the static part is frozen."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from core.models.config import StreamSplatConfig
 from core.models.factory import build_model
 from core.models.model_files import load_dinov2, load_static_weights, load_weights
 from core.models.streamsplat import StreamSplat
-from core.training.compute.randomness import StepNoise
+from core.training.stages.noise import StepNoise
 from core.training.stages.stage import (
-    Reconstruction,
     StageOptions,
+    StageOutput,
     StepLosses,
     hide_depth,
     measure_quality,
@@ -147,13 +147,13 @@ class DynamicStage:
         terms = {"loss": total, **terms, **measure_quality(rendered.rgb, batch.frames)}
         return StepLosses(total, {name: value.detach() for name, value in terms.items()})
 
-    def reconstruct(self, model: nn.Module, batch: ClipBatch) -> Reconstruction:
+    def reconstruct(self, model: nn.Module, batch: ClipBatch) -> StageOutput:
         """Render all frames from the first and the last, over grey."""
         gaussians = model(_key_frames(batch.frames), _key_frames(batch.inverse_depths))
         views = render_training_views(
             gaussians, batch.times, self._image_size, backend=self.options.rasterizer
         )
-        return Reconstruction(gaussians, views)
+        return StageOutput(gaussians, views)
 
 
 def _key_frames(values: Float[Tensor, "b v *rest"]) -> Float[Tensor, "b 2 *rest"]:

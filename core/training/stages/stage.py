@@ -1,4 +1,4 @@
-"""What the one training loop asks of a stage."""
+"""The interface of a stage of training, and what both stages share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from core.models.config import StreamSplatConfig
 from core.models.static_model import StaticModel
 from core.models.streamsplat import StreamSplat
 from core.rendering import render
-from core.training.compute.randomness import StepNoise
+from core.training.stages.noise import StepNoise
 from core.types import ClipBatch, DynamicGaussians, RenderOutput
 
 
@@ -60,7 +60,7 @@ class StageOptions:
 
 @dataclass(frozen=True)
 class StepLosses:
-    """What a step minimises, and what it tells."""
+    """What a step minimises and logs."""
 
     total: Float[Tensor, ""]
     """The weighted sum, to be differentiated."""
@@ -72,17 +72,17 @@ class NonFiniteSceneError(ArithmeticError):
     """The network gave Gaussians that are not finite.
 
     Attributes:
-        poison: A NaN that depends on every Gaussian: differentiating it reaches all parameters, so
+        nan_loss: A NaN that depends on every Gaussian: its backward pass reaches all parameters, so
             that processes that train together stay in step.
     """
 
-    def __init__(self, poison: Tensor) -> None:
+    def __init__(self, nan_loss: Tensor) -> None:
         super().__init__("the network gave Gaussians that are not finite")
-        self.poison = poison
+        self.nan_loss = nan_loss
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class StageOutput:
     """What a network makes of a batch."""
 
     gaussians: DynamicGaussians
@@ -117,7 +117,7 @@ class Stage(Protocol):
 
         Args:
             initial_weights: Load the weights from which training starts, where the user gave some;
-                a checkpoint that is loaded afterwards makes them needless.
+                they are not needed where a checkpoint is loaded afterwards.
         """
         ...
 
@@ -141,7 +141,7 @@ class Stage(Protocol):
         """
         ...
 
-    def reconstruct(self, model: nn.Module, batch: ClipBatch) -> Reconstruction:
+    def reconstruct(self, model: nn.Module, batch: ClipBatch) -> StageOutput:
         """Make scenes of a batch's key frames and render all of its frames, as evaluation does.
 
         Raises:

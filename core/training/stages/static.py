@@ -12,10 +12,10 @@ from core.models.config import StreamSplatConfig
 from core.models.factory import build_static_model
 from core.models.model_files import load_weights
 from core.models.static_model import StaticModel
-from core.training.compute.randomness import StepNoise
+from core.training.stages.noise import StepNoise
 from core.training.stages.stage import (
-    Reconstruction,
     StageOptions,
+    StageOutput,
     StepLosses,
     hide_depth,
     measure_quality,
@@ -95,10 +95,10 @@ class StaticStage:
         terms = {"loss": total, **terms, **measure_quality(rendered.rgb, batch.frames)}
         return StepLosses(total, {name: value.detach() for name, value in terms.items()})
 
-    def reconstruct(self, model: nn.Module, batch: ClipBatch) -> Reconstruction:
+    def reconstruct(self, model: nn.Module, batch: ClipBatch) -> StageOutput:
         """Render each frame from itself, over grey."""
         gaussians = model(batch.frames[:, 0], batch.inverse_depths[:, 0])
         views = render_training_views(
             gaussians, batch.times, self._image_size, backend=self.options.rasterizer
         )
-        return Reconstruction(gaussians, views)
+        return StageOutput(gaussians, views)

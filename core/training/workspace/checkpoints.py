@@ -1,4 +1,4 @@
-"""What a run leaves behind to go on from, whole or not at all, whatever happens to the machine.
+"""Checkpoints, from which a run resumes: whole or not at all, whatever happens to the machine.
 
 A checkpoint is a folder::
 
@@ -65,7 +65,7 @@ class RunState:
     """All of a run's state but its tensors.
 
     There is no state of random generators: every process seeds them anew in each step, from seed,
-    step and rank (:mod:`core.training.compute.randomness`).
+    step and rank (:mod:`core.training.stages.noise`).
     """
 
     stage: str
@@ -77,7 +77,7 @@ class RunState:
     progress: Progress
     """How far it has come."""
     run_id: str
-    """What a tracker knows the run by."""
+    """The run's name in a tracker."""
     meters: dict[str, list[list[float]]] = field(default_factory=dict)
     """Sums and counts since the last line of the log, see :meth:`Meters.state`."""
     format: int = _FORMAT
@@ -135,7 +135,7 @@ def find_checkpoint(workspace: Path) -> Path | None:
         if damage is None:
             if damaged:
                 _set_aside(workspace / LATEST)
-                _logger.warning("%s; going on from the one before it, %s.", damaged[0], path.name)
+                _logger.warning("%s; resuming from the one before it, %s.", damaged[0], path.name)
             return path
         damaged.append(f"the checkpoint {path} is damaged: {damage}")
     if damaged:
@@ -185,7 +185,7 @@ def read_state(checkpoint: Path) -> RunState:
         state = None
     if state is None or state.format != _FORMAT:
         raise UserError(
-            f"{checkpoint} is of another version of this program; go on with the one that wrote it."
+            f"{checkpoint} is of another version of this program; resume with that version."
         )
     return state
 

@@ -5,12 +5,12 @@ import sys
 import textwrap
 
 from core.training.distributed import signals
-from core.training.distributed.signals import StopSignals
+from core.training.distributed.signals import StopRequests
 
 
 def test_signals_are_remembered_and_handlers_put_back():
     before = signal.getsignal(signal.SIGTERM)
-    with StopSignals() as stop:
+    with StopRequests() as stop:
         assert stop.received is None
         os.kill(os.getpid(), signal.SIGUSR1)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -18,28 +18,34 @@ def test_signals_are_remembered_and_handlers_put_back():
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_helpers_outlive_everybody_but_their_parent():
+def test_the_time_is_over_after_so_many_minutes():
+    assert not StopRequests().out_of_time
+    assert not StopRequests(max_minutes=1.0).out_of_time
+    assert StopRequests(max_minutes=-1e-9).out_of_time
+
+
+def test_of_all_stop_signals_workers_obey_their_parent_alone():
     program = textwrap.dedent("""
         import multiprocessing, runpy, subprocess, sys, time
-        outlive_stop_signals = runpy.run_path(sys.argv[1])["outlive_stop_signals"]
+        ignore_stop_signals = runpy.run_path(sys.argv[1])["ignore_stop_signals"]
 
-        def help(ready):
-            outlive_stop_signals()
+        def work(ready):
+            ignore_stop_signals()
             ready.set()
             time.sleep(60)
 
         context = multiprocessing.get_context("fork")
         ready = context.Event()
-        helper = context.Process(target=help, args=(ready,), daemon=True)
-        helper.start()
+        worker = context.Process(target=work, args=(ready,), daemon=True)
+        worker.start()
         ready.wait(30)
         for name in ("TERM", "INT", "USR1"):
-            subprocess.run(["kill", f"-{name}", str(helper.pid)], check=True)
+            subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)
         time.sleep(0.3)
-        print(helper.is_alive())
-        helper.terminate()
-        helper.join(30)
-        print(helper.exitcode)
+        print(worker.is_alive())
+        worker.terminate()
+        worker.join(30)
+        print(worker.exitcode)
     """)
     done = subprocess.run(
         [sys.executable, "-c", program, signals.__file__],

@@ -12,8 +12,8 @@ from core.data.sampling.combination import CombinedSource
 from core.data.sampling.scene_clips import SceneClips
 from core.data.sampling.sequence_source import SequenceSource
 from core.training.feeding.batches import (
+    BatchShard,
     Sources,
-    Stride,
     _steps_at_once,
     stream_batches,
     stream_scenes,
@@ -42,10 +42,10 @@ def _sources(roots, share, augmentation=None):
     )
 
 
-def _stream(sources, count, *, stride=None, first=0, workers=0, device="cpu"):
-    stride = Stride(4) if stride is None else stride
+def _stream(sources, count, *, shard=None, first=0, workers=0, device="cpu"):
+    shard = BatchShard(4) if shard is None else shard
     stream = stream_batches(
-        sources, stride, first=first, workers=workers, device=torch.device(device)
+        sources, shard, first=first, workers=workers, device=torch.device(device)
     )
     batches = list(islice(stream, count))
     stream.close()
@@ -77,7 +77,7 @@ def test_workers_and_the_place_of_entry_change_nothing(clips_root, share):
 
 
 def _scenes(sources, count, *, first=0, steps_at_once):
-    stream = stream_scenes(sources, Stride(2), first=first, steps_at_once=steps_at_once)
+    stream = stream_scenes(sources, BatchShard(2), first=first, steps_at_once=steps_at_once)
     return list(islice(stream, count))
 
 
@@ -119,13 +119,13 @@ def test_few_scenes_are_drawn_together_and_on_the_gpu_alone(
     clips_root, batch_size, share, device, expected
 ):
     sources = _sources(clips_root, share)
-    assert _steps_at_once(sources, Stride(batch_size), torch.device(device)) == expected
+    assert _steps_at_once(sources, BatchShard(batch_size), torch.device(device)) == expected
 
 
 def test_processes_share_the_stream_between_them(clips_root):
     sources = _sources(clips_root, 0.0)
     (whole,) = _stream(sources, 1)
-    parts = [_stream(sources, 1, stride=Stride(2, rank, 2))[0] for rank in range(2)]
+    parts = [_stream(sources, 1, shard=BatchShard(2, rank, 2))[0] for rank in range(2)]
     _assert_equal(ClipBatch.cat(parts), whole)
 
 

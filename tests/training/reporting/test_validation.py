@@ -1,12 +1,11 @@
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
 from accelerate import Accelerator
 
 from core.metrics import psnr, ssim
-from core.training.reporting.sheet import _color_wheel, _motion_panel, draw_samples
+from core.training.reporting.pictures import _color_wheel, _motion_panel, draw_samples
 from core.training.reporting.validation import evaluating, validate
 from core.training.stages.stage import NonFiniteSceneError
 from core.types import ClipBatch
@@ -31,21 +30,6 @@ def _samples(count, num_frames):
         )
         for _ in range(count)
     ]
-
-
-def _process(index, count):
-    """One of several processes; what it would have summed up with others is handed out instead."""
-    parts = []
-
-    def reduce(value, reduction):
-        parts.append(value)
-        return value
-
-    device = torch.device("cpu")
-    process = SimpleNamespace(
-        process_index=index, num_processes=count, device=device, reduce=reduce
-    )
-    return process, parts
 
 
 def test_given_and_middle_frames_are_measured_apart(make_dynamic_stage):
@@ -80,21 +64,6 @@ def test_a_single_frame_has_no_middle_and_two_frames_neither(make_static_stage, 
         assert set(metrics) == {"a/psnr_given", "a/ssim_given"}
 
 
-def test_processes_share_the_samples(make_static_stage):
-    stage = make_static_stage()
-    model, sets = stage.build_model(), {"a": _samples(5, 1)}
-    sums = []
-    for index in range(3):
-        process, parts = _process(index, 3)
-        validate(process, stage, model, sets)
-        sums += parts
-    together = torch.stack(sums).sum(0)
-    assert together[0, -1] == 5
-    assert [int(part[0, -1]) for part in sums] == [2, 2, 1]
-    whole = validate(Accelerator(cpu=True), stage, model, sets)
-    assert (together[0, 0] / 5).item() == pytest.approx(whole["a/psnr_given"], rel=1e-12)
-
-
 def test_the_network_trains_again_afterwards(make_dynamic_stage):
     model = make_dynamic_stage().build_model().train()
     with evaluating(model):
@@ -117,7 +86,7 @@ def test_the_sheet_shows_motion_and_the_middle_of_pairs(make_static_stage, make_
     assert set(heights) == {6 + 6 * (24 + 160 + 6)}, "three rows of each"
 
 
-def test_directions_have_the_colours_of_the_wheel_and_rest_is_white():
+def test_directions_have_the_colours_of_the_wheel_and_no_motion_is_white():
     hue = torch.tensor([[0.0, 1 / 3, 2 / 3, 0.25]])
     colors = _color_wheel(hue, torch.tensor([[1.0, 1.0, 1.0, 0.0]]))[0]
     expected = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
@@ -141,7 +110,7 @@ def test_what_hardly_moves_is_white(make_dynamic_stage, pixels, label, colorful)
     assert colorful or saturation.max() < 10
 
 
-def test_a_network_that_is_broken_is_said_to_be_and_stays_in_training(make_static_stage, caplog):
+def test_a_broken_network_is_a_warning_and_stays_in_training(make_static_stage, caplog):
     stage = make_static_stage()
     model = stage.build_model().train()
     with torch.no_grad():

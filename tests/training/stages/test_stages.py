@@ -10,7 +10,7 @@ from core.models import PRESETS, save_model
 from core.models.transformer import set_gradient_checkpointing
 from core.rendering import render
 from core.training import DynamicStage, DynamicStageOptions
-from core.training.compute.randomness import StepNoise
+from core.training.stages.noise import StepNoise
 from core.training.stages.stage import NonFiniteSceneError
 from core.types import ClipBatch
 
@@ -126,7 +126,7 @@ def test_evaluation_sees_depth_and_grey(make_dynamic_stage):
 
 
 @pytest.mark.parametrize("which", ["static", "dynamic"])
-def test_a_broken_network_poisons_the_loss_rather_than_ending_the_run(
+def test_a_broken_network_gives_a_nan_loss_that_reaches_every_parameter(
     which, make_static_stage, make_dynamic_stage
 ):
     stage = make_static_stage() if which == "static" else make_dynamic_stage()
@@ -137,7 +137,7 @@ def test_a_broken_network_poisons_the_loss_rather_than_ending_the_run(
                 parameter.fill_(torch.nan)
     with pytest.raises(NonFiniteSceneError) as caught:
         stage.compute_losses(model, _batch(stage.num_frames), NOISE)
-    caught.value.poison.backward()
+    caught.value.nan_loss.backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 

@@ -15,7 +15,7 @@ from core.losses.perceptual import perceptual_loss
 from core.metrics import Lpips
 from core.models.config import PRESETS
 from core.models.factory import build_model, build_static_model
-from core.training.compute.compilation import compile_blocks
+from core.training.compute.networks import compile_blocks
 
 CUDA = torch.device("cuda")
 # The published widths and window, one block of each kind.

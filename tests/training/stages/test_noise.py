@@ -1,6 +1,6 @@
 import torch
 
-from core.training.compute.randomness import draw_step_noise
+from core.training.stages.noise import draw_step_noise
 
 
 def _noise(step=3, process=0, **changes):

@@ -1,75 +1,18 @@
-"""Arithmetic of operations and of memory, against what a network really does."""
+"""Arithmetic of memory, against what a network keeps."""
 
 from dataclasses import replace
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from core.checks import UserError
-from core.models.config import PRESETS
-from core.models.dino import build_dino
-from core.models.factory import build_model, build_static_model
 from core.models.transformer import ConditionedBlock, TransformerBlock
-from core.training.compute.flops import dino_flops, dynamic_flops, model_flops, static_flops
 from core.training.compute.memory import (
     activation_bytes,
     decide_recomputation,
     out_of_memory,
     planned_bytes,
 )
-
-
-def _count(function, *arguments):
-    # The counter knows matrix products, but not every processor's fused attention.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        result = function(*arguments)
-    return counter.get_total_flops(), result
-
-
-@pytest.mark.parametrize("preset", list(PRESETS))
-def test_operations_of_every_preset_are_those_that_pytorch_counts(preset):
-    config = PRESETS[preset]
-    with FakeTensorMode():
-        static, whole = build_static_model(config).train(), build_model(config).eval()
-        frames = torch.empty(1, 3, config.image_height, config.image_width)
-        counted, _ = _count(static, frames, frames[:, :1])
-        assert static_flops(config, draws_positions=True) == counted
-        counted, _ = _count(whole.static, frames, frames[:, :1])
-        assert static_flops(config, draws_positions=False) == counted
-        encoded = whole.static.encode(frames, frames[:, :1])
-        tokens, features = (
-            value.unsqueeze(1).expand(-1, 2, -1, -1) for value in (encoded.tokens, encoded.features)
-        )
-        observed = torch.empty(2, config.num_condition_tokens, config.condition_width)
-
-        def decode():
-            conditions = whole.dynamic.condition(observed)[None]
-            return whole.dynamic(tokens, conditions, features, sample=True)
-
-        counted, _ = _count(decode)
-    assert dynamic_flops(config) == counted
-
-
-def test_operations_of_dinov2_are_those_that_pytorch_counts():
-    config = PRESETS["full"]
-    with torch.device("meta"):
-        vit = build_dino(config.dino_image_size).eval()
-        images = torch.empty(1, 3, *config.dino_image_size)
-        counted, _ = _count(vit.forward_features, images)
-    assert dino_flops(config) == counted
-
-
-def test_a_step_is_three_forward_passes_of_what_is_trained(make_static_stage, make_dynamic_stage):
-    static, dynamic = make_static_stage(), make_dynamic_stage()
-    config = static.config
-    assert model_flops(static) == 3 * static_flops(config, draws_positions=True)
-    frozen = 2 * static_flops(config, draws_positions=False)
-    assert model_flops(dynamic) == frozen + 3 * dynamic_flops(config)
-    both = make_dynamic_stage(train_static=True)
-    assert model_flops(both) == 3 * frozen + 3 * dynamic_flops(config)
 
 
 def _bytes_kept(module, *inputs):
@@ -132,28 +75,27 @@ def test_a_step_takes_activations_by_the_sample_and_state_by_the_parameter(make_
         assert planned == 3 * each + 5 * 16
 
 
-def test_recomputation_is_the_users_choice(make_static_stage):
+def test_recomputation_is_the_users_choice(make_static_stage, run_options):
     for choice, expected in (("on", True), ("off", False), ("auto", False)):
         found = decide_recomputation(
-            choice,
-            make_static_stage(),
-            batch_size=10**6,
-            half_precision=True,
+            make_static_stage(gradient_checkpointing=choice),
+            run_options(batch_size=10**6),
             trained_parameters=10,
             device=torch.device("cpu"),
         )
         assert found == expected
 
 
-def test_out_of_memory_says_what_would_help(make_static_stage):
+def test_out_of_memory_says_what_would_help(make_static_stage, run_options):
     stage = make_static_stage()
-    error = out_of_memory(stage, batch_size=10**6, half_precision=False, recomputing=False)
+    error = out_of_memory(stage, run_options(batch_size=10**6), recomputes=False)
     assert isinstance(error, UserError)
     for part in (
         *("--gradient_checkpointing on", "--batch_size 500000", "--mixed_precision bf16"),
         "GiB less",
     ):
         assert part in str(error)
-    last = str(out_of_memory(stage, batch_size=1, half_precision=True, recomputing=True))
+    run = run_options(batch_size=1, mixed_precision="bf16")
+    last = str(out_of_memory(stage, run, recomputes=True))
     assert "--preset" in last
     assert "--batch_size 0" not in last

@@ -1,4 +1,4 @@
-"""Randomness of training, a function of (seed, step, process): there is no state to save."""
+"""Noise of a step, a function of (seed, step, process): there is no state to save."""
 
 from __future__ import annotations
 

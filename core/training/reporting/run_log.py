@@ -1,4 +1,4 @@
-"""What a run tells: a bar, lines of JSON, pictures, and the tracker that the user chose."""
+"""Progress bar, log file, pictures and tracker of a run."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from core.io.atomic import write_bytes
 from core.io.images import write_png
 from core.logging import get_logger
 from core.training.reporting.trackers import log_metrics, log_picture
+from core.training.workspace.resuming import SAMPLES
 
 LOG_FILE = "log.jsonl"
-SAMPLES = "samples"
 _logger = get_logger(__name__)
 
 
-class Journal:
-    """The bar and the log of a run; only the main process writes.
+class RunLog:
+    """Progress bar, log file, pictures and tracker of a run; only the main process writes.
 
     Args:
         accelerator: Knows the trackers and which process this is.
@@ -43,12 +43,12 @@ class Journal:
             self._bar = tqdm(total=steps, initial=step, unit="step", disable=None)
 
     def advance(self) -> None:
-        """Move the bar by a step."""
+        """Move the progress bar by a step."""
         if self._bar is not None:
             self._bar.update()
 
     def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
-        """Tell the metrics of ``step``.
+        """Log the metrics of ``step``.
 
         Args:
             step: Steps done.
@@ -78,13 +78,13 @@ class Journal:
                 _logger.info("step %d  %s  %s", step, kind, text)
 
     def show(self, step: int, picture: UInt8[np.ndarray, "h w 3"]) -> None:
-        """Put a picture of ``step`` into ``samples/`` and into the tracker."""
+        """Write a picture of ``step`` to ``samples/`` and to the tracker."""
         if self._bar is not None:
             write_png(self._workspace / SAMPLES / f"step_{step:06d}.png", picture)
             log_picture(self._accelerator, step, "samples", picture)
 
     def close(self) -> None:
-        """Leave the bar where it is and end the trackers."""
+        """Close the progress bar and the tracker."""
         if self._bar is not None:
             self._bar.close()
         self._accelerator.end_training()
