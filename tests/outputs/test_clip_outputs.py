@@ -12,8 +12,8 @@ from plyfile import PlyData
 from core.checks import UserError
 from core.geometry.fit import FitMode
 from core.io import read_image
-from core.io.video import read_video
 from core.io.frame_source import FrameSource
+from core.io.video import read_video
 from core.outputs.clip_outputs import OutputOptions, Summary, write_outputs
 from core.outputs.staging import staged_outputs
 from core.streaming.reconstruct import ClipReconstructor, choose_fit
