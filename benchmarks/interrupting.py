@@ -24,15 +24,15 @@ from core.training.reporting.run_log import LOG_FILE
 from core.training.workspace.checkpoints import LATEST, PARTIAL, PREVIOUS, find_damage, read_state
 
 ROOT = Path(__file__).parents[1]
-Moment = Literal["in a step", "at a save", "at a start"]
-MOMENTS: tuple[Moment, ...] = ("in a step", "at a save", "at a start")
+Aim = Literal["in a step", "at a save", "at a start"]
+AIMS: tuple[Aim, ...] = ("in a step", "at a save", "at a start")
 """What kills are aimed at, in turn; the first two wait for a step of their own, the third comes on
 top of the kill before it, while the program starts again."""
 _CHECKPOINT_FILES = 4
 _STEPS_TO_REPEAT = 2
-_GLANCE = 0.0005
+_POLL_S = 0.0005
 _FIRST_GUESS = 0.2
-_PATIENCE = 600.0
+_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Program:
             program = ["benchmarks/reduced.py", *map(str, self.size), *program]
         if self.processes == 1:
             return [sys.executable, *program]
-        # Its settings start several processes; on the CPU they do under ACCELERATE_USE_CPU.
+        # Its settings start several processes, on the CPU with ACCELERATE_USE_CPU.
         launch = [*("-m", "accelerate.commands.launch", "--config_file", "acc_configs/gpu4.yaml")]
         launch += ["--num_processes", str(self.processes), "--main_process_port", _free_port()]
         return [sys.executable, *launch, *program]
@@ -71,12 +71,12 @@ class Program:
 class Kill:
     """A kill, and what it left."""
 
-    aim: Moment
+    aim: Aim
     """What it was aimed at."""
     last_line: int
     """Step of the last line of the log."""
     saved: int
-    """Step of the newest whole checkpoint, from which the next start goes on; 0 without one."""
+    """Step of the newest whole checkpoint, from which the next start resumes; 0 without one."""
     half_saved: bool
     """Whether a checkpoint was left half written."""
     damaged: bool
@@ -98,15 +98,15 @@ class Workspace:
 
     Args:
         program: What is started.
-        folder: Its workspace; what the program says goes to a file of that name ending in .txt.
-        stopped: Set when all is to be given up.
+        folder: Its workspace; the program's output goes to <folder>.txt.
+        stopped: Set when all runs are to be given up.
     """
 
     def __init__(self, program: Program, folder: Path, stopped: threading.Event) -> None:
         self._program = program
         self._folder = folder
         self._log = folder / LOG_FILE
-        self._said = folder.with_name(f"{folder.name}.txt")
+        self._output = folder.with_name(f"{folder.name}.txt")
         self._stopped = stopped
         self._process: subprocess.Popen[bytes] | None = None
         self._log_before = 0
@@ -125,7 +125,7 @@ class Workspace:
             self._kill()
 
     def run_interrupted(
-        self, steps: int, save_every: int, kills: int, dice: random.Random
+        self, steps: int, save_every: int, kills: int, rng: random.Random
     ) -> Interruptions:
         """Run the program to its end, but kill it at random moments and start it again.
 
@@ -135,13 +135,13 @@ class Workspace:
             steps: Steps of the run.
             save_every: Steps between two checkpoints.
             kills: How many kills; the end of the run may come before the last of them.
-            dice: Chooses the moments.
+            rng: Chooses the moments.
 
         Raises:
             UserError: If it fails, or does nothing for a long time.
         """
-        aims: list[Moment] = [MOMENTS[index % len(MOMENTS)] for index in range(kills)]
-        goals = _spread(steps, sum(aim != "at a start" for aim in aims), dice)
+        aims: list[Aim] = [AIMS[index % len(AIMS)] for index in range(kills)]
+        goals = _spread(steps, sum(aim != "at a start" for aim in aims), rng)
         done: list[Kill] = []
         starts: list[Start] = []
         starting, saved = _FIRST_GUESS, 0
@@ -149,7 +149,7 @@ class Workspace:
         try:
             for aim in aims:
                 if aim == "at a start":
-                    reached = self._sleep(dice.uniform(0, starting))
+                    reached = self._sleep(rng.uniform(0, starting))
                 else:
                     goal = next(goals)
                     if aim == "in a step":
@@ -157,15 +157,15 @@ class Workspace:
                     first_line, step = self._wait_for_step(goal)
                     starting = starting if first_line is None else first_line - self._started_at
                     reached = step is not None and (
-                        self._wait_for_save(dice)
+                        self._wait_for_save(rng)
                         if aim == "at a save"
-                        else self._sleep(dice.uniform(0, step))
+                        else self._sleep(rng.uniform(0, step))
                     )
                 if not reached:
                     break
                 self._kill()
                 starts.append(self._read_start(saved))
-                done.append(self._look(aim))
+                done.append(self._inspect(aim))
                 saved = done[-1].saved
                 self._start()
             self._wait_for_end()
@@ -177,20 +177,20 @@ class Workspace:
     def _start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._log_before, self._started_at = self._log_version(), time.monotonic()
-        with self._said.open("ab") as said:
+        with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 self._program.command(self._folder),
                 cwd=ROOT,
                 env=self._program.environment,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
             )
 
     def _kill(self) -> None:
-        """Kill the program, its launcher first, and all that this started.
+        """Kill the program, its launcher first, and all processes that it started.
 
-        Processes that train together have sessions of their own and would go on without it.
+        Processes that train together have sessions of their own and would continue without it.
         """
         assert self._process is not None
         try:
@@ -203,7 +203,7 @@ class Workspace:
                 process.send_signal(signal.SIGKILL)
             except psutil.NoSuchProcess:
                 continue
-        psutil.wait_procs(family, timeout=_PATIENCE)
+        psutil.wait_procs(family, timeout=_TIMEOUT_S)
         self._process.wait()
 
     def _runs(self) -> bool:
@@ -218,8 +218,8 @@ class Workspace:
         status = self._process.poll()
         if status:
             raise UserError(
-                f"the run in {self._folder} ended with status {status}; the end of what it said "
-                f"({self._said}):\n{_tail(self._said)}"
+                f"the run in {self._folder} ended with status {status}; the end of its output "
+                f"({self._output}):\n{_tail(self._output)}"
             )
         return status is None
 
@@ -229,8 +229,8 @@ class Workspace:
             time.sleep(0.02)
             if self._log_version() != version:
                 version, since = self._log_version(), time.monotonic()
-            if time.monotonic() - since > _PATIENCE:
-                raise UserError(f"the run in {self._folder} did nothing for {_PATIENCE:.0f} s.")
+            if time.monotonic() - since > _TIMEOUT_S:
+                raise UserError(f"the run in {self._folder} did nothing for {_TIMEOUT_S:.0f} s.")
 
     def _wait_for_step(self, goal: int) -> tuple[float | None, float | None]:
         """Wait until this start has logged a step.
@@ -240,7 +240,7 @@ class Workspace:
             second is None if the program ended before, the first if there was nothing to wait for.
         """
         first: tuple[float, int] | None = None
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT_S
         while self._runs():
             step = self._last_step() if self._log_version() != self._log_before else 0
             now = time.monotonic()
@@ -254,16 +254,16 @@ class Workspace:
             time.sleep(0.002)
         return None, None
 
-    def _wait_for_save(self, dice: random.Random) -> bool:
+    def _wait_for_save(self, rng: random.Random) -> bool:
         """Wait for a random moment of the next save; return False if the program ended before."""
-        files, partial = dice.randint(0, _CHECKPOINT_FILES), self._folder / PARTIAL
+        files, partial = rng.randint(0, _CHECKPOINT_FILES), self._folder / PARTIAL
         saving = False
         while self._runs():
             written = _count_files(partial)
             saving = saving or written is not None
             if saving and (written is None or written >= files):
-                return self._sleep(dice.uniform(0, 0.02))
-            time.sleep(_GLANCE)
+                return self._sleep(rng.uniform(0, 0.02))
+            time.sleep(_POLL_S)
         return False
 
     def _sleep(self, seconds: float) -> bool:
@@ -290,7 +290,7 @@ class Workspace:
         lines = read_lines(self._log)
         return Start(saved, {step: line for step, line in lines.items() if step > saved})
 
-    def _look(self, aim: Moment) -> Kill:
+    def _inspect(self, aim: Aim) -> Kill:
         saved, damaged = 0, False
         for path in (self._folder / LATEST, self._folder / PREVIOUS):
             if not path.is_dir():
@@ -303,9 +303,9 @@ class Workspace:
         return Kill(aim, self._last_step(), saved, half_saved, damaged)
 
 
-def _spread(steps: int, count: int, dice: random.Random) -> Iterator[int]:
+def _spread(steps: int, count: int, rng: random.Random) -> Iterator[int]:
     """Return random steps, one in each of ``count`` equal parts of the run."""
-    return iter([int((i + dice.random()) * steps / count) or 1 for i in range(count)])
+    return iter([int((i + rng.random()) * steps / count) or 1 for i in range(count)])
 
 
 def _beyond_a_checkpoint(goal: int, steps: int, save_every: int) -> int:

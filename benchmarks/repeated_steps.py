@@ -1,8 +1,8 @@
 """Steps that were taken more than once from the same weights, with the same samples and noise.
 
-Whole runs tell little on a GPU: AdamW's first steps turn the rounding of tiny gradients into steps
-of full length, so that runs of one command drift apart, by up to tens of per cent. A step that is
-taken again from the same checkpoint differs from itself by rounding alone, as the first steps of
+Whole runs are no measure on a GPU: AdamW's first steps turn the rounding of tiny gradients into
+steps of full length, so that runs of one command drift apart by up to tens of per cent. A step that
+is taken again from the same checkpoint differs from itself by rounding alone, as the first steps of
 runs that start from the same weights do.
 """
 
@@ -38,7 +38,7 @@ class Start:
     """A start of a program on a workspace, and what it logged."""
 
     saved: int
-    """Step of the checkpoint from which it went on; 0 for the beginning."""
+    """Step of the checkpoint from which it resumed; 0 for the beginning."""
     lines: Lines
     """Its own lines, without those of the starts before."""
 
@@ -88,7 +88,7 @@ def compare_starts(starts: Iterable[Start]) -> list[Repeat]:
     """Compare each step that was taken again with the time before.
 
     Whatever start took it before had the weights of the checkpoint at hand as well: it wrote that
-    checkpoint, or went on from it itself.
+    checkpoint, or resumed from it itself.
     """
     repeats, before = [], {}
     for start in starts:
@@ -128,7 +128,7 @@ def relative(a: float, b: float) -> float:
 
 
 def _compare(since: int, one: Mapping[str, float], two: Mapping[str, float]) -> Repeat:
-    # Steps that are skipped have no values: 0 unless both were skipped tells them apart.
+    # Steps that are skipped have no values: 0 unless both were skipped.
     loss, grad_norm = (
         relative(one.get(name, 0.0), two.get(name, 0.0)) for name in ("loss", "grad_norm")
     )

@@ -17,7 +17,7 @@ from core.training.reporting.run_log import LOG_FILE
 from core.training.workspace.checkpoints import LATEST
 
 OF_THE_MACHINE = frozenset({"samples_per_second", "data_wait", "gpu_memory_gib"})
-"""What a log tells of the machine rather than of what is learnt."""
+"""Entries of a log that depend on the machine and not on what is learnt."""
 _MODEL, _OPTIMIZER = "model.safetensors", "optimizer.safetensors"
 
 

@@ -3,7 +3,7 @@
 Prints a Markdown table: for each stage, each batch size and with activations kept or computed
 twice, the most memory that a few whole optimiser steps took on one GPU (allocated, and reserved by
 PyTorch's allocator), beside what ``core/training/compute/memory.py`` says by arithmetic, and
-samples a second. Where memory does not suffice the row says so, and the rest goes on.
+samples a second. Where memory does not suffice the row says so, and the other rows follow.
 
 ``--device cpu`` takes the same steps and leaves the memory out.
 """

@@ -1,14 +1,11 @@
-"""Imported first by programs that train, for the signals of launchers and schedulers.
+"""Imported first by programs that train: handles signals of launchers and schedulers.
 
-They are sent SIGTERM when their launcher dies.
+Where ``accelerate launch`` or ``torchrun`` started the program, Linux sends it SIGTERM when the
+launcher dies, by ``kill -9`` as well. Otherwise it would continue unseen, in the workspace of the
+run that is started next. On SIGTERM, training saves and ends.
 
-What ``accelerate launch`` and ``torchrun`` start would go on without them after ``kill -9``, unseen
-and in the workspace of the run that is started next. Linux sends the signal; elsewhere, and where
-no launcher started the program, nothing happens. What SIGTERM does is up to the program: while it
-trains, it saves and ends.
-
-SIGUSR1, by which a scheduler asks to stop, ends them with status 75 (try again) until they listen
-to it themselves, as it does later.
+SIGUSR1, by which a scheduler asks to stop, ends the program with status 75 (try again) until
+training handles it.
 """
 
 import ctypes
@@ -19,8 +16,8 @@ from types import FrameType
 
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 _LAUNCHED = ("TORCHELASTIC_RUN_ID", "ACCELERATE_DYNAMO_MODE")
-"""What launchers set for several processes and for one, and nobody else: a shell that ends must not
-stop what it started in the background, although that may have LOCAL_RANK in its environment."""
+"""Set by launchers of several processes and of one, and by nothing else: a shell that ends must not
+stop what it started in the background, which may have LOCAL_RANK in its environment as well."""
 
 
 def stop_with_launcher() -> None:

@@ -40,16 +40,16 @@ def test_a_program_is_killed_at_moments_of_all_kinds_and_ends(workspace, tmp_pat
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
 
 
-def test_starts_are_told_apart_and_take_steps_twice(workspace):
+def test_starts_are_distinguished_and_take_steps_twice(workspace):
     from repeated_steps import compare_starts
 
     found = workspace("--pace", "0.02").run_interrupted(STEPS, 3, 3, random.Random(0))
     assert len(found.starts) == len(found.kills) + 1
     saved = [0, *(kill.saved for kill in found.kills)]
-    for start, goes_on_from in zip(found.starts, saved, strict=True):
-        assert start.saved == goes_on_from
-        assert all(line["grad_norm"] == 1.0 + goes_on_from for line in start.lines.values())
-        assert list(start.lines) == list(range(goes_on_from + 1, max(start.lines, default=0) + 1))
+    for start, resumed_from in zip(found.starts, saved, strict=True):
+        assert start.saved == resumed_from
+        assert all(line["grad_norm"] == 1.0 + resumed_from for line in start.lines.values())
+        assert list(start.lines) == list(range(resumed_from + 1, max(start.lines, default=0) + 1))
     assert max(found.starts[-1].lines) == STEPS
     repeats = compare_starts(found.starts)
     assert 1 in {repeat.since for repeat in repeats}

@@ -1,4 +1,4 @@
-"""Command lines of interrupted runs, and what is said of them."""
+"""Command lines of interrupted runs, and the report about them."""
 
 import math
 from dataclasses import replace
@@ -53,13 +53,13 @@ def result(resuming):
     )
 
 
-def test_any_difference_on_the_cpu_is_said(resuming, result):
+def test_any_difference_of_one_process_on_the_cpu_is_reported(resuming, result):
     from repeated_steps import Repeat
 
     on_cpu = resuming.Options()
     noisy = replace(result.noise, loss_median=1e-4, same_bits=False)
     assert resuming.judge(result, on_cpu) == []
-    for changes, said in (
+    for changes, expected in (
         ({"interrupted": noisy}, "the interrupted run differs from one that was not"),
         ({"noise": noisy}, "runs of the same command differ"),
         ({"repeats": [Repeat(1, 0, 1e-9)]}, "steps differ from themselves"),
@@ -68,9 +68,10 @@ def test_any_difference_on_the_cpu_is_said(resuming, result):
     ):
         (problem,) = resuming.judge(replace(result, **changes), on_cpu)
         assert problem.startswith("static: ")
-        assert said in problem
+        assert expected in problem
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
@@ -81,13 +82,15 @@ def test_any_difference_on_the_cpu_is_said(resuming, result):
         (math.inf, math.inf, ["first", "second"]),
     ],
 )
-def test_steps_on_a_gpu_are_as_far_from_themselves_as_first_steps(
-    resuming, result, monkeypatch, first, second, expected
+def test_elsewhere_steps_are_as_far_from_themselves_as_first_steps(
+    resuming, result, monkeypatch, device, first, second, expected
 ):
     from repeated_steps import Repeat
 
-    monkeypatch.setattr(resuming.torch.cuda, "device_count", lambda: 1)
-    on_gpu = resuming.Options(device="cuda")
+    options = resuming.Options(processes=2)
+    if device == "cuda":
+        monkeypatch.setattr(resuming.torch.cuda, "device_count", lambda: 1)
+        options = resuming.Options(device="cuda")
     wide = replace(result.noise, loss_median=0.3, same_bits=False)
     noisy = replace(
         result,
@@ -96,26 +99,26 @@ def test_steps_on_a_gpu_are_as_far_from_themselves_as_first_steps(
         beginnings=[Repeat(1, 1e-6, 1e-3), Repeat(2, 1e-1, 1e-1)],
         repeats=[Repeat(1, 0, 0.1), Repeat(1, first, 0), Repeat(2, second, 0), Repeat(3, 1, 1)],
     )
-    problems = resuming.judge(noisy, on_gpu)
+    problems = resuming.judge(noisy, options)
     assert [problem.split()[2] for problem in problems] == expected
-    (unknown,) = resuming.judge(replace(noisy, repeats=[Repeat(1, 0, 0)]), on_gpu)
+    (unknown,) = resuming.judge(replace(noisy, repeats=[Repeat(1, 0, 0)]), options)
     assert "no second step" in unknown
 
 
-def test_tables_tell_what_was_found(resuming, result):
+def test_tables_hold_what_was_found(resuming, result):
     from repeated_steps import Repeat
 
     noisy = replace(result.noise, loss_median=1e-4, loss_largest=1e-3, same_bits=False)
     repeats = [Repeat(1, 0, 2e-5), Repeat(1, 4e-7, 4e-5), Repeat(3, 1e-2, 0)]
     found = replace(result, interrupted=noisy, repeats=repeats)
-    said = resuming.describe([found], resuming.Options())
-    assert "| static | killed 1 times, and these | 1.0e-04 | 1.0e-03 |" in said
-    assert "| static | at a save | 4 | 2 | yes |" in said
+    printed = resuming.describe([found], resuming.Options())
+    assert "| static | killed 1 times, and these | 1.0e-04 | 1.0e-03 |" in printed
+    assert "| static | at a save | 4 | 2 | yes |" in printed
     taken = "after a checkpoint, taken twice"
-    assert f"| static | first, {taken} | 2 | 2.0e-07 | 4.0e-07 | 3.0e-05 | 4.0e-05 |" in said
-    assert f"| static | second, {taken} | 0 | | | | |" in said
-    assert f"| static | all, {taken} | 3 | 4.0e-07 | 1.0e-02 | 2.0e-05 | 4.0e-05 |" in said
-    assert "| static | all, of runs not interrupted | 2 | 0 | 0 | 0 | 0 |" in said
+    assert f"| static | first, {taken} | 2 | 2.0e-07 | 4.0e-07 | 3.0e-05 | 4.0e-05 |" in printed
+    assert f"| static | second, {taken} | 0 | | | | |" in printed
+    assert f"| static | all, {taken} | 3 | 4.0e-07 | 1.0e-02 | 2.0e-05 | 4.0e-05 |" in printed
+    assert "| static | all, of runs not interrupted | 2 | 0 | 0 | 0 | 0 |" in printed
 
 
 def test_impossible_options_name_their_flag(resuming, tmp_path):

@@ -25,9 +25,9 @@ def _start(module, monkeypatch, capsys, *arguments):
     return capsys.readouterr().out
 
 
-def _rows(said, stage):
-    rows = [line.split("|")[1:-1] for line in said.splitlines() if line.startswith(f"| {stage} ")]
-    return [[cell.strip() for cell in row] for row in rows]
+def _rows(printed, stage):
+    rows = [line for line in printed.splitlines() if line.startswith(f"| {stage} ")]
+    return [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
 
 
 @pytest.mark.slow
@@ -44,8 +44,8 @@ def test_memory_goes_on_where_a_batch_does_not_fit(small_preset, monkeypatch, ca
     monkeypatch.setattr(training_memory, "time_steps", time_steps)
     sizes = ("--static_batch_sizes", "1", "2", "3", "--dynamic_batch_sizes", "1")
     short = ("--num_frames", "2", "--warmup", "1", "--steps", "1", "--mixed_precision", "no")
-    said = _start(training_memory, monkeypatch, capsys, *sizes, *short)
-    static, dynamic = _rows(said, "static"), _rows(said, "dynamic")
+    printed = _start(training_memory, monkeypatch, capsys, *sizes, *short)
+    static, dynamic = _rows(printed, "static"), _rows(printed, "dynamic")
     assert [row[1:3] for row in static] == [[str(n), c] for c in ("off", "on") for n in (1, 2, 3)]
     assert [row[2] for row in dynamic] == ["off", "on"]
     for row in static + dynamic:

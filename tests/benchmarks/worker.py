@@ -1,7 +1,7 @@
-"""Behaves like a training program without its weight: logs, saves, goes on from what it saved.
+"""Behaves like a training program without a network: logs, saves, resumes from what it saved.
 
-Its loss is a function of the step, its gradients tell where the program went on from. It starts a
-process with a session of its own, as launchers do, which appends to a file for as long as it lives.
+Its loss depends on the step, the norm of its gradients on the step that it resumed from. It starts
+a process with a session of its own, as launchers do, which appends to a file until it ends.
 """
 
 import argparse

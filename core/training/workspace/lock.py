@@ -51,7 +51,7 @@ class WorkspaceLock:
     def acquire(self, stop: StopRequests) -> bool:
         """Take the lock, after a run that still holds it; one process of a run calls this.
 
-        Where the file system knows no locks, a warning says so, and the run goes on without.
+        Where the file system knows no locks, a warning says so, and the run starts without it.
 
         Args:
             stop: A signal ends the wait.

@@ -32,7 +32,7 @@ def got(tmp_path_factory: pytest.TempPathFactory) -> Got:
         started.append(context.Process(target=runpy.run_path, args=run))
         started[-1].start()
     for process in started:
-        process.join(120)
+        process.join(300)
         assert process.exitcode == 0
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 

@@ -17,7 +17,7 @@ def test_options_become_flat_numbers_and_text(tmp_path):
     }
 
 
-def test_sets_of_groups_are_told_apart():
+def test_options_of_several_datasets_go_by_their_names():
     one, two = ({"data": {"datasets": ({"name": "davis", "weight": w},)}} for w in (1.0, 2.0))
     assert list_differences(flatten(one), flatten(two)) == [
         "datasets.davis.weight was 1.0 and is 2.0"
