@@ -1,4 +1,4 @@
-"""What a program says when its user brings something that it cannot use, or wants it to stop."""
+"""User errors, and how a command-line program reports them and ends."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class UserError(Exception):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: whatever started the program wants it to stop, as a person does by Ctrl-C."""
+    """Raised by SIGTERM, as ``KeyboardInterrupt`` is by Ctrl-C."""
 
 
 @contextmanager
 def naming(option: str) -> Iterator[None]:
-    """Put an option's name before what a :class:`UserError` says of its value."""
+    """Put an option's name before the message of a :class:`UserError`."""
     try:
         yield
     except UserError as error:
@@ -44,7 +44,7 @@ def cli_errors(main: Callable[[], None]) -> Callable[[], None]:
 
     Returns:
         The same function, which exits with status 2 after a ``UserError``, 130 after Ctrl-C, 143
-        after SIGTERM, which ``main`` meets as :class:`Terminated`, and 141 where nobody reads its
+        after SIGTERM, which raises :class:`Terminated` in ``main``, and 141 where nobody reads its
         output any more.
     """
 
@@ -71,7 +71,7 @@ def cli_errors(main: Callable[[], None]) -> Callable[[], None]:
 
 
 def _nobody_reads_the_output() -> bool:
-    """Whether whatever read it, ``head`` for example, has seen enough and gone."""
+    """Whether the reader of standard output, ``head`` for example, has closed it."""
     output = select.poll()
     output.register(sys.stdout.fileno(), 0)
     return any(event & select.POLLERR for _, event in output.poll(0))

@@ -45,20 +45,20 @@ class DinoEncoder(nn.Module):
         # On the device beforehand: a CUDA graph cannot fetch them from the host.
         for name, values in (("mean", _IMAGENET_MEAN), ("std", _IMAGENET_STD)):
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
-        self.__dict__["vit"] = None
-
-    def attach(self, vit: VisionTransformer) -> None:
-        """Take a transformer with its weights; it is frozen here."""
-        self.__dict__["vit"] = vit.requires_grad_(False).eval()
+        self.__dict__["_vit"] = None
 
     @property
-    def attached(self) -> bool:
-        """Whether there are weights to encode with."""
-        return self.__dict__["vit"] is not None
+    def vit(self) -> VisionTransformer | None:
+        """The transformer; None until its weights are loaded."""
+        return self.__dict__["_vit"]
+
+    def attach(self, vit: VisionTransformer) -> None:
+        """Set the transformer, and freeze it."""
+        self.__dict__["_vit"] = vit.requires_grad_(False).eval()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DinoEncoder:
-        if self.attached:
-            self.__dict__["vit"]._apply(fn, recurse)
+        if self.vit is not None:
+            self.vit._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
     @torch.no_grad()
@@ -69,11 +69,11 @@ class DinoEncoder(nn.Module):
             images: RGB in [0, 1], any size.
 
         Raises:
-            UserError: If no weights are attached.
+            UserError: If no weights are loaded.
         """
-        if not self.attached:
+        vit = self.vit
+        if vit is None:
             raise UserError(f"this network needs DINOv2, whose weights are not loaded: {_WHERE}.")
-        vit: VisionTransformer = self.__dict__["vit"]
         images = F.interpolate(images.float(), self.image_size, mode="bilinear")
         if self.normalize:
             images = (images - self.mean) / self.std

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
+from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor
 
 from core.checks import UserError
@@ -168,15 +168,15 @@ def test_its_weights_are_not_the_networks(file: Path) -> None:
     assert set(model.state_dict()) == names
     assert len(list(model.parameters())) == len(parameters)
     assert model.dino is not None
-    vit: VisionTransformer = model.dino.__dict__["vit"]
+    vit = model.dino.vit
     assert not vit.training
     model.train()
     assert not vit.training
     assert not any(p.requires_grad for p in vit.parameters())
-    assert model.double().dino.__dict__["vit"].pos_embed.dtype == torch.double
+    assert model.double().dino.vit.pos_embed.dtype == torch.double
     twin = copy.deepcopy(model).dino
     assert twin is not None
-    assert twin.attached
+    assert twin.vit is not None
 
 
 @pytest.mark.usefixtures("shallow")

@@ -208,8 +208,8 @@ def _round_weights(model: StreamSplat) -> None:
     heads = [m for m in model.modules() if isinstance(m, (StaticHeads, DynamicHeads))]
     in_float32 = {module for head in heads for module in head.modules()}
     modules = list(model.modules())
-    if model.dino is not None and model.dino.attached:
-        modules += model.dino.__dict__["vit"].modules()
+    if model.dino is not None and model.dino.vit is not None:
+        modules += model.dino.vit.modules()
     for module in modules:
         if isinstance(module, (nn.Linear, nn.Conv2d)) and module not in in_float32:
             module.to(torch.bfloat16)

@@ -201,7 +201,7 @@ def test_half_precision_reaches_dinov2_too() -> None:
     with torch.inference_mode():
         plain = model.encode(images, depths).condition
         half = FastModel(model, precision="bfloat16").encode(images, depths).condition
-    assert model.dino.__dict__["vit"].blocks[0].mlp.fc1.weight.dtype == torch.bfloat16
+    assert model.dino.vit.blocks[0].mlp.fc1.weight.dtype == torch.bfloat16
     assert plain.dtype == half.dtype == torch.float32
     assert not torch.equal(plain, half)
     torch.testing.assert_close(plain, half, atol=0.1, rtol=0)  # of tokens of unit size
