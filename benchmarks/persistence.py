@@ -29,13 +29,13 @@ from itertools import pairwise
 from typing import Generic
 
 import torch
-import tyro
 from jaxtyping import Bool, Float
 from pixel_oracle import PixelOracle, canonical_displacement
 from torch import Tensor
 from tqdm import tqdm
 
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.data.procedural import ProceduralOptions, ProceduralScenes, ProceduralSource
 from core.models import load_model
 from core.rendering import render
@@ -287,7 +287,7 @@ def build(options: Options, scene_options: ProceduralOptions) -> list[Truth]:
 @cli_errors
 def main() -> None:
     """Run from the command line."""
-    options = tyro.cli(Options)
+    options = parse(Options)
     print(f"{datetime.date.today()}, {options.scenes} scenes of {options.keys} key frames")
     network = None if options.resume is None else load_model(options.resume)
     for camera in (0.0, 0.05):

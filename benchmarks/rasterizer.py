@@ -26,7 +26,6 @@ from typing import Literal
 import gsplat_rasterizer
 import numba
 import torch
-import tyro
 from diff_gaussian_rasterization_orth import Rasterization, rasterize
 from diff_gaussian_rasterization_orth.inputs import SceneInputs, validate
 from naive_rasterizer import rasterize_naively
@@ -34,6 +33,7 @@ from rasterizer_scenes import HEIGHT, KINDS, WIDTH, Scene, make_batch
 from torch import Tensor
 
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def check_alike(kind: str, found: Rasterization, expected: Rasterization) -> Non
 @cli_errors
 def main() -> None:
     """Time all scenes and print the table."""
-    options = tyro.cli(Options)
+    options = parse(Options)
     print(describe_machine(options.device))
     if options.device == "cuda":
         compare_on_cuda(options)

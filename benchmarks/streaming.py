@@ -30,12 +30,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-import tyro
 from torch import Tensor
 from tqdm import tqdm
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.depth import CONFIGS, DepthAnythingV2
 from core.devices import choose_device
 from core.models import PRESETS, StreamSplat, build_model, load_model
@@ -207,7 +207,7 @@ def describe(device: torch.device) -> str:
 @cli_errors
 def main() -> None:
     """Run from the command line."""
-    options = tyro.cli(Options)
+    options = parse(Options)
     device = choose_device(options.device)
     on_gpu = device.type == "cuda"
     precision: Precision = options.precision or ("bfloat16" if on_gpu else "float32")

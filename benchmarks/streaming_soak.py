@@ -28,11 +28,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 from tqdm import tqdm
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.devices import choose_device
 from core.models import PRESETS, StreamSplat, build_model, load_model
 from core.models.fast.acceleration import Acceleration, FastModel
@@ -106,7 +106,7 @@ def memory_bytes(device: torch.device) -> int:
 @cli_errors
 def main() -> None:
     """Run from the command line."""
-    options = tyro.cli(Options)
+    options = parse(Options)
     device = choose_device(options.device)
     on_gpu = device.type == "cuda"
     acceleration = options.acceleration or ("graphs" if on_gpu else "none")

@@ -30,7 +30,6 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-import tyro
 from einops import rearrange
 from jaxtyping import Bool, Float
 from pixel_oracle import PixelOracle, canonical_displacement
@@ -39,6 +38,7 @@ from tqdm import tqdm
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.data.procedural import ProceduralOptions, ProceduralScenes, ProceduralSource
 from core.geometry.canonical import normalize_inverse_depth
 from core.geometry.fit import FrameFit
@@ -229,7 +229,7 @@ def row(name: str, scores: list[list[float]]) -> str:
 @cli_errors
 def main() -> None:
     """Run from the command line."""
-    options = tyro.cli(Options)
+    options = parse(Options)
     network = load_model(options.resume)
     size = (network.config.image_height, network.config.image_width)
     scores: dict[str, list[list[float]]] = {}

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import tyro
 from accelerate import Accelerator
 from random_weights import write_vgg16
 from training_steps import (
@@ -32,6 +31,7 @@ from training_steps import (
 )
 
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.training.compute.memory import planned_bytes
 from core.training.stages.stage import Stage
 
@@ -117,7 +117,7 @@ def describe(
 @cli_errors
 def main() -> None:
     """Weigh all and print the table row by row."""
-    options = tyro.cli(Options, use_underscores=True, description=__doc__)
+    options = parse(Options, description=__doc__)
     accelerator = open_accelerator(options)
     if accelerator.num_processes > 1:
         raise UserError(
