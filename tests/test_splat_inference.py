@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -18,6 +18,8 @@ from core.io.streams.stream import StreamSource
 from core.io.video import VideoWriter, read_video
 
 ROOT = Path(__file__).parents[1]
+Run = Callable[[list[str]], None]
+Fail = Callable[[list[str]], str]
 
 
 @pytest.fixture
@@ -57,17 +59,30 @@ def program(*values: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def fail(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, values: list[str]
-) -> str:
-    """Run in this process; return the one line that the user sees."""
-    monkeypatch.setattr(sys, "argv", ["splat_inference.py", *values])
-    with pytest.raises(SystemExit) as end:
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run in this process."""
+
+    def start(values: list[str]) -> None:
+        monkeypatch.setattr(sys, "argv", ["splat_inference.py", *values])
         splat_inference.main()
-    assert end.value.code == 2
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    return errors[0]
+
+    return start
+
+
+@pytest.fixture
+def fail(run: Run, capsys: pytest.CaptureFixture[str]) -> Fail:
+    """Run in this process; return the one line that the user sees."""
+
+    def start(values: list[str]) -> str:
+        with pytest.raises(SystemExit) as end:
+            run(values)
+        assert end.value.code == 2
+        lines = capsys.readouterr().err.splitlines()
+        (error,) = [line for line in lines if line.startswith("error: ")]
+        return error
+
+    return start
 
 
 def test_a_folder_of_frames_becomes_a_page(frames: Path, model: Path, tmp_path: Path) -> None:
@@ -114,7 +129,7 @@ def test_an_unreadable_frame_in_the_middle_is_one_line(
     assert len(read_video(output / "incomplete" / "rendered.mp4")) == 3
 
 
-def test_a_video_goes_in_too(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_goes_in_too(model: Path, tmp_path: Path, run: Run) -> None:
     with VideoWriter(tmp_path / "clip.mp4", (60, 40), 24) as writer:
         for index in range(4):
             writer.write(picture(index))
@@ -124,8 +139,7 @@ def test_a_video_goes_in_too(model: Path, tmp_path: Path, monkeypatch: pytest.Mo
         write_depth_png16(depths / f"{index}.png", np.tile(ramp, (1, 40)))
     values = arguments(tmp_path / "clip.mp4", model, tmp_path / "output")
     values += ["--input_depths_path", str(depths), "--fit", "pad", "--ply_time", "1.5"]
-    monkeypatch.setattr(sys, "argv", ["splat_inference.py", *values])
-    splat_inference.main()
+    run(values)
     assert len(read_video(tmp_path / "output" / "rendered.mp4")) == 4
     page = (tmp_path / "output" / "index.html").read_text()
     assert "files in depths" in page
@@ -133,7 +147,7 @@ def test_a_video_goes_in_too(model: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_damage_in_mid_video_is_counted_and_the_rest_goes_on(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, tmp_path: Path, run: Run
 ) -> None:
     video = tmp_path / "clip.ts"
     with av.open(str(video), "w", format="mpegts") as container:
@@ -149,8 +163,7 @@ def test_damage_in_mid_video_is_counted_and_the_rest_goes_on(
     data[middle : middle + 4 * 188] = bytes(4 * 188)
     video.write_bytes(data)
     values = arguments(video, model, tmp_path / "output")
-    monkeypatch.setattr(sys, "argv", ["splat_inference.py", *values])
-    splat_inference.main()
+    run(values)
     shown = len(read_video(tmp_path / "output" / "rendered.mp4"))
     assert 25 <= shown < 30
     assert "could not be decoded" in (tmp_path / "output" / "index.html").read_text()
@@ -172,12 +185,11 @@ class FakeCamera(StreamSource):
 
 
 def test_a_camera_faster_than_the_model_loses_frames_and_says_so(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     monkeypatch.setattr(splat_inference, "open_frames", lambda *_, **__: FakeCamera())
     values = arguments(Path("0"), model, tmp_path / "output", "--max_frames", "6")
-    monkeypatch.setattr(sys, "argv", ["splat_inference.py", *values])
-    splat_inference.main()
+    run(values)
     metrics = json.loads((tmp_path / "output" / "metrics.json").read_text())
     names = [int(frame["name"]) for frame in metrics["frames"]]
     assert len(names) == 6
@@ -191,6 +203,7 @@ def test_ctrl_c_is_the_end_of_a_stream(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
+    run: Run,
 ) -> None:
     class Stopped(FakeCamera):
         def __iter__(self) -> Iterator[Frame]:
@@ -201,77 +214,54 @@ def test_ctrl_c_is_the_end_of_a_stream(
 
     monkeypatch.setattr(splat_inference, "open_frames", lambda *_, **__: Stopped())
     values = arguments(Path("0"), model, tmp_path / "output")
-    monkeypatch.setattr(sys, "argv", ["splat_inference.py", *values])
-    splat_inference.main()
+    run(values)
     assert len(read_video(tmp_path / "output" / "rendered.mp4")) >= 4
     assert "stopping: what is reconstructed is completed" in capsys.readouterr().err
 
 
 @pytest.mark.gpu
-def test_a_gpu_gives_the_same_scores(
-    frames: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gpu_gives_the_same_scores(frames: Path, model: Path, tmp_path: Path, run: Run) -> None:
     scores = []
     for device in ("cpu", "cuda"):
         values = arguments(frames, model, tmp_path / device, device=device)
-        monkeypatch.setattr(sys, "argv", ["splat_inference.py", *values])
-        splat_inference.main()
+        run(values)
         metrics = json.loads((tmp_path / device / "metrics.json").read_text())
         scores.append([frame["native"]["psnr"] for frame in metrics["frames"]])
     assert scores[0] == pytest.approx(scores[1], abs=0.05)
 
 
-def test_a_missing_input_is_named(
-    model: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_missing_input_is_named(model: Path, tmp_path: Path, fail: Fail) -> None:
     values = arguments(tmp_path / "nowhere", model, tmp_path / "output")
-    assert "nowhere does not exist" in fail(capsys, monkeypatch, values)
+    assert "nowhere does not exist" in fail(values)
     assert not (tmp_path / "output").exists()
 
 
 def test_a_checkpoint_cut_in_half_is_named(
-    frames: Path,
-    model: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    frames: Path, model: Path, tmp_path: Path, fail: Fail
 ) -> None:
     half = tmp_path / "half"
     half.mkdir()
     (half / "config.json").write_bytes((model / "config.json").read_bytes())
     weights = (model / "model.safetensors").read_bytes()
     (half / "model.safetensors").write_bytes(weights[: len(weights) // 2])
-    message = fail(capsys, monkeypatch, arguments(frames, half, tmp_path / "output"))
+    message = fail(arguments(frames, half, tmp_path / "output"))
     assert "model.safetensors" in message
     assert not (tmp_path / "output").exists()
 
 
-def test_too_few_depths_are_counted(
-    frames: Path,
-    model: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_too_few_depths_are_counted(frames: Path, model: Path, tmp_path: Path, fail: Fail) -> None:
     depths = tmp_path / "depths"
     for index in range(3):
         write_depth_png16(depths / f"{index:05d}.png", np.zeros((6, 4), dtype=np.float32))
     values = arguments(frames, model, tmp_path / "output", "--input_depths_path", depths)
-    assert "3 depth maps for 5 frames" in fail(capsys, monkeypatch, values)
+    assert "3 depth maps for 5 frames" in fail(values)
 
 
 def test_an_output_that_is_a_file_is_named(
-    frames: Path,
-    model: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    frames: Path, model: Path, tmp_path: Path, fail: Fail
 ) -> None:
     (tmp_path / "output").write_text("not a folder")
-    message = fail(capsys, monkeypatch, arguments(frames, model, tmp_path / "output"))
+    message = fail(arguments(frames, model, tmp_path / "output"))
     assert "cannot write into" in message
     assert (tmp_path / "output").read_text() == "not a folder"
 
@@ -284,15 +274,8 @@ def test_an_output_that_is_a_file_is_named(
     ],
 )
 def test_an_impossible_value_is_one_line(
-    frames: Path,
-    model: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    option: str,
-    value: str,
-    expected: str,
+    frames: Path, model: Path, tmp_path: Path, option: str, value: str, expected: str, fail: Fail
 ) -> None:
     values = arguments(frames, model, tmp_path / "output", option, value)
-    message = fail(capsys, monkeypatch, values)
+    message = fail(values)
     assert message.startswith(f"error: {option} is {value}; expected {expected}")
