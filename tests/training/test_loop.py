@@ -148,6 +148,19 @@ def test_impossible_options_name_their_flag(make_static_stage, scenes, run_optio
         train(make_static_stage(), scenes, run_options(), OptimizerOptions(warmup_steps=4))
 
 
+def test_a_run_shorter_than_the_published_warm_up_trains_with_the_defaults(
+    make_static_stage, scenes, run_options
+):
+    run = run_options(steps=30, max_minutes=1e-6)
+    train(make_static_stage(), scenes, run, OptimizerOptions())
+    (line,) = _lines(run.workspace, "train")
+    assert line["lr"] == pytest.approx(OptimizerOptions().lr / 3)
+    # A checkpoint knows the warm-up itself, as it did where that was given.
+    recorded = json.loads((run.workspace / "options.json").read_text())["options"]
+    assert recorded["optimizer.warmup_steps"] == 3
+    train(make_static_stage(), scenes, run, OptimizerOptions(warmup_steps=3))
+
+
 class Killed(BaseException):
     pass
 
