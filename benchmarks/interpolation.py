@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.depth.source import open_depth
 from core.devices import choose_device
 from core.geometry.resample import resize
@@ -58,7 +59,7 @@ class Options:
         if not self.clips:
             raise UserError("no clips were given; name folders of frames or videos.")
         if self.frame_gap < 1:
-            raise UserError(f"--frame-gap is {self.frame_gap}; expected at least 1.")
+            raise UserError(f"--frame_gap is {self.frame_gap}; expected at least 1.")
 
 
 def blend(first: Images, second: Images, time: float) -> Images:
@@ -149,7 +150,7 @@ def row(name: str, scores: Scores, size: int) -> str:
 @cli_errors
 def main() -> None:
     """Run from the command line."""
-    options = tyro.cli(Options)
+    options = parse(Options)
     configure_logging()
     device = choose_device(options.device)
     model = load_model(options.resume).to(device)

@@ -42,7 +42,6 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import torch
-import tyro
 from interrupting import Kill, Program, Workspace
 from random_weights import write_dinov2
 from reduced import reduced
@@ -58,6 +57,7 @@ from repeated_steps import (
 from run_differences import Difference, compare_runs, largest
 
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.data.miniature import write_miniature
 from core.models.config import PRESETS
 from core.models.factory import build_static_model
@@ -321,7 +321,7 @@ def describe(results: Sequence[StageResult], options: Options) -> str:
 @cli_errors
 def main() -> None:
     """Run all stages, print the tables and what is wrong."""
-    options = tyro.cli(Options, use_underscores=True, description=__doc__)
+    options = parse(Options, description=__doc__)
     place = tempfile.TemporaryDirectory() if options.folder is None else nullcontext(options.folder)
     results: list[StageResult] = []
     with place as name:

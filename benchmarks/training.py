@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import tyro
 from accelerate import Accelerator
 from plain_training import PlainTrainer
 from random_weights import write_vgg16
@@ -44,6 +43,7 @@ from training_steps import (
 )
 
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.metrics import load_lpips
 from core.training.feeding.sources import DatasetOptions
 from core.training.stages.stage import Stage
@@ -218,7 +218,7 @@ def describe_waiting(results: list[StageTimings]) -> list[str]:
 @cli_errors
 def main() -> None:
     """Time the stages and print the tables."""
-    options = tyro.cli(Options, use_underscores=True, description=__doc__)
+    options = parse(Options, description=__doc__)
     accelerator = open_accelerator(options)
 
     def say(*lines: str) -> None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import tyro
 from tqdm import tqdm
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.depth.source import open_depth
 from core.devices import choose_device
 from core.io import write_png
@@ -59,7 +59,7 @@ class Options:
 @torch.inference_mode()
 def main() -> None:
     """Run from the command line."""
-    options = tyro.cli(Options)
+    options = parse(Options)
     configure_logging()
     device = choose_device(options.device)
     model = load_model(options.resume).to(device)

@@ -15,11 +15,11 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-import tyro
 from tqdm import tqdm
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.devices import choose_device
 from core.io import Frame, FrameSource
 from core.io.background import newest
@@ -55,7 +55,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if min(self.key_frames, self.renders, self.play_fps) <= 0:
-            raise UserError("--key-frames, --renders and --play-fps: give numbers above 0.")
+            raise UserError("--key_frames, --renders and --play_fps: give numbers above 0.")
 
 
 def play(source: FrameSource, fps: float) -> Generator[Frame, None, None]:
@@ -70,7 +70,7 @@ def play(source: FrameSource, fps: float) -> Generator[Frame, None, None]:
 @torch.inference_mode()
 def main() -> None:
     """Run from the command line."""
-    options = tyro.cli(Options)
+    options = parse(Options)
     configure_logging()
     device = choose_device(options.device)
     model = load_model(options.resume).to(device)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import tyro
 from tqdm import tqdm
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.depth.source import open_depth
 from core.devices import choose_device
 from core.geometry.cameras import Lens, Orbit, fit_orbit, look_at
@@ -57,7 +57,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.frame_gap < 1 or self.slow < 1 or self.key_frames < 2:
-            raise UserError("--frame-gap and --slow: give at least 1; --key-frames: at least 2.")
+            raise UserError("--frame_gap and --slow: give at least 1; --key_frames: at least 2.")
         if not 0 <= self.closer < 1:
             raise UserError(f"--closer is {self.closer:g}; expected a share in [0, 1).")
 
@@ -75,7 +75,7 @@ def camera_at(phase: float, orbit: Orbit, closer: float) -> torch.Tensor:
 @torch.inference_mode()
 def main() -> None:
     """Run from the command line."""
-    options = tyro.cli(Options)
+    options = parse(Options)
     configure_logging()
     device = choose_device(options.device)
     model = load_model(options.resume).to(device)

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 from tqdm import tqdm
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
+from core.command_line import parse
 from core.depth.source import open_depth
 from core.devices import choose_device
 from core.io.frames import open_frames
@@ -66,7 +66,7 @@ class Options:
 @torch.inference_mode()
 def main() -> None:
     """Run from the command line."""
-    options = tyro.cli(Options)
+    options = parse(Options)
     configure_logging()
     device = choose_device(options.device)
     model = load_model(options.resume).to(device)
