@@ -55,6 +55,11 @@ class KeyFrameSelection:
         self.state = SelectionState()
         """May be set to what it was before."""
 
+    @property
+    def next_is_key(self) -> bool:
+        """Whether the next frame is a key frame, which the first of a shot always is."""
+        return self.state.shot_length % self._frame_gap == 0
+
     def add(self, candidate: Candidate) -> None:
         """Take the next frame of the shot.
 
@@ -63,7 +68,7 @@ class KeyFrameSelection:
         """
         state = self.state
         candidates = (*state.candidates, candidate)
-        is_key = state.shot_length % self._frame_gap == 0
+        is_key = self.next_is_key
         self.state = replace(state, shot_length=state.shot_length + 1, candidates=candidates)
         if is_key:
             self._choose(candidates)

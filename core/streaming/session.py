@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import cache
 from numbers import Integral
 from types import TracebackType
 from typing import Generic, get_args
@@ -209,14 +210,16 @@ class Session(Generic[EncodedT]):
         with self._unchanged_on_failure():
             with self._timed("upload"), naming(f"frame {name}"):
                 prepared = self._intake.prepare(frame, depth)
+            taken = StreamFrame(stamp, name, prepared.image)
+            candidate = Candidate(taken, cache(prepared.inverse_depth))
+            encoded = self._encode_early(model, candidate)
             is_cut = self._cuts is not None and self._cuts.is_cut(frame)
             intervals = self._finish_shot(model) if is_cut else []
             with self._timed("depth"):
-                taken = StreamFrame(stamp, name, prepared.image)
-                self._selection.add(Candidate(taken, prepared.inverse_depth))
+                self._selection.add(candidate)
             self._time = stamp
             if len(self._selection.state.chosen) == self._batch_size:
-                intervals += self._timeline.append(model, self._selection.take_chosen())
+                intervals += self._timeline.append(model, self._selection.take_chosen(), encoded)
         return intervals
 
     @torch.inference_mode()
@@ -345,6 +348,20 @@ class Session(Generic[EncodedT]):
                 f"frame before it, {-math.inf if before is None else before:g}."
             )
         return stamp
+
+    def _encode_early(self, model: PairModel[EncodedT], candidate: Candidate) -> EncodedT | None:
+        """Encode a frame that is a key frame with or without a cut before it.
+
+        The device works on it while the host looks for the cut. An error is left to be raised
+        where the frame is taken, after those of the shot that a cut ends.
+        """
+        if self._batch_size > 1 or not self._selection.next_is_key:
+            return None
+        with suppress(UserError):
+            with self._timed("depth"):
+                inverse_depth = candidate.inverse_depth()
+            return self._timeline.encode(model, [candidate.frame.image], [inverse_depth])
+        return None
 
     def _finish_shot(self, model: PairModel[EncodedT]) -> list[Interval]:
         error = self._selection.end_shot()

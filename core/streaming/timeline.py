@@ -9,6 +9,8 @@ from itertools import pairwise
 from typing import Generic
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from core.streaming.interval import Interval, StreamFrame, stand_still
 from core.streaming.key_frames import ChosenKeyFrame
@@ -96,18 +98,45 @@ class Timeline(Generic[EncodedT]):
             self._keep(single)
         return single
 
+    def encode(
+        self,
+        model: PairModel[EncodedT],
+        images: Sequence[Float[Tensor, "1 3 h w"]],
+        inverse_depths: Sequence[Float[Tensor, "1 1 h w"]],
+    ) -> EncodedT:
+        """Return the network's encoding of frames, as one batch."""
+        with self._timed("encode"):
+            return model.encode(torch.cat(list(images)), torch.cat(list(inverse_depths)))
+
     def append(
-        self, model: PairModel[EncodedT], chosen: Sequence[ChosenKeyFrame]
+        self,
+        model: PairModel[EncodedT],
+        chosen: Sequence[ChosenKeyFrame],
+        encoded: EncodedT | None = None,
     ) -> list[Interval]:
         """Take key frames of one shot; they and the pairs that they complete pass together.
+
+        Args:
+            model: The network.
+            chosen: The key frames.
+            encoded: Their encoding by :meth:`encode`, where it is there already.
 
         Returns:
             The intervals of the pairs, in order.
         """
         if not chosen:
             return []
+        if encoded is None:
+            encoded = self.encode(
+                model,
+                [key_frame.frames[-1].image for key_frame in chosen],
+                [key_frame.inverse_depth for key_frame in chosen],
+            )
         before = self.state.key_frame
-        key_frames = self._encode(model, chosen)
+        key_frames = [
+            TimelineKeyFrame(self.state.num_key_frames + i, key_frame.frames, encoded.element(i))
+            for i, key_frame in enumerate(chosen)
+        ]
         chain = key_frames if before is None else [before, *key_frames]
         opens = before is None or self.state.single is not None
         newest = chain[-1]
@@ -118,9 +147,9 @@ class Timeline(Generic[EncodedT]):
             self.state = replace(self.state, single=single)
             return []
         with self._timed("decode"):
-            encoded = [key_frame.encoded for key_frame in chain]
-            cat = type(newest.encoded).cat
-            decoded = model.decode(cat(encoded[:-1]), cat(encoded[1:]))
+            encodings = [key_frame.encoded for key_frame in chain]
+            cat = type(encoded).cat
+            decoded = model.decode(cat(encodings[:-1]), cat(encodings[1:]))
         intervals: list[Interval] = []
         for i, (first, second) in enumerate(pairwise(chain)):
             interval = _between(first, second, decoded.element(i), opens=opens and i == 0)
@@ -130,19 +159,6 @@ class Timeline(Generic[EncodedT]):
             self._keep(interval)
         self.state = replace(self.state, single=None)
         return intervals
-
-    def _encode(
-        self, model: PairModel[EncodedT], chosen: Sequence[ChosenKeyFrame]
-    ) -> list[TimelineKeyFrame[EncodedT]]:
-        with self._timed("encode"):
-            encoded = model.encode(
-                torch.cat([key_frame.frames[-1].image for key_frame in chosen]),
-                torch.cat([key_frame.inverse_depth for key_frame in chosen]),
-            )
-        return [
-            TimelineKeyFrame(self.state.num_key_frames + i, key_frame.frames, encoded.element(i))
-            for i, key_frame in enumerate(chosen)
-        ]
 
     def _follow(self, interval: Interval, surface: DynamicGaussians) -> Interval:
         """Add to a decoded pair what the interval before hands on.

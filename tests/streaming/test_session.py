@@ -22,6 +22,7 @@ from core.models import StreamSplat
 from core.models.fast.acceleration import FastModel
 from core.rendering import render
 from core.streaming import IncompleteShotError, Interval, Session
+from core.streaming.cuts import CutDetector
 from core.streaming.fusion import is_visible_within
 from core.streaming.intake import Intake
 from core.streaming.pair_model import device_of
@@ -536,3 +537,16 @@ def test_a_session_on_a_fast_model_works_on_its_gpu(network: StreamSplat, frame:
         session.push(frame(0))
         session.push(torch.from_numpy(frame(1).copy()) / 255)
         assert session.render([0.5]).rgb.device.type == "cuda"
+
+
+def test_the_device_encodes_key_frames_while_the_host_looks_for_cuts(
+    network, frame, monkeypatch
+) -> None:
+    order: list[str] = []
+    encode = network.encode
+    monkeypatch.setattr(network, "encode", lambda *given: order.append("encode") or encode(*given))
+    monkeypatch.setattr(CutDetector, "is_cut", lambda *given: bool(order.append("cut")))
+    session = Session(network, frame_gap=2)
+    for i in range(3):
+        session.push(frame(i))
+    assert order == ["encode", "cut", "cut", "encode", "cut"]
