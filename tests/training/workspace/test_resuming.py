@@ -3,7 +3,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from core.checks import UserError
-from core.training import OptimizerOptions, ReportOptions, train
+from core.training import DataOptions, DatasetOptions, OptimizerOptions, ReportOptions, train
 from core.training.workspace.resuming import MAY_DIFFER, flatten, list_differences
 
 
@@ -35,9 +35,10 @@ def test_only_what_changes_learning_counts():
     assert list_differences(before, before) == []
 
 
-def test_what_may_differ_exists(make_dynamic_stage, run_options, scenes):
+def test_what_may_differ_exists(make_dynamic_stage, run_options, tmp_path):
     stage = make_dynamic_stage()
-    groups = {"run": run_options(), "data": scenes, "model": stage.options}
+    data = DataOptions(datasets=(DatasetOptions(name="frames", path=tmp_path),))
+    groups = {"run": run_options(), "data": data, "model": stage.options}
     names = {
         name.rpartition(".")[2] for group in groups.values() for name in flatten(asdict(group))
     }
