@@ -29,6 +29,7 @@ print("left alone", flush=True)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells of a parent's death")
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize(
     ("variable", "said"),

@@ -85,6 +85,7 @@ def fail(run: Run, capsys: pytest.CaptureFixture[str]) -> Fail:
     return start
 
 
+@pytest.mark.slow
 def test_a_folder_of_frames_becomes_a_page(frames: Path, model: Path, tmp_path: Path) -> None:
     output = tmp_path / "output"
     result = program(*arguments(frames, model, output, "--frame_gap", "3", "--batch_size", "2"))
@@ -114,6 +115,7 @@ def test_a_folder_of_frames_becomes_a_page(frames: Path, model: Path, tmp_path: 
         assert file.name in page or file.name in ("index.html", "metrics.json")
 
 
+@pytest.mark.slow
 def test_an_unreadable_frame_in_the_middle_is_one_line(
     frames: Path, model: Path, tmp_path: Path
 ) -> None:
@@ -146,6 +148,7 @@ def test_a_video_goes_in_too(model: Path, tmp_path: Path, run: Run) -> None:
     assert "at frame 1.5" in page
 
 
+@pytest.mark.slow
 def test_damage_in_mid_video_is_counted_and_the_rest_goes_on(
     model: Path, tmp_path: Path, run: Run
 ) -> None:

@@ -19,6 +19,8 @@ from core.data.datasets import open_dataset
 from core.data.miniature import LAYOUTS, write_miniature
 from core.io.png import read_png_values
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _cache(tmp_path_factory, monkeypatch):

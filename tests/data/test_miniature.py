@@ -42,6 +42,7 @@ def _assert_shows_depth(depth):
     assert (depth % 257).any()  # eight bits could not say it
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_same_arguments_make_the_same_files(tmp_path, layout):
     told = []

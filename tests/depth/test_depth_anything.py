@@ -48,6 +48,7 @@ def test_the_choice_of_taps_matters(twin, tiny, tiny_tensors):
     assert _relative_error(other, depth.double()) > 1e-3
 
 
+@pytest.mark.slow
 def test_infer_is_resample_standardise_run_and_resample_back(twin, tiny, tiny_tensors):
     images = _images(1, (45, 61))
     resized = cv2.resize(
@@ -63,6 +64,7 @@ def test_infer_is_resample_standardise_run_and_resample_back(twin, tiny, tiny_te
     assert _relative_error(got, expected) < 1e-4
 
 
+@pytest.mark.slow
 def test_images_of_a_batch_do_not_see_each_other(tiny, tiny_tensors):
     network = load_weights(tiny, tiny_tensors, "test")
     images = _images(3, (40, 40))
@@ -71,6 +73,7 @@ def test_images_of_a_batch_do_not_see_each_other(tiny, tiny_tensors):
         torch.testing.assert_close(network.infer(image[None])[0], depth, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(100, 150), (600, 900), (518, 518), (37, 700)])
 def test_the_cubic_resampling_is_opencvs(tiny, twin, size):
     image = _images(1, size)

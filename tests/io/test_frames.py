@@ -94,6 +94,7 @@ def test_paths_that_are_no_source_are_explained(tmp_path):
         open_frames(tmp_path, on_error="ignore")  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 def test_training_does_not_import_pyav():
     program = "import sys, core.training, core.io; assert 'av' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)

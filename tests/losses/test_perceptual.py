@@ -39,6 +39,7 @@ def test_gradient_is_that_of_the_whole_however_many_at_once(distance, at_once, m
     torch.testing.assert_close(leaf.grad, twin.grad, rtol=1e-10, atol=1e-16)
 
 
+@pytest.mark.slow
 def test_gradient_equals_finite_differences(distance):
     one, two = torch.rand(2, 1, 3, 2, 3, dtype=torch.float64)
     one.requires_grad_()

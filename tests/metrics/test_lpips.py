@@ -9,6 +9,8 @@ import torchvision
 from core.checks import UserError
 from core.metrics import Lpips, load_lpips
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def backbone():
@@ -42,7 +44,6 @@ def _twin(backbone, calibration, one, two):
     raise AssertionError
 
 
-@pytest.mark.slow
 def test_value_and_gradient_are_those_of_the_equation(network, backbone):
     network = deepcopy(network).double()
     taps = (3, 8, 15, 22, 29)

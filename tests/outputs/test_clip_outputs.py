@@ -18,6 +18,7 @@ from core.outputs.clip_outputs import OutputOptions, Summary, write_outputs
 from core.outputs.staging import staged_outputs
 from core.streaming.reconstruct import ClipReconstructor, choose_fit
 
+pytestmark = pytest.mark.slow
 Build = Callable[..., ClipReconstructor]
 OPTIONS = OutputOptions(orbit_frames=4)
 FILES = {

@@ -72,6 +72,7 @@ def test_padding_is_not_compared(tmp_path: Path) -> None:
     assert data["frames"][0]["native"]["psnr"] == pytest.approx(20, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 250])
 def test_the_plot_is_a_picture(tmp_path: Path, count: int) -> None:
     sink = MetricsSink(tmp_path / "metrics.json", FrameFit((36, 64), SIZE), frame_gap=3)

@@ -338,6 +338,7 @@ def test_a_reset_session_is_as_new(network: StreamSplat, frame: Draw) -> None:
     session.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_persistent", [0, 100])
 def test_what_a_session_keeps_does_not_grow(
     network: StreamSplat, frame: Draw, max_persistent: int

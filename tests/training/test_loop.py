@@ -19,6 +19,8 @@ from core.training.feeding.sources import DatasetOptions
 from core.training.stages.stage import StepLosses
 from core.training.workspace.checkpoints import LATEST, find_checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 def _lines(workspace, kind):
     lines = [json.loads(line) for line in (workspace / "log.jsonl").read_text().splitlines()]

@@ -42,6 +42,7 @@ def test_reference_passes_gradcheck_in_every_input(random_scene: Callable[..., A
     ],
     ids=["quadratic", "batch", "dense", "cubic"],
 )
+@pytest.mark.slow
 def test_cpu_gradients_are_those_of_the_reference(
     random_scene: Callable[..., Any],
     differentiate: Callable[..., Any],

@@ -253,6 +253,7 @@ def _clean_scenes(count):
     return scenes, replace(clip, frames=scenes.render(clip.times).frames)
 
 
+@pytest.mark.slow
 def test_motion_is_where_the_tracks_of_procedural_scenes_go():
     scenes, clip = _clean_scenes(4)
     linear = np.array([[0.6, -0.25], [0.35, -0.6]])  # turned, stretched and mirrored, all inside
@@ -285,6 +286,7 @@ def test_motion_is_where_the_tracks_of_procedural_scenes_go():
         assert expected.abs().amax((1, 2)).min() > 0.03
 
 
+@pytest.mark.slow
 def test_motion_leads_from_frame_to_frame_also_in_reflections():
     _, clip = _clean_scenes(6)
     options = AugmentationOptions(p=1.0, brightness=0, contrast=0, hue=0, saturation=0)

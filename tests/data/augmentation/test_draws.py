@@ -106,6 +106,7 @@ def test_the_whole_is_its_parts_in_order():
     np.testing.assert_allclose(whole, expected, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_colors_are_those_of_the_formulas():
     color = np.array([0.7, 0.2, 0.4])
     grey = color.mean()

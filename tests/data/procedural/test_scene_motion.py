@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -71,6 +72,7 @@ def test_homographies_are_those_of_moving_points() -> None:
         torch.testing.assert_close(plane @ torch.linalg.inv(maps) @ there, 1.0 / seen[2])
 
 
+@pytest.mark.slow
 def test_warping_by_the_flow_reproduces_the_frame() -> None:
     scenes = clean_scenes(8)
     start, end = torch.zeros(8), torch.ones(8)
@@ -92,6 +94,7 @@ def test_warping_by_the_flow_reproduces_the_frame() -> None:
     assert error[~visible].mean() > 3.0 * error[visible].mean()
 
 
+@pytest.mark.slow
 def test_tracks_agree_with_flow_and_return() -> None:
     scenes = clean_scenes(6, seed=4)
     points = 5.0 + 130.0 * torch.rand(6, 80, 2, generator=torch.Generator().manual_seed(0))
@@ -117,6 +120,7 @@ def test_tracks_agree_with_flow_and_return() -> None:
     assert (exact.visible[:, 0] == visible[rows, v, u]).float().mean() > 0.95
 
 
+@pytest.mark.slow
 def test_points_that_leave_the_image_are_not_visible() -> None:
     scenes = clean_scenes(6, seed=7)
     flow, visible = scenes.flow(torch.zeros(6), torch.ones(6))
@@ -129,6 +133,7 @@ def test_points_that_leave_the_image_are_not_visible() -> None:
     assert (visible & ~inside).float().mean() < 1e-4  # on the border to the last bit
 
 
+@pytest.mark.slow
 def test_displacements_are_those_of_video() -> None:
     scenes = ProceduralSource(CLEAN, seed=2).sample_scenes(range(12))
     flow, _ = scenes.flow(torch.zeros(12), torch.ones(12))

@@ -75,6 +75,7 @@ def test_nothing_moves_without_motion() -> None:
     assert not batch.masks.any()
 
 
+@pytest.mark.slow
 def test_occluders_are_nearer_than_what_they_hide() -> None:
     source = ProceduralSource(SMALL, seed=3)
     scenes = source.sample_scenes(range(12))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import pytest
 import torch
 
 from core.data.procedural import ProceduralOptions, ProceduralSource
@@ -27,6 +28,7 @@ def spectral_slope(image: torch.Tensor) -> float:
     return float((x * (y - y.mean())).sum() / (x * x).sum())
 
 
+@pytest.mark.slow
 def test_scenes_have_natural_statistics() -> None:
     source = ProceduralSource(ProceduralOptions(height=160, width=256), seed=0)
     frames = torch.cat(

@@ -160,6 +160,7 @@ def standard_input(data: bytes, program: str = READ_STANDARD_INPUT) -> tuple[lis
     return result.stdout.decode().splitlines(), result.stderr.decode()
 
 
+@pytest.mark.slow
 def test_standard_input_is_read_as_it_comes(transport_stream: Path) -> None:
     lines, errors = standard_input(transport_stream.read_bytes())
     assert lines[0] == "40 39 0 0 True", errors
@@ -167,6 +168,7 @@ def test_standard_input_is_read_as_it_comes(transport_stream: Path) -> None:
     assert rising == sorted(rising)
 
 
+@pytest.mark.slow
 def test_damage_in_mid_stream_is_skipped_and_counted(transport_stream: Path) -> None:
     data = bytearray(transport_stream.read_bytes())
     middle = len(data) // 2 // 188 * 188
@@ -179,6 +181,7 @@ def test_damage_in_mid_stream_is_skipped_and_counted(transport_stream: Path) -> 
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_standard_input_that_is_no_video_is_one_line() -> None:
     program = (
         "from core.io.frames import open_frames\nfrom core.checks import cli_errors\n"
@@ -191,6 +194,7 @@ def test_standard_input_that_is_no_video_is_one_line() -> None:
         assert errors.startswith("error: standard input")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "sent"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGTERM, 20)]
 )
@@ -283,6 +287,7 @@ def test_a_recording_that_breaks_off_is_not_begun_anew(
     assert f"was lost after {len(rising)} frames" in source.broken_off
 
 
+@pytest.mark.slow
 def test_a_piped_file_that_ends_too_early_says_so(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "clip.mkv"), "w") as container:
         stream = container.add_stream("mpeg2video", rate=20)

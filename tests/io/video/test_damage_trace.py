@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from core.io.frames import open_frames
 from core.io.video import read_video
 
+pytestmark = pytest.mark.slow
 COUNT = 60
 
 

@@ -78,6 +78,7 @@ def test_every_part_is_compiled(
     }
 
 
+@pytest.mark.slow
 def test_nothing_in_the_parts_breaks_a_compiled_graph() -> None:
     model = dino_network()
     static, dynamic = model.static, model.dynamic

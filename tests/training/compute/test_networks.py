@@ -106,6 +106,7 @@ def backbone(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_missing_weights_end_a_run_that_will_need_them_before_it_begins(
     make_static_stage, scenes, optimizer, run_options, tmp_path
 ):
@@ -120,6 +121,7 @@ def test_missing_weights_end_a_run_that_will_need_them_before_it_begins(
     assert train(make_static_stage(**missing), scenes, short, optimizer).finished
 
 
+@pytest.mark.slow
 def test_the_perceptual_loss_begins_at_its_epoch_and_counts(
     make_dynamic_stage, scenes, optimizer, run_options, backbone
 ):

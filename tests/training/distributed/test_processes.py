@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
 PROGRAM = Path(__file__).with_name("processes.py")
 Got = list[dict[str, Any]]
 

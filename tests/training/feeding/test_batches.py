@@ -129,6 +129,7 @@ def test_processes_share_the_stream_between_them(clips_root):
     _assert_equal(ClipBatch.cat(parts), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_samples_of_all_layouts_do_not_depend_on_workers(tmp_path, workers):
     names = ("davis", "vos", "co3d", "re10k")

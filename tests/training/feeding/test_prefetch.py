@@ -67,6 +67,7 @@ def test_waiting_is_timed():
     feed.close()
 
 
+@pytest.mark.slow
 def test_closing_without_a_single_batch_is_fine():
     feed = Prefetcher(iter_numbers := _numbers([], []), CPU)
     feed.close()

@@ -7,6 +7,8 @@ from core.data.miniature import write_miniature
 from core.training import DataOptions
 from core.training.feeding.sources import DatasetOptions, open_validation_sets
 
+pytestmark = pytest.mark.slow
+
 
 def _open(stage, *, name, path, clips=None):
     data = DataOptions(datasets=(DatasetOptions(name=name, path=path),))

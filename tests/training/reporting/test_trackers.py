@@ -42,6 +42,7 @@ def test_tensorboard_receives_every_number_and_the_pictures(
     assert [image.step for image in reader.Images("samples")] == [2, 4]
 
 
+@pytest.mark.slow
 def test_tensorboard_forgets_what_was_drawn_before_the_first_checkpoint(
     make_static_stage, scenes, optimizer, run_options
 ):
@@ -55,6 +56,7 @@ def test_tensorboard_forgets_what_was_drawn_before_the_first_checkpoint(
     assert [event.step for event in reader.Scalars("train/loss")] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_wandb_is_given_the_same_run_again(
     make_static_stage, scenes, optimizer, run_options, monkeypatch
 ):
@@ -124,6 +126,7 @@ def _wait_for_records(path):
     raise AssertionError(f"{path} has no end after half a minute")
 
 
+@pytest.mark.slow
 def test_an_offline_run_of_wandb_holds_every_number_and_the_pictures(
     make_static_stage, scenes, optimizer, run_options, monkeypatch
 ):

@@ -124,6 +124,7 @@ def _kill_at(patch, moment, after):
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize(("before", "newest_lost"), [(1, False), (2, False), (2, True)])
 def test_killed_at_any_moment_of_saving_a_whole_checkpoint_is_left(
