@@ -44,7 +44,6 @@ class SampleOrder:
     def __init__(
         self, starts: Int64[np.ndarray, " s"], files: Int64[np.ndarray, " s"] | None, seed: int
     ) -> None:
-        self._starts = starts
         self._files = np.zeros(len(starts), np.int64) if files is None else files
         self._passes = 1 if files is None else PASSES
         self._seed = seed
