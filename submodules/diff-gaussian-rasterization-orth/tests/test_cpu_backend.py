@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -139,6 +143,37 @@ def test_where_no_cache_can_be_kept_kernels_still_compile(monkeypatch: pytest.Mo
             return 2 * x
 
     assert double(21) == 42
+
+
+_HASH_OF_GRADIENTS = """
+import hashlib, torch
+from diff_gaussian_rasterization_orth import rasterize
+draw = torch.Generator().manual_seed(0)
+sizes = [(1, 400, 3), (1, 400, 1, 3), (1, 400, 3), (1, 400, 4), (1, 400, 3)]
+sizes += [(1, 400)] * 4 + [(1, 2)]
+tensors = [torch.rand(*size, generator=draw).requires_grad_() for size in sizes]
+backgrounds = torch.rand(1, 2, 3, generator=draw)
+images = rasterize(*tensors, image_size=(50, 70), backgrounds=backgrounds, backend="cpu")
+sum(image.square().mean() for image in images).backward()
+parts = [value.detach().numpy().tobytes() for value in (*images, *(x.grad for x in tensors))]
+print(hashlib.sha256(b"".join(parts)).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_kernels_from_the_cache_compute_the_bits_of_those_just_compiled(tmp_path: Path) -> None:
+    def run() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", _HASH_OF_GRADIENTS],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    just_compiled = run()
+    assert list(tmp_path.rglob("*.nbc"))
+    assert run() == just_compiled
 
 
 @pytest.mark.gpu

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from diff_gaussian_rasterization_orth.cpu.compiling import compiled
+from diff_gaussian_rasterization_orth.cpu.compiling import compiled, inlined
 from diff_gaussian_rasterization_orth.cpu.tiles import (
     LOG2_ALPHA_MAX,
     LOG2_ALPHA_MIN,
@@ -66,7 +66,7 @@ def blend_band(
         _write_tile(band, tile, planes, background, rgb, depth, alpha)
 
 
-@compiled()
+@inlined()
 def _blend_queue(
     tile: int,
     queue: NDArray[np.int32],
@@ -96,7 +96,7 @@ def _blend_queue(
         )
 
 
-@compiled(fastmath={"contract"})
+@inlined(fastmath={"contract"})
 def _blend_rows(
     first: np.uint64,
     end: np.uint64,
@@ -137,7 +137,7 @@ def _blend_rows(
         planes[i + step + step + step + step] += weight * z
 
 
-@compiled()
+@inlined()
 def _clear_tile(band: int, tile: int, height: int, width: int, planes: Float32) -> None:
     """Make the pixels transparent; those outside the image stay opaque."""
     begin = tile * _PLANES * TILE_PIXELS
@@ -146,7 +146,7 @@ def _clear_tile(band: int, tile: int, height: int, width: int, planes: Float32) 
             planes[begin + y * TILE_WIDTH + x] = _ONE
 
 
-@compiled()
+@inlined()
 def _write_tile(
     band: int,
     tile: int,

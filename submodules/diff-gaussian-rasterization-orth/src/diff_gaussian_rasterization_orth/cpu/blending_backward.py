@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diff_gaussian_rasterization_orth.cpu.compiling import compiled
+from diff_gaussian_rasterization_orth.cpu.compiling import compiled, inlined
 from diff_gaussian_rasterization_orth.cpu.tiles import (
     LOG2_ALPHA_MAX,
     LOG2_ALPHA_MIN,
@@ -77,7 +77,7 @@ def blend_band_backward(
                     num_alive -= 1
 
 
-@compiled()
+@inlined()
 def _blend_queue(
     tile: int,
     queue: NDArray[np.int32],
@@ -111,7 +111,7 @@ def _blend_queue(
 
 
 # Sums may be taken in any order, eight pixels at a time.
-@compiled(fastmath={"contract", "reassoc", "nsz"})
+@inlined(fastmath={"contract", "reassoc", "nsz"})
 def _blend_rows(
     first: np.uint64,
     end: np.uint64,
@@ -168,7 +168,7 @@ def _blend_rows(
     return m_0, m_u, m_v, m_uu, m_uv, m_vv, m_r, m_g, m_b, m_z
 
 
-@compiled()
+@inlined()
 def _read_tile(
     band: int,
     tile: int,

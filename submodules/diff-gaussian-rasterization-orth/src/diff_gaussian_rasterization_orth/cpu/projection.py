@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diff_gaussian_rasterization_orth import constants
-from diff_gaussian_rasterization_orth.cpu.compiling import compiled
+from diff_gaussian_rasterization_orth.cpu.compiling import compiled, inlined
 
 Float32 = NDArray[np.float32]
 
@@ -180,7 +180,7 @@ def project_backward(
             v_times[t] += v_tau
 
 
-@compiled()
+@inlined()
 def _jacobian_gradient(
     ju: Any,
     jv: Any,
@@ -216,7 +216,7 @@ def _jacobian_gradient(
     return v_ju, v_jv
 
 
-@compiled()
+@inlined()
 def _add_shape_gradients(
     g: int,
     v_ju: Any,
@@ -245,7 +245,7 @@ def _add_shape_gradients(
     v_quats[g, 3] += _TWO * (x * a2 - w * a1 - _TWO * z * a0 + x * c0 + y * c1)
 
 
-@compiled()
+@inlined()
 def _position(
     means: Float32, motion: Float32, g: int, tau: np.float32
 ) -> tuple[np.float32, np.float32, np.float32]:
@@ -257,14 +257,14 @@ def _position(
     return means[g, 0] + dx, means[g, 1] + dd, means[g, 2] + dz
 
 
-@compiled()
+@inlined()
 def _pixel(x: np.float32, z: np.float32, height: int, width: int) -> tuple[np.float32, np.float32]:
     u = _HALF * ((x + _ONE) * np.float32(width) - _ONE)
     v = _HALF * ((_ONE - z) * np.float32(height) - _ONE)
     return u, v
 
 
-@compiled()
+@inlined()
 def _window(
     slope: np.float32, half_life: np.float32, tau: np.float32
 ) -> tuple[np.float32, np.float32, np.float32]:
@@ -279,7 +279,7 @@ def _window(
     )
 
 
-@compiled()
+@inlined()
 def _rows(quats: Float32, g: int) -> Any:
     """Return the first and the last row of the rotation matrix."""
     w, x, y, z = quats[g, 0], quats[g, 1], quats[g, 2], quats[g, 3]
@@ -288,7 +288,7 @@ def _rows(quats: Float32, g: int) -> Any:
     return right, up
 
 
-@compiled()
+@inlined()
 def _jacobian(scales: Float32, quats: Float32, g: int, height: int, width: int) -> Any:
     """Return the rows of diag(W/2, H/2)·R_view·R·S, in pixels."""
     right, up = _rows(quats, g)
@@ -299,7 +299,7 @@ def _jacobian(scales: Float32, quats: Float32, g: int, height: int, width: int) 
     return ju, jv
 
 
-@compiled()
+@inlined()
 def _covariance(ju: Any, jv: Any) -> tuple[np.float32, np.float32, np.float32, np.float32]:
     """Return both variances, their covariance, and the determinant, a sum of positive terms."""
     uu = ju[0] * ju[0] + ju[1] * ju[1] + ju[2] * ju[2]
@@ -310,7 +310,7 @@ def _covariance(ju: Any, jv: Any) -> tuple[np.float32, np.float32, np.float32, n
     return uu + _BLUR, vv + _BLUR, uv, determinant
 
 
-@compiled()
+@inlined()
 def _cross(a: Any, b: Any) -> Any:
     return (
         a[1] * b[2] - a[2] * b[1],

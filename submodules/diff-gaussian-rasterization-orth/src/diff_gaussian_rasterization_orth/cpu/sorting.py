@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from diff_gaussian_rasterization_orth.cpu.compiling import compiled
+from diff_gaussian_rasterization_orth.cpu.compiling import compiled, inlined
 from diff_gaussian_rasterization_orth.cpu.tiles import TILE_HEIGHT
 
 _DIGIT_BITS = 13
@@ -45,7 +45,7 @@ def order_by_depth(
     return order
 
 
-@compiled()
+@inlined()
 def _digit(key: np.uint32, shift: int) -> np.uint32:
     return (key >> np.uint32(shift)) & np.uint32(_NUM_DIGITS - 1)
 

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from diff_gaussian_rasterization_orth.constants import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN
-from diff_gaussian_rasterization_orth.cpu.compiling import compiled
+from diff_gaussian_rasterization_orth.cpu.compiling import inlined
 
 TILE_WIDTH = 8
 """Columns of a tile: one vector of float32 on AVX2."""
@@ -62,7 +62,7 @@ _bits_of = _reinterpret(types.float32, types.int32, ir.IntType(32))
 _float_of = _reinterpret(types.int32, types.float32, ir.FloatType())
 
 
-@compiled()
+@inlined()
 def exp2(x: np.float32) -> np.float32:
     """Return 2**x for x in [-126, 127], without a branch, so that loops over it vectorise.
 
@@ -78,7 +78,7 @@ def exp2(x: np.float32) -> np.float32:
     return _float_of(np.int32(_bits_of(p) + (_bits_of(shifted) << _EXPONENT_SHIFT)))
 
 
-@compiled(fastmath={"contract"})
+@inlined(fastmath={"contract"})
 def exponent_at(
     p: np.uint64,
     u: np.float32,
@@ -97,7 +97,7 @@ def exponent_at(
     return uu * (du * du) + dv * (vv * dv + uv * du) + constant, du, dv
 
 
-@compiled()
+@inlined()
 def gather(
     start: int,
     band: int,
@@ -126,7 +126,7 @@ def gather(
     return end
 
 
-@compiled()
+@inlined()
 def enqueue(
     start: int,
     end: int,
@@ -148,7 +148,7 @@ def enqueue(
     return end
 
 
-@compiled()
+@inlined()
 def any_alive(planes: NDArray[np.float32], begin: int) -> bool:
     """Say whether a pixel of the tile whose transmittance begins there still takes anything."""
     found = False
