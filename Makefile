@@ -1,15 +1,17 @@
 # `make demo` and `make test` make a virtual environment first; CONTRIBUTING.md explains the others.
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
+BIN = $(VENV)/bin
 RASTERIZER := submodules/diff-gaussian-rasterization-orth
-METADATA := pyproject.toml $(RASTERIZER)/pyproject.toml
+CONSTRAINTS := constraints.txt
+METADATA := pyproject.toml $(RASTERIZER)/pyproject.toml $(CONSTRAINTS)
 DEMO_OUTPUT ?= outputs/demo
 # One worker a core, each with one thread: threads of several workers would wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 WORKERS ?= -n auto --maxprocesses 8 --dist loadgroup
 
-.PHONY: demo test test-fast test-gpu lint format docs install install-dev clean
+.PHONY: demo test test-fast test-gpu test-newest test-lowest lint format docs install install-dev \
+	constraints clean
 
 demo: install
 	$(BIN)/python splat_inference.py \
@@ -27,6 +29,17 @@ test-fast: install-dev
 
 test-gpu: install-dev
 	$(BIN)/python -m pytest -m gpu
+
+# The ends of what pyproject.toml allows, each in an environment of its own.
+test-newest: RESOLUTION := highest
+test-lowest: RESOLUTION := lowest-direct
+test-newest test-lowest: VENV := $(VENV)-ends
+test-newest test-lowest:
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --resolution $(RESOLUTION) \
+		-e $(RASTERIZER) -e ".[dev]"
+	$(PYTEST) $(WORKERS)
 
 lint: install-dev
 	$(BIN)/ruff check .
@@ -50,12 +63,21 @@ install-dev: $(VENV)/.installed-dev
 $(VENV)/.installed: $(METADATA)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e $(RASTERIZER) -e .
+	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e $(RASTERIZER) -e .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet -e $(RASTERIZER) -e ".[dev]"
+	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e $(RASTERIZER) -e ".[dev]"
 	@touch $@
 
+# One set of versions for all supported Pythons; UPGRADE=--upgrade takes the newest.
+constraints:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	printf '%s\n' ./$(RASTERIZER) '.[dev]' | $(BIN)/uv pip compile - \
+		--no-config --quiet --universal --python-version 3.10 --no-python-downloads $(UPGRADE) \
+		--no-emit-index-url --no-header --no-annotate --no-emit-package streamsplat \
+		--no-emit-package diff-gaussian-rasterization-orth --output-file $(CONSTRAINTS)
+
 clean:
-	rm -rf $(VENV) outputs .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-ends outputs .pytest_cache .ruff_cache

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import kiui.cam
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -47,10 +47,10 @@ def look_at(eye: Float[Tensor, " 3"], target: Float[Tensor, " 3"]) -> Float[Tens
 
     Looking from the origin along +z gives the identity. The view may not be vertical.
     """
-    # kiui's camera looks along its -z axis and has x to the left: half a turn about y from ours.
-    kiui_from_world = torch.from_numpy(kiui.cam.look_at(eye.numpy(), target.numpy())).T
+    forward = F.normalize(target - eye, dim=0)
+    right = F.normalize(torch.linalg.cross(torch.tensor([0.0, 1.0, 0.0]), forward), dim=0)
     pose = torch.eye(4)
-    pose[:3, :3] = kiui_from_world * torch.tensor([[-1.0], [1.0], [-1.0]])
+    pose[:3, :3] = torch.stack([right, torch.linalg.cross(forward, right), forward])
     pose[:3, 3] = -pose[:3, :3] @ eye
     return pose
 

@@ -9,7 +9,6 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-import av
 import av.error
 from av.container import InputContainer
 
@@ -17,6 +16,7 @@ from core.checks import UserError
 from core.io.background import await_result
 from core.io.frame_source import Frame, OnError
 from core.io.streams.stream import StreamSource
+from core.io.video.container import open_container
 from core.io.video.decoding import VideoDecoder, reason_of
 from core.logging import get_logger
 
@@ -69,7 +69,7 @@ class NetworkSource(StreamSource):
         is_http = _scheme(address).startswith("http")
         is_playlist = self._container.format.name in _PLAYLISTS
         # The size of a playlist is not that of what it leads to.
-        is_sized = self._container.size > 0 and not is_playlist
+        is_sized = (self._container.size or 0) > 0 and not is_playlist
         self._is_endless = is_http and self._container.duration is None and not is_sized
         self._ends_by_closing = is_http and not is_sized and not is_playlist
         if live is None:
@@ -132,7 +132,7 @@ def _open(address: str, name: str) -> InputContainer:
         # would ask for again also after its end, which it takes for a loss where no size is known.
         options = {"reconnect": "1", "reconnect_delay_max": "4"}
     try:
-        container = av.open(address, options=options, timeout=TIMEOUT_S, metadata_errors="replace")
+        container = open_container(address, options=options, timeout=TIMEOUT_S)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         hint = "give a URL that FFmpeg can read"
         if address.startswith("pipe:"):

@@ -6,12 +6,12 @@ from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import av.error
 from av.container import InputContainer
 
 from core.checks import UserError
 from core.io.frame_source import Frame, FrameSource, OnError
+from core.io.video.container import open_container
 from core.io.video.decoding import VideoDecoder, reason_of
 from core.logging import get_logger
 
@@ -72,7 +72,7 @@ class VideoSource(FrameSource):
 def _open(path: Path | str) -> InputContainer:
     try:
         # The prefix keeps FFmpeg from reading a colon in a file's name as a protocol.
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        container = open_container(f"file:{path}")
     except (av.error.FFmpegError, OSError) as error:
         raise UserError(
             f"{path} cannot be opened as a video: {reason_of(error)}; give a video file "
