@@ -27,7 +27,7 @@ from core.training.distributed.agreement import (
     on_main_process,
 )
 from core.training.distributed.signals import StopRequests
-from core.training.feeding.prefetch import Prefetcher
+from core.training.feeding.prefetch import NoBatchError, Prefetcher
 from core.training.options import RunOptions
 from core.training.plan import Plan, learning_rate
 from core.training.reporting.meters import Meters, StepTimer
@@ -152,7 +152,11 @@ class Trainer:
             else:
                 self._save_result()  # may have been removed, or lost with the power
             while self._progress.step < last_step and self._stopped_by is None:
-                self.train_step(self._next_batch(feed))
+                batch = self._next_batch(feed)
+                if batch is None:
+                    self._stopped_by = "signal"
+                    break
+                self.train_step(batch)
                 self._timer.count(feed.waited)
                 log.advance()
                 self._report(log, validation_sets)
@@ -203,16 +207,19 @@ class Trainer:
         )
         return losses.terms
 
-    def _next_batch(self, feed: Prefetcher) -> ClipBatch:
+    def _next_batch(self, feed: Prefetcher) -> ClipBatch | None:
         """Return the next batch, or the last one until all processes know that this one failed.
 
         They would wait for this process's gradients otherwise. The steps until then are not saved.
+        None ends a run of one process, which was asked to stop while no batch came.
         """
         if self._failure is None:
             try:
                 self._batch = feed.next()
             except Exception as error:  # of any type: the others have to end as well
                 if self._accelerator.num_processes == 1:
+                    if isinstance(error, NoBatchError):
+                        return None
                     raise
                 self._failure = error
         assert self._batch is not None, "the first batch was drawn by all processes"

@@ -22,6 +22,7 @@ from core.training.distributed.signals import StopRequests
 from core.training.feeding.batches import BatchShard, stream_batches
 from core.training.feeding.prefetch import Prefetcher
 from core.training.feeding.sources import DataOptions, open_sources, open_validation_sets
+from core.training.feeding.workers import lost_workers_explained
 from core.training.loop import Outcome, Recipe, Trainer
 from core.training.options import RunOptions
 from core.training.plan import Plan, plan_run
@@ -54,6 +55,7 @@ def train(stage: Stage, data: DataOptions, run: RunOptions, optimizer: Optimizer
     require_tracker(run.report.tracker)
     with (
         lost_processes_explained(),
+        lost_workers_explained(),
         StopRequests(run.max_minutes) as stop,
         WorkspaceLock(run.workspace) as lock,
     ):
@@ -105,15 +107,19 @@ def _train(
     trainer = Trainer(accelerator, Recipe(stage, run, optimizer, plan), network, state, stop)
     on_main_process(accelerator, lambda: start_tracker(accelerator, run, state))
     # The loop.
-    batches = stream_batches(
-        sources,
-        BatchShard(run.batch_size, accelerator.process_index, count),
-        first=state.progress.samples,
-        workers=data.workers if data.datasets else 0,
-        device=accelerator.device,
+    batches = in_each_process(
+        accelerator,
+        lambda: stream_batches(
+            sources,
+            BatchShard(run.batch_size, accelerator.process_index, count),
+            first=state.progress.samples,
+            workers=data.workers if data.datasets else 0,
+            device=accelerator.device,
+        ),
     )
     _log_start(accelerator, plan)
-    outcome = trainer.train(Prefetcher(batches, accelerator.device), validation_sets)
+    feed = Prefetcher(batches, accelerator.device, lambda: stop.received is not None)
+    outcome = trainer.train(feed, validation_sets)
     _log_end(outcome, plan, run, stop)
     return outcome
 

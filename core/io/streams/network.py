@@ -88,6 +88,7 @@ class NetworkSource(StreamSource):
                     index = delivered + self.skipped
                     yield Frame(index, f"{index:05d}", image)
                     delivered += 1
+                shortfall = decoder.shortfall  # asks the container
             container = None
             loss = self._loss(decoder)
             if loss is not None and self.live and self._is_endless:
@@ -96,8 +97,8 @@ class NetworkSource(StreamSource):
                 container = self._open_again(pauses_s)
             if loss is not None and container is None:
                 self._broken_off = f"{self.path} was lost after {delivered} frames: {loss}"
-            elif loss is None and decoder.shortfall is not None:
-                self._broken_off = f"{self.path} {decoder.shortfall[1]}"
+            elif loss is None and shortfall is not None:
+                self._broken_off = f"{self.path} {shortfall[1]}"
 
     def _loss(self, decoder: VideoDecoder) -> str | None:
         """Say how the connection was lost; None where the stream came to its end."""

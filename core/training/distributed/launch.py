@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -126,14 +127,17 @@ def check_alike(
 
 @contextmanager
 def lost_processes_explained() -> Iterator[None]:
-    """Turn PyTorch's error for a lost process, on GPUs, into one line.
+    """Turn PyTorch's error for a lost process into one line.
 
     Raises:
         UserError: In place of that error, wherever the run is at that moment.
     """
     try:
         yield
-    except dist.DistError as error:
+    except RuntimeError as error:
+        # Of NCCL it is a DistError, of Gloo a RuntimeError that names the place in Gloo's source.
+        if not isinstance(error, dist.DistError) and "gloo/" not in str(error):
+            raise
         raise UserError(
             f"another process of this run was lost ({_first_line(error)}); where it ended by "
             "itself, its own line says why. The same command resumes from the last checkpoint."
@@ -141,4 +145,6 @@ def lost_processes_explained() -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Return what an error says, without the place in a C++ source that it may begin with."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return re.sub(r"^\[\S+:\d+\] ", "", lines[0]).split(". ")[0]

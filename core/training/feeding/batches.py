@@ -7,22 +7,17 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import cv2
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Sampler
 
-from core.checks import UserError
 from core.data.augmentation import AugmentationOptions, augment
 from core.data.sampling.combination import CombinedSource, divide
 from core.data.sampling.scene_clips import SceneClips
-from core.data.sampling.sequence_source import Sample
 from core.data.sampling.stored_clips import StoredClips
 from core.data.sampling.unreadable_files import UnreadableFiles
-from core.training.distributed.signals import ignore_stop_signals
+from core.training.feeding.workers import LoadedSamples, load_samples
 from core.types import ClipBatch
 
-_PREFETCHED_BATCHES = 4
 _SCENES_AT_ONCE = 32
 _STEPS_AT_ONCE = 4
 
@@ -86,22 +81,6 @@ class BatchShard:
         return range(start, start + self.batch_size)
 
 
-class _FileDataset(Dataset["Sample | UserError"]):
-    """Samples from disk by index; a UserError is returned rather than raised.
-
-    Raised in a worker, it would reach the user inside that worker's traceback.
-    """
-
-    def __init__(self, source: CombinedSource) -> None:
-        self._source = source
-
-    def __getitem__(self, index: int) -> Sample | UserError:
-        try:
-            return self._source.sample(index)
-        except UserError as error:
-            return error
-
-
 class _FileIndices(Sampler[list[int]]):
     """The indices of the samples from disk of each step, without end."""
 
@@ -117,19 +96,10 @@ class _FileIndices(Sampler[list[int]]):
             first += self._shard.samples_per_step
 
 
-class _Loaded(NamedTuple):
-    """What a worker prepares for one step; a DataLoader knows to pin tuples of tensors."""
-
-    tensors: tuple[Tensor, ...]
-    """Those of StoredClips; none where the step has no samples from disk."""
-    unreadable: list[str]
-    """What was wrong with files on the way."""
-
-
 def stream_batches(
     sources: Sources, shard: BatchShard, *, first: int, workers: int, device: torch.device
 ) -> Generator[ClipBatch, None, None]:
-    """Yield the batches of successive steps, without end.
+    """Start the workers, and return a generator of the batches of successive steps, without end.
 
     What a batch holds depends on the sources' seeds and on its positions in the stream alone, not
     on workers, nor on where the stream was entered.
@@ -143,23 +113,35 @@ def stream_batches(
         device: Where batches are wanted.
 
     Raises:
-        UserError: If too many files cannot be read; see
-            :class:`core.data.sampling.unreadable_files.UnreadableFiles`.
+        UserError: If workers cannot be started; from the generator, if one is lost or too many
+            files cannot be read (:class:`core.data.sampling.unreadable_files.UnreadableFiles`).
     """
-    loader = iter(_file_loader(sources, shard, first, workers, device)) if sources.files else None
+    loaded = None
+    if sources.files is not None:
+        indices = _FileIndices(sources, shard, first)
+        loaded = load_samples(sources.files, indices, workers=workers, pin=device.type == "cuda")
+    return _stream(sources, shard, loaded, first=first, device=device)
+
+
+def _stream(
+    sources: Sources,
+    shard: BatchShard,
+    loaded: Iterator[LoadedSamples] | None,
+    *,
+    first: int,
+    device: torch.device,
+) -> Generator[ClipBatch, None, None]:
     together = _steps_at_once(sources, shard, device)
     scenes = stream_scenes(sources, shard, first=first, steps_at_once=together)
     unreadable = UnreadableFiles()
     while True:
         division = sources.divide(shard.positions(first))
         parts: list[ClipBatch] = []
-        if loader is not None:
-            loaded = next(loader)
-            if isinstance(loaded, UserError):
-                raise loaded
-            unreadable.note(len(division.files), loaded.unreadable)
+        if loaded is not None:
+            samples = next(loaded)
+            unreadable.note(len(division.files), samples.unreadable)
             if division.files:
-                batch = StoredClips(*loaded.tensors).unpack(device)
+                batch = StoredClips(*samples.tensors).unpack(device)
                 parts.append(
                     augment(
                         batch,
@@ -213,38 +195,3 @@ def _steps_at_once(sources: Sources, shard: BatchShard, device: torch.device) ->
     if device.type == "cpu" or scenes == 0:
         return 1
     return min(max(_SCENES_AT_ONCE // scenes, 1), _STEPS_AT_ONCE)
-
-
-def _file_loader(
-    sources: Sources, shard: BatchShard, first: int, workers: int, device: torch.device
-) -> DataLoader[Sample | UserError]:
-    assert sources.files is not None
-    return DataLoader(
-        _FileDataset(sources.files),
-        batch_sampler=_FileIndices(sources, shard, first),
-        collate_fn=_collate,
-        num_workers=workers,
-        worker_init_fn=_start_worker,
-        prefetch_factor=_PREFETCHED_BATCHES if workers else None,
-        pin_memory=device.type == "cuda",
-    )
-
-
-def _collate(samples: list[Sample | UserError]) -> _Loaded | UserError:
-    drawn: list[Sample] = []
-    for sample in samples:
-        if isinstance(sample, UserError):
-            return sample
-        drawn.append(sample)
-    if not drawn:
-        return _Loaded((), [])
-    clips = StoredClips.cat([sample.clips for sample in drawn])
-    return _Loaded(
-        tuple(clips.tensors()), [problem for sample in drawn for problem in sample.unreadable]
-    )
-
-
-def _start_worker(_worker: int) -> None:
-    ignore_stop_signals()
-    # Workers run in parallel already; threads within them would compete for the same cores.
-    cv2.setNumThreads(0)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from core.checks import UserError
 from core.types import ClipBatch
 
 _AHEAD = 2
 _POLL_S = 0.2
+_GRACE_S = 10.0
 
 _Ready = tuple[ClipBatch, torch.cuda.Event | None]
+
+
+class NoBatchError(UserError):
+    """A stop was requested while a batch was waited for, which did not come."""
 
 
 class Prefetcher:
@@ -27,45 +34,51 @@ class Prefetcher:
     streams of samples do not use PyTorch's generators, so that what a step draws does not depend
     on how far ahead the thread is.
 
-    :meth:`start` draws the first batch in the thread of its caller, from which worker processes are
-    then forked.
-
     Args:
         batches: Gives batches on ``device``; closed by :meth:`close`.
         device: Where they are made.
+        stop_requested: Says whether the run is to end: a batch that does not come is then waited
+            for no longer than ten seconds.
     """
 
-    def __init__(self, batches: Generator[ClipBatch, None, None], device: torch.device) -> None:
+    def __init__(
+        self,
+        batches: Generator[ClipBatch, None, None],
+        device: torch.device,
+        stop_requested: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._batches = batches
         self._device = device
+        self._stop_requested = stop_requested
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._ready: queue.Queue[_Ready | BaseException] = queue.Queue(_AHEAD)
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
+        self._first: _Ready | None = None
         self.waited = 0.0
         """Seconds that the last batch was waited for."""
 
     def start(self) -> None:
-        """Draw the first batch, and let the thread draw those after it.
+        """Start the thread, and wait for the first batch.
 
         Raises:
             UserError: If a file of a sample cannot be read.
+            NoBatchError: As :meth:`next`.
         """
-        self._ready.put(self._draw())
         self._thread = threading.Thread(target=self._work, name="prefetch", daemon=True)
         self._thread.start()
+        self._first = self._wait()
 
     def next(self) -> ClipBatch:
         """Return the next batch, safe to use on the current stream; after :meth:`start`.
 
         Raises:
             UserError: If a file of a sample cannot be read. There is no batch after that.
+            NoBatchError: If a stop was requested, and the batch did not come soon after.
         """
         started = time.monotonic()
-        item = self._ready.get()
+        item, self._first = self._first or self._wait(), None
         self.waited = time.monotonic() - started
-        if isinstance(item, BaseException):
-            raise item
         batch, made = item
         if made is not None:
             current = torch.cuda.current_stream(self._device)
@@ -75,11 +88,29 @@ class Prefetcher:
         return batch
 
     def close(self) -> None:
-        """Stop the thread and close the generator."""
+        """Stop the thread and close the generator.
+
+        A thread that still waits for samples after ten seconds is left to itself.
+        """
         self._stopped.set()
         if self._thread is not None:
-            self._thread.join()
-        self._batches.close()
+            self._thread.join(_GRACE_S)
+        if self._thread is None or not self._thread.is_alive():
+            self._batches.close()
+
+    def _wait(self) -> _Ready:
+        deadline = math.inf
+        while time.monotonic() < deadline:
+            try:
+                item = self._ready.get(timeout=_POLL_S)
+            except queue.Empty:
+                if deadline == math.inf and self._stop_requested():
+                    deadline = time.monotonic() + _GRACE_S
+                continue
+            if isinstance(item, BaseException):
+                raise item
+            return item
+        raise NoBatchError("asked to stop while the next batch did not come.")
 
     def _draw(self) -> _Ready:
         with self._on_device():

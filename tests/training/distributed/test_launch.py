@@ -60,6 +60,13 @@ def test_a_lost_process_is_one_line():
         raise torch.distributed.DistBackendError("NCCL error\nmore")
 
 
+def test_a_lost_process_on_the_cpu_is_one_line():
+    gloo = "[/pytorch/gloo/transport/tcp/pair.cc:5] Connection closed by peer [::1]:9. This is"
+    message = r"another process .* was lost \(Connection closed by peer \[::1\]:9\)"
+    with pytest.raises(UserError, match=message), lost_processes_explained():
+        raise RuntimeError(gloo)
+
+
 def test_other_errors_stay_what_they_are():
     with pytest.raises(RuntimeError, match="a mistake"), lost_processes_explained():
         raise RuntimeError("a mistake")

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from core.checks import UserError
-from core.training.feeding.prefetch import Prefetcher
+from core.training.feeding import prefetch
+from core.training.feeding.prefetch import NoBatchError, Prefetcher
 
 CPU = torch.device("cpu")
 
@@ -16,7 +17,7 @@ def _numbers(drawn, closed, fail_at=None):
         for number in range(100):
             if number == fail_at:
                 raise UserError(f"sample {number} cannot be read")
-            drawn.append((number, threading.current_thread().name))
+            drawn.append(number)
             yield number
     finally:
         closed.append(True)
@@ -31,9 +32,7 @@ def test_batches_come_in_order_and_a_few_ahead():
     while len(drawn) < 8 and time.monotonic() < deadline:
         time.sleep(0.01)
     # Two in the queue and one in hand, no more.
-    assert [number for number, _ in drawn] == list(range(8))
-    assert drawn[0][1] == threading.current_thread().name
-    assert {name for _, name in drawn[1:]} == {"prefetch"}
+    assert drawn == list(range(8))
     feed.close()
     assert closed == [True]
     assert "prefetch" not in {thread.name for thread in threading.enumerate()}
@@ -72,3 +71,37 @@ def test_closing_without_a_single_batch_is_fine():
     feed = Prefetcher(iter_numbers := _numbers([], []), CPU)
     feed.close()
     assert list(islice(iter_numbers, 1)) == []
+
+
+def _endless_wait(released):
+    yield 0
+    released.wait()
+    yield 1
+
+
+def test_a_stop_ends_the_wait_for_a_batch_that_does_not_come(monkeypatch):
+    monkeypatch.setattr(prefetch, "_GRACE_S", 0.3)
+    released, stopped = threading.Event(), threading.Event()
+    feed = Prefetcher(_endless_wait(released), CPU, stopped.is_set)
+    feed.start()
+    assert feed.next() == 0
+    stopped.set()
+    with pytest.raises(NoBatchError):
+        feed.next()
+    feed.close()
+    released.set()
+
+
+def test_a_stop_ends_the_wait_for_the_first_batch(monkeypatch):
+    monkeypatch.setattr(prefetch, "_GRACE_S", 0.1)
+    released = threading.Event()
+
+    def never():
+        released.wait()
+        yield 0
+
+    feed = Prefetcher(never(), CPU, lambda: True)
+    with pytest.raises(NoBatchError):
+        feed.start()
+    released.set()
+    feed.close()
