@@ -130,9 +130,9 @@ def load_weights(
 
 def _encoder_of(tensors: dict[str, Tensor], path: str | Path) -> Encoder:
     positions = tensors.get("pretrained.pos_embed")
-    width = positions.shape[-1] if positions is not None else None
+    width = positions.shape[-1:] if positions is not None else None
     for encoder, config in CONFIGS.items():
-        if config.embed_dim == width:
+        if width == (config.embed_dim,):
             return encoder
     first = next(iter(tensors), "no tensor at all")
     raise UserError(

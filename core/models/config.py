@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,6 +16,9 @@ DINO_WIDTH = 768
 """Width of the tokens of DINOv2 ViT-B."""
 DINO_PATCH_SIZE = 14
 _PIXELS_PER_DINO_PATCH = 16
+_SHOWN_LENGTH = 100
+_LARGEST = 2**16
+"""No size of a network is above; products of several stay within 64 bits."""
 _SIZES = (
     "image_height",
     "image_width",
@@ -83,9 +88,11 @@ class StreamSplatConfig:
         Lazily: a condition may rely on those before it.
         """
         for name in _SIZES:
-            yield getattr(self, name) >= 1, name, "a number of at least 1"
+            holds = 1 <= getattr(self, name) <= _LARGEST
+            yield holds, name, f"a number from 1 to {_LARGEST}"
         widths = self.upsampler_widths
-        yield min(widths, default=0) >= 1, "upsampler_widths", "one or more widths of at least 1"
+        holds = 1 <= min(widths, default=0) <= max(widths, default=0) <= _LARGEST
+        yield holds, "upsampler_widths", f"one or more widths from 1 to {_LARGEST}"
         patch, factor, head = self.patch_size, self.upsampling, self.head_width
         for name in ("image_height", "image_width"):
             yield getattr(self, name) % patch == 0, name, f"a multiple of patch_size {patch}"
@@ -198,9 +205,15 @@ def _parse(name: str, value: object, default: object) -> Any:
             return value
     elif value is None and default is None:
         return None
-    elif isinstance(value, (int, float)) and kind is not bool:
-        return float(value)
-    raise UserError(f"model option {name} is {value!r}; expected something like {default!r}.")
+    elif isinstance(value, (int, float)) and kind is not bool and abs(value) < math.inf:
+        with suppress(OverflowError):  # of a whole number that no float holds
+            return float(value)
+    raise UserError(f"model option {name} is {_shown(value)}; expected something like {default!r}.")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."
 
 
 PRESETS: dict[str, StreamSplatConfig] = {

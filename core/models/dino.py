@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from core.checks import UserError
 from core.io.weights import assign_weights, read_tensors
-from core.models.config import DINO_PATCH_SIZE
+from core.models.config import DINO_PATCH_SIZE, DINO_WIDTH
 
 DINO_FILE = "dinov2_vitb14_reg4_pretrain.pth"
 DINO_ARCHITECTURE = "vit_base_patch14_reg4_dinov2"
@@ -24,6 +25,7 @@ _WHERE = (
     f"download {DINO_FILE} from the DINOv2 project (https://github.com/facebookresearch/dinov2, "
     "ViT-B/14 distilled with registers) into the folder checkpoints/"
 )
+_REGISTERS = 4
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -118,6 +120,19 @@ def convert_dino_weights(
             f"{source} holds no {', '.join(missing)}: these are not weights of a DINOv2 with "
             f"registers. {_WHERE.capitalize()}."
         )
+    grid_side = math.isqrt(max(weights["pos_embed"].numel() // DINO_WIDTH - 1, 0))
+    shapes = {
+        "cls_token": (1, 1, DINO_WIDTH),
+        "register_tokens": (1, _REGISTERS, DINO_WIDTH),
+        "pos_embed": (1, 1 + grid_side**2, DINO_WIDTH),
+    }
+    for name, shape in shapes.items():
+        if weights[name].shape != shape or not weights[name].is_floating_point():
+            found = f"{tuple(weights[name].shape)} of {weights[name].dtype}"
+            raise UserError(
+                f"{source}: {name} is {found} instead of {shape} of floats: these are not weights "
+                f"of a ViT-B/14. {_WHERE.capitalize()}."
+            )
     rest = {k: v for k, v in weights.items() if k not in (*wanted, "mask_token")}
     position = weights["pos_embed"]
     return {

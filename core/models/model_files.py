@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,14 @@ from huggingface_hub.utils import logging as hub_logging
 
 from core.checks import UserError
 from core.io.atomic import atomic_path
-from core.io.weights import assign_weights, read_keys, read_tensors, write_safetensors
+from core.io.weights import (
+    WRONG_CONFIGURATION,
+    assign_weights,
+    check_shapes,
+    read_shapes,
+    read_tensors,
+    write_safetensors,
+)
 from core.models.config import PRESETS, StreamSplatConfig
 from core.models.dino import DINO_FILE, load_dino
 from core.models.factory import build_model
@@ -45,9 +52,9 @@ def load_model(reference: str | Path, *, dinov2_path: str | Path | None = None) 
         UserError: If nothing is there, or it is something else.
     """
     config_path, weights_path = _find(reference)
-    names = read_keys(weights_path)
+    shapes = read_shapes(weights_path)
     if config_path is None:
-        if not is_published_naming(names):
+        if not is_published_naming(shapes):
             raise UserError(
                 f"{weights_path} is not the published checkpoint, and no {CONFIG_NAME} lies beside "
                 f"it that describes another network; expected {PUBLISHED_FILE}, or both files of a "
@@ -55,13 +62,14 @@ def load_model(reference: str | Path, *, dinov2_path: str | Path | None = None) 
             )
         config = PRESETS["full"]
     else:
-        if is_published_naming(names):
+        if is_published_naming(shapes):
             raise UserError(
                 f"{weights_path} is the published checkpoint, which goes without the {CONFIG_NAME} "
                 "beside it; move it into a folder of its own."
             )
-        _expect_whole_network(names, weights_path)
+        _expect_whole_network(shapes, weights_path)
         config = StreamSplatConfig.from_dict(_read_json(config_path), str(config_path))
+        _compare(config, shapes, weights_path)
     model = build_model(config)
     load_weights(model, weights_path)
     model.eval()
@@ -215,9 +223,28 @@ def _expect_whole_network(names: Iterable[str], path: Path) -> None:
         )
 
 
+def _compare(config: StreamSplatConfig, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    """Check that a file's tensors are those of a configuration, before memory is taken for it.
+
+    Raises:
+        UserError: If they are not.
+    """
+    layers = config.encoder_layers + config.decoder_layers
+    if layers > len(shapes):
+        raise UserError(
+            f"{path} does not fit the network: its {len(shapes)} tensors cannot be those of "
+            f"{layers} layers. {WRONG_CONFIGURATION}"
+        )
+    with torch.device("meta"):
+        outline = build_model(config)
+    check_shapes(outline, shapes, path)
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise UserError(f"{path}: expected a JSON object of model options.") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not readable JSON ({error}).") from error
     if not isinstance(values, dict):

@@ -13,8 +13,6 @@ from core.io.weights import assign_weights
 from core.models.streamsplat import StreamSplat
 
 PUBLISHED_FILE = "streamsplat.safetensors"
-_COMPILED = "_orig_mod."
-"""Left by torch.compile in front of the name of a compiled module."""
 _COORDINATES = ("pe", "x_map", "z_map")
 """Buffers that hold position encodings and pixel centres."""
 _COORDINATE_TOLERANCE = 1e-3
@@ -78,8 +76,8 @@ def published_name(name: str) -> str:
 
 
 def is_published_naming(names: Iterable[str]) -> bool:
-    """Return whether names are those of the published checkpoint, compiled or not."""
-    return any(name.removeprefix(_COMPILED).startswith("model.") for name in names)
+    """Return whether names are those of the published checkpoint."""
+    return any(name.startswith("model.") for name in names)
 
 
 def assign_published_weights(
@@ -89,25 +87,20 @@ def assign_published_weights(
 
     Args:
         model: A network of the ``full`` preset.
-        tensors: All tensors of the file; names may carry the ``_orig_mod.`` of compiled modules.
+        tensors: All tensors of the file.
         source: The file, for the message of an error.
 
     Raises:
         UserError: If a tensor is missing, extra or misshapen, or if coordinates are not those that
             the network computes. Messages give the published names.
     """
-    weights: dict[str, Tensor] = {}
-    for stored, value in tensors.items():
-        name = stored.replace(_COMPILED, "")
-        if name in weights:
-            raise UserError(f"{source}: two entries stand for {name}, one of them {stored}.")
-        weights[name] = value
     for name, computed in model.named_buffers():
-        stored = weights.get(published_name(name))
-        is_coordinate = name.rpartition(".")[2] in _COORDINATES
-        if is_coordinate and stored is not None and stored.shape == computed.shape:
+        stored = tensors.get(published_name(name))
+        if stored is None or stored.shape != computed.shape or not stored.is_floating_point():
+            continue  # which is reported below
+        if name.rpartition(".")[2] in _COORDINATES:
             _check_coordinates(published_name(name), stored, computed, source)
-    assign_weights(model, weights, source, stored_name=published_name)
+    assign_weights(model, tensors, source, stored_name=published_name)
 
 
 def _check_coordinates(name: str, stored: Tensor, computed: Tensor, source: str) -> None:

@@ -44,7 +44,7 @@ def test_presets_have_as_many_parameters_as_documented(name: str, millions: floa
         ({"upsampler_widths": ()}, r"upsampler_widths is \(\); expected one or more"),
         ({"window": 1000}, "window is 1000; expected an even divisor of .* 9216 tokens"),
         ({"window": 9}, "window is 9; expected an even divisor"),
-        ({"motion_degree": 0}, "motion_degree is 0; expected a number of at least 1"),
+        ({"motion_degree": 0}, "motion_degree is 0; expected a number from 1 to 65536"),
         ({"image_height": 280, "window": 2240}, "image_height is 280; .*16 when use_dino is set"),
         ({"use_dino": False, "dino_normalize": True}, "dino_normalize is True"),
         ({"initial_opacity": 0.01}, "initial_opacity is 0.01"),

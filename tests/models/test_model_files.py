@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -228,3 +229,101 @@ def test_dinov2_weights_that_have_no_use_are_refused(model: StreamSplat, tmp_pat
     save_model(model, tmp_path)
     with pytest.raises(UserError, match="use_dino = false"):
         load_model(tmp_path, dinov2_path=tmp_path / "dinov2.pth")
+
+
+@pytest.fixture
+def saved(model: StreamSplat, tmp_path: Path) -> Path:
+    """Folder of a network."""
+    save_model(model, tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+def _change_weights(folder: Path, change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> None:
+    path = folder / "model.safetensors"
+    save_file(change(load_file(path)), path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_refused(saved: Path, value: float) -> None:
+    def spoil(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        weights["static.heads.color.bias"][1] = value
+        return weights
+
+    _change_weights(saved, spoil)
+    with pytest.raises(UserError, match=r"static\.heads\.color\.bias .* not finite"):
+        load_model(saved)
+
+
+def test_finite_weights_whose_sum_is_not_load(saved: Path) -> None:
+    def enlarge(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        weights["static.heads.color.bias"][:] = 3e38
+        return weights
+
+    _change_weights(saved, enlarge)
+    load_model(saved)
+
+
+def test_weights_of_whole_numbers_are_refused(saved: Path) -> None:
+    name = "static.heads.color.bias"
+    _change_weights(saved, lambda weights: {**weights, name: weights[name].to(torch.int8)})
+    with pytest.raises(UserError, match=r"is of type torch\.int8"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "module._orig_mod."])
+def test_weights_of_a_wrapped_model_load(model: StreamSplat, saved: Path, prefix: str) -> None:
+    _change_weights(saved, lambda weights: {prefix + k: v for k, v in weights.items()})
+    assert_same_weights(load_model(saved), model)
+
+
+def test_weights_of_compiled_blocks_load(model: StreamSplat, saved: Path) -> None:
+    block = "static.encoder.blocks.0."
+    _change_weights(
+        saved,
+        lambda weights: {k.replace(block, block + "_orig_mod."): v for k, v in weights.items()},
+    )
+    assert_same_weights(load_model(saved), model)
+
+
+def test_shapes_are_compared_before_a_network_is_built(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = []
+
+    def build(config: StreamSplatConfig) -> StreamSplat:
+        network = build_model(config)
+        devices.append(next(network.parameters()).device.type)
+        return network
+
+    monkeypatch.setattr(model_files, "build_model", build)
+    config = json.loads((saved / "config.json").read_text())
+    wide = {**config, "width": config["head_width"] * 512}
+    (saved / "config.json").write_text(json.dumps(wide))
+    with pytest.raises(UserError, match="of the wrong shape"):
+        load_model(saved)
+    assert devices == ["meta"]
+    (saved / "config.json").write_text(json.dumps({**config, "encoder_layers": 60_000}))
+    with pytest.raises(UserError, match="cannot be those of 600"):
+        load_model(saved)
+    assert devices == ["meta"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 200_000,
+        '{"width": ' * 200_000,
+        '{"width": 1e9}',
+        '{"width": 1000000000}',
+        '{"encoder_layers": 100000}',
+        '{"upsampler_widths": [1000000000]}',
+        '{"initial_scale": 1e999}',
+        '{"initial_scale": 1' + "0" * 400 + "}",
+        '{"log_scale_offset": NaN}',
+    ],
+)
+def test_configurations_that_cannot_be_are_one_line(saved: Path, text: str) -> None:
+    (saved / "config.json").write_text(text)
+    with pytest.raises(UserError) as failure:
+        load_model(saved)
+    assert len(str(failure.value)) < 500
