@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import signal
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from types import FrameType
+
+from core.text import printable, without_secrets
 
 _SIGPIPE = 13
 
@@ -43,18 +46,20 @@ def cli_errors(main: Callable[[], None]) -> Callable[[], None]:
         main: The body of a command-line program.
 
     Returns:
-        The same function, which exits with status 2 after a ``UserError``, 130 after Ctrl-C, 143
+        The same function, which exits with status 2 after a ``UserError``, or an ``OSError`` that
+        names a file; 130 after Ctrl-C, 143
         after SIGTERM, which raises :class:`Terminated` in ``main``, and 141 where nobody reads its
         output any more.
     """
 
     @wraps(main)
     def guarded() -> None:
+        _write_whatever_the_encoding()
         try:
             with _stop_signals_raised():
                 main()
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            _report(str(error))
             sys.exit(2)
         except KeyboardInterrupt as stop:
             print("interrupted; what was finished so far is kept.", file=sys.stderr)
@@ -66,8 +71,29 @@ def cli_errors(main: Callable[[], None]) -> Callable[[], None]:
             # What Python would still write at its end goes nowhere.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(128 + _SIGPIPE)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            _report(describe(error))
+            sys.exit(2)
 
     return guarded
+
+
+def describe(error: OSError) -> str:
+    """Return one sentence on a file or folder that the system does not let a program use."""
+    return f"{os.fsdecode(error.filename)}: {error.strerror}; give a path that can be used."
+
+
+def _report(message: str) -> None:
+    print(f"error: {printable(without_secrets(message))}", file=sys.stderr)
+
+
+def _write_whatever_the_encoding() -> None:
+    """Let standard output escape what its encoding has no bytes for, as standard error does."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _nobody_reads_the_output() -> bool:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from functools import cache
 from types import MappingProxyType
 from typing import TypeVar
@@ -11,6 +14,8 @@ from typing import TypeVar
 import docstring_parser
 import tyro
 from tyro.constructors import ConstructorRegistry, StructTypeInfo
+
+from core.text import printable
 
 T = TypeVar("T")
 _registry = ConstructorRegistry()
@@ -32,10 +37,25 @@ def parse(
         prog: How the program is called; by default the name of its file.
         args: The arguments; those of the process by default.
     """
-    with _registry:
+    with _registry, _escaped_messages(sys.argv[1:] if args is None else args):
         return tyro.cli(
             options, prog=prog, description=description, args=args, use_underscores=True
         )
+
+
+@contextmanager
+def _escaped_messages(args: Sequence[str]) -> Iterator[None]:
+    """Escape what messages repeat of arguments that would do something to a terminal."""
+    if all(printable(arg) == arg for arg in args):
+        yield
+        return
+    messages = io.StringIO()
+    try:
+        with redirect_stderr(messages):
+            yield
+    finally:
+        for line in messages.getvalue().splitlines():
+            print(printable(line), file=sys.stderr)
 
 
 @_registry.struct_rule

@@ -8,6 +8,8 @@ from functools import cache
 
 from tqdm import tqdm
 
+from core.text import printable, without_secrets
+
 _ROOT = "streamsplat"
 
 
@@ -15,7 +17,8 @@ class _StandardError(logging.Handler):
     """Writes lines to standard error, above the progress bars that are there."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
+        text = printable(without_secrets(self.format(record)))
+        tqdm.write(text, file=sys.stderr)
 
 
 def get_logger(name: str) -> logging.Logger:

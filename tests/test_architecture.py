@@ -21,6 +21,7 @@ FLOORS = [
         *("core.types", "core.checks", "core.logging", "core.command_line"),
         *("core.early_interrupt", "core.early_launcher"),
     },
+    {"core.text"},
 ]
 FLOOR_OF = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 RASTERIZER = "diff_gaussian_rasterization_orth"

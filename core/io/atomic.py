@@ -30,10 +30,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             fails to write (``OSError``), for example because the disk is full.
     """
     path = Path(path)
-    if path.is_dir():
-        raise UserError(f"cannot write {path}: a folder of that name exists; name a file.")
-    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
+    # Not made of the name, which may be as long as a name can be.
+    partial = path.with_name(f".{secrets.token_hex(4)}.partial{path.suffix}")
     try:
+        if path.is_dir():
+            raise UserError(f"cannot write {path}: a folder of that name exists; name a file.")
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()
         mode = partial.stat().st_mode

@@ -26,6 +26,7 @@ from core.outputs.sinks import FrameSink, OrbitSink, OverviewSink, VideoSink
 from core.outputs.staging import Staging
 from core.streaming import Session
 from core.streaming.reconstruct import ClipReconstructor, RenderedFrame
+from core.text import source_name
 
 _logger = get_logger(__name__)
 
@@ -214,7 +215,7 @@ def _page(
     means = {label: summary.metrics.mean(role) for label, role in labels.items()}
     scene = summary.scene
     return Page(
-        title=str(source.path) if source.is_stream else Path(source.path).resolve().name,
+        title=source_name(source.path if source.is_stream else Path(source.path).resolve().name),
         preview=OVERVIEW,
         lead=Video(SIDE_BY_SIDE, "Input and reconstruction", "Input left, reconstruction right."),
         videos=videos,

@@ -33,6 +33,7 @@ from core.geometry.resample import resize
 from core.io import write_bytes
 from core.metrics import psnr, ssim
 from core.streaming.reconstruct import RenderedFrame
+from core.text import printable
 
 _PUBLISHED_SIZE = (256, 256)
 Role = Literal["given", "middle"]
@@ -146,7 +147,7 @@ class MetricsSink:
         self.metrics.frames.append(
             FrameScore(
                 index=frame.index,
-                name=frame.name,
+                name=printable(frame.name),
                 role="given" if frame.is_key else "middle",
                 native=_score(both),
                 published=_score(resize(both, _PUBLISHED_SIZE)),

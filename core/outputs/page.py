@@ -82,7 +82,7 @@ def write_page(path: Path, page: Page) -> None:
         scene=escape(page.scene),
         scene_note=escape(page.scene_note),
     )
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def _figure(video: Video) -> str:

@@ -19,6 +19,7 @@ from core.data.datasets import DatasetName, Split, open_dataset
 from core.data.datasets.sequence_set import SequenceSet
 from core.io.images import write_png
 from core.logging import configure_logging, get_logger
+from core.text import printable
 
 _logger = get_logger(__name__)
 
@@ -74,7 +75,7 @@ def run(options: CheckOptions) -> int:
         )
     findings = summarize(dataset, coverage, inspection, num_frames=options.num_frames)
     part = "" if options.dataset == "frames" else f", {options.split}"
-    print(f"{options.dataset}{part}: {dataset.root}")
+    print(f"{options.dataset}{part}: {printable(str(dataset.root))}")
     print(findings.text(list_all=options.list_all))
     if options.output is not None:
         picture = draw_samples(dataset, samples=options.samples, num_frames=options.num_frames)

@@ -10,6 +10,7 @@ import numpy as np
 from core.data.check.inspection import Inspection
 from core.data.datasets.sequence_set import Coverage, Issue, SequenceSet
 from core.data.sampling.unreadable_files import MAX_SHARE, MAX_UNREADABLE
+from core.text import printable
 
 _LEAST_READABLE = 0.5
 """Share of samples that must be readable even in a small dataset: another is tried for each that is
@@ -46,7 +47,7 @@ class Findings:
         lines += [f"training would fail: {failure}" for failure in self.failures]
         if not self.failures:
             lines.append("fit for training.")
-        return "\n".join(lines)
+        return "\n".join(printable(line) for line in lines)
 
 
 def summarize(

@@ -19,6 +19,7 @@ from core.io.streams.stream import StreamSource
 from core.io.video.container import open_container
 from core.io.video.decoding import VideoDecoder, reason_of
 from core.logging import get_logger
+from core.text import source_name
 
 STANDARD_INPUT = "-"
 TIMEOUT_S = 10
@@ -61,7 +62,7 @@ class NetworkSource(StreamSource):
         self, address: str, *, live: bool | None = None, on_error: OnError = "skip"
     ) -> None:
         is_pipe = address == STANDARD_INPUT
-        name = "standard input" if is_pipe else _without_password(address)
+        name = "standard input" if is_pipe else source_name(address)
         self._address = "pipe:0" if is_pipe else address
         # Opened once: some senders serve a single connection, and what came by it is not repeated.
         # FFmpeg ignores Ctrl-C while it waits for the first bytes, on standard input without limit.
@@ -152,8 +153,3 @@ def _open(address: str, name: str) -> InputContainer:
 
 def _scheme(address: str) -> str:
     return urlsplit(address).scheme.lower()
-
-
-def _without_password(url: str) -> str:
-    """Leave out what a log should not show."""
-    return re.sub(r"(?<=://)[^/@]*@", "", url)

@@ -13,7 +13,7 @@ import cv2
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from core.checks import UserError
+from core.checks import UserError, describe
 from core.data.sampling.combination import CombinedSource
 from core.data.sampling.sequence_source import Sample
 from core.data.sampling.stored_clips import StoredClips
@@ -161,6 +161,10 @@ class _FileDataset(Dataset["Sample | UserError"]):
             return self._source.sample(index)
         except UserError as error:
             return error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            return UserError(describe(error))
 
 
 def _collate(samples: list[Sample | UserError]) -> LoadedSamples | UserError:

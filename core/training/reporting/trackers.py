@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import is_tensorboard_available, is_wandb_available
 
 from core.checks import UserError
+from core.text import source_name
 from core.training.options import RunOptions
 from core.training.workspace.checkpoints import RunState
 
@@ -49,7 +50,7 @@ def start_tracker(accelerator: Accelerator, run: RunOptions, state: RunState) ->
     report = run.report
     if report.tracker == "none":
         return
-    name = report.run_name or run.workspace.resolve().name
+    name = source_name(report.run_name or run.workspace.resolve().name)
     options: dict[str, dict[str, Any]] = {
         "wandb": {
             "name": name,
@@ -87,5 +88,5 @@ def _config(state: RunState) -> dict[str, Any]:
     """Return stage, network and options; trackers take numbers and text only."""
     values = {"stage": state.stage, **{f"config.{k}": v for k, v in state.config.items()}}
     values.update(state.options)
-    plain = (bool, int, float, str)
-    return {k: v if isinstance(v, plain) else str(v) for k, v in values.items()}
+    numbers = (bool, int, float)
+    return {k: v if isinstance(v, numbers) else source_name(str(v)) for k, v in values.items()}
