@@ -27,6 +27,7 @@ from core.depth.weights import find_depth_weights, how_to_get_weights, load_dept
 from core.depth.writing import Advance, Report, write_chunk_maps, write_png_maps
 from core.devices import choose_device
 from core.io.chunks.depth import depth_chunk_path, is_whole_depth_chunk
+from core.io.collisions import refuse_overwriting
 from core.io.images import is_whole_png
 from core.io.layouts import (
     CO3D_IMAGES,
@@ -123,6 +124,9 @@ def preprocess(layout: Layout, paths: Sequence[Path], options: DepthOptions) -> 
     files, share = _LAYOUTS[layout], Share.from_environment()
     engine = _build_engine(options)
     sources = share.of(list(dict.fromkeys(s for path in paths for s in files.find(path))))
+    for images, maps in {(s.parent, files.depth_path(s).parent) for s in sources}:
+        if images != maps:  # beside chunks, maps have names that no chunk has
+            refuse_overwriting(maps, (), [("PATH", images)])
     todo = sources if options.overwrite else _without_depth(sources, files, options.threads)
     existing = len(sources) - len(todo)
     try:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import socket
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from core.checks import UserError
+
+_PARTIAL = re.compile(r"\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.partial")
+_SAFETENSORS = re.compile(r"\.tmp\w{6}")
+"""What safetensors writes to, before it has a name."""
 
 
 @contextmanager
@@ -31,11 +39,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     # Not made of the name, which may be as long as a name can be.
-    partial = path.with_name(f".{secrets.token_hex(4)}.partial{path.suffix}")
+    owner = f"{_host()}-{os.getpid()}"
+    partial = path.with_name(f".{owner}-{secrets.token_hex(4)}.partial{path.suffix}")
     try:
         if path.is_dir():
             raise UserError(f"cannot write {path}: a folder of that name exists; name a file.")
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned_files(path.parent)
         partial.touch()
         mode = partial.stat().st_mode
         partial.unlink()
@@ -56,9 +66,33 @@ def remove_partial_files(folder: Path) -> None:
 
     Nobody may be writing there.
     """
-    for path in folder.glob(".*.partial*"):
-        if path.is_file():
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if (_PARTIAL.match(path.name) or _SAFETENSORS.fullmatch(path.name)) and path.is_file():
             path.unlink(missing_ok=True)
+
+
+@cache
+def _remove_abandoned_files(folder: Path) -> None:
+    """Remove what processes of this machine that are gone left half written; once a folder."""
+    for path in folder.iterdir():
+        match = _PARTIAL.match(path.name)
+        if match and match["host"] == _host() and not _is_alive(int(match["process"])):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
+@cache
+def _host() -> str:
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
 
 
 def flush(path: Path) -> None:

@@ -3,6 +3,7 @@
 from core.models.config import PRESETS, StreamSplatConfig
 from core.models.factory import build_model, build_static_model
 from core.models.model_files import (
+    files_of_model,
     load_dinov2,
     load_model,
     load_static_weights,
@@ -20,6 +21,7 @@ __all__ = [
     "StreamSplatConfig",
     "build_model",
     "build_static_model",
+    "files_of_model",
     "load_dinov2",
     "load_model",
     "load_static_weights",

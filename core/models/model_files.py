@@ -37,6 +37,12 @@ CHECKPOINTS = Path("checkpoints")
 _HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+(?<!\.safetensors)(?<!\.pth)(?<!\.pt)")
 
 
+def files_of_model(reference: str | Path) -> list[Path]:
+    """Return the files of a network on this computer, whether they are there or not."""
+    path = Path(reference)
+    return [path / CONFIG_NAME, path / SAFETENSORS_SINGLE_FILE] if path.is_dir() else [path]
+
+
 def load_model(reference: str | Path, *, dinov2_path: str | Path | None = None) -> StreamSplat:
     """Load a whole network for inference, on the CPU, in float32 and evaluation mode.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
 
@@ -28,6 +29,7 @@ from core.streaming import Session
 from core.streaming.reconstruct import ClipReconstructor, RenderedFrame
 from core.text import source_name
 
+T = TypeVar("T")
 _logger = get_logger(__name__)
 
 RENDERED = "rendered.mp4"
@@ -39,6 +41,8 @@ SCENE = "gaussians.ply"
 METRICS = "metrics.json"
 PLOT = "metrics.png"
 PAGE = "index.html"
+FILES = (RENDERED, SIDE_BY_SIDE, DEPTH, ORBIT, OVERVIEW, SCENE, METRICS, PLOT, PAGE)
+"""All that is written, but for the novel views if none are asked for."""
 
 _SHOWN_FRAME = 24
 """The frame of the overview: a second into most clips."""
@@ -112,8 +116,9 @@ def write_outputs(
 ) -> Summary:
     """Reconstruct a clip and write videos, scene, scores, plot and the page that shows them.
 
-    When the clip cannot be read to its end, or Ctrl-C is pressed, what was reconstructed until then
-    is completed and kept as an incomplete result; a stream has no end, and Ctrl-C is one.
+    When the clip cannot be read to its end, Ctrl-C is pressed, or anything fails later on, what was
+    reconstructed until then is completed and kept as an incomplete result; a stream has no end,
+    and Ctrl-C is one.
 
     Args:
         reconstructor: Renders the clip.
@@ -127,7 +132,7 @@ def write_outputs(
         UserError: If the clip or its depth cannot be read to the end, or a file cannot be written.
     """
     start = time.perf_counter()
-    failure: UserError | KeyboardInterrupt | None = None
+    failure: Exception | KeyboardInterrupt | None = None
     timed = _TimedFrames(reconstructor.frames(source))
     counts = [n for n in (source.expected_frames, reconstructor.max_frames) if n is not None]
     expected = min(counts, default=None)
@@ -141,15 +146,16 @@ def write_outputs(
                     if source.dropped:
                         progress.set_postfix(dropped=source.dropped, refresh=False)
                     progress.update()
-        except (UserError, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt) as error:
             if not outputs.metrics.metrics.frames:
                 raise
             if isinstance(error, KeyboardInterrupt):
                 _logger.info("stopping: what is reconstructed is completed; Ctrl-C discards it.")
             if not (source.is_stream and isinstance(error, KeyboardInterrupt)):
                 failure = error
-        for sink in outputs.sinks:
-            sink.finish()
+        completion = _Completion()
+        for step in (*(sink.finish for sink in outputs.sinks), *outputs.video_ends):
+            completion.attempt(step)
     if source.dropped:
         _logger.warning(
             "%d frames of %s came faster than the model works and were dropped.",
@@ -157,34 +163,59 @@ def write_outputs(
             source.path,
         )
     metrics = outputs.metrics.metrics
-    plot_psnr(metrics, staging.folder / PLOT)
+    completion.attempt(lambda: plot_psnr(metrics, staging.folder / PLOT))
     if failure is not None:
-        kept = staging.keep_incomplete()
-        if isinstance(failure, KeyboardInterrupt):
-            _logger.info("the %d frames so far are reconstructed in %s", len(metrics.frames), kept)
-            raise failure
-        raise UserError(
-            f"{str(failure).rstrip('.')}; the {len(metrics.frames)} frames before it are "
-            f"reconstructed in {kept}"
-        ) from failure
-    assert outputs.scene.written is not None
-    summary = Summary(
-        metrics=metrics,
-        num_gaussians=timed.num_gaussians,
-        scene=outputs.scene.written,
-        seconds_per_frame=timed.seconds / len(metrics.frames),
-        total_seconds=time.perf_counter() - start,
-    )
-    facts = [
-        *facts,
-        ("Depth", reconstructor.depth.description),
-        ("Frame size", f"{fit.input_size[1]} by {fit.input_size[0]} px"),
-        ("Fit", f"{fit.mode} to {fit.model_size[1]} by {fit.model_size[0]} px"),
-        *summary.facts(),
-        *_lost_frames(source),
-    ]
-    write_page(staging.folder / PAGE, _page(source, options, summary, facts))
+        _keep(staging, failure, f"the {len(metrics.frames)} frames before it are reconstructed")
+
+    def finish() -> Summary:
+        assert outputs.scene.written is not None
+        summary = Summary(
+            metrics=metrics,
+            num_gaussians=timed.num_gaussians,
+            scene=outputs.scene.written,
+            seconds_per_frame=timed.seconds / len(metrics.frames),
+            total_seconds=time.perf_counter() - start,
+        )
+        all_facts = [
+            *facts,
+            ("Depth", reconstructor.depth.description),
+            ("Frame size", f"{fit.input_size[1]} by {fit.input_size[0]} px"),
+            ("Fit", f"{fit.mode} to {fit.model_size[1]} by {fit.model_size[0]} px"),
+            *summary.facts(),
+            *_lost_frames(source),
+        ]
+        write_page(staging.folder / PAGE, _page(source, options, summary, all_facts))
+        return summary
+
+    summary = None if completion.failure else completion.attempt(finish)
+    if summary is None:
+        assert completion.failure is not None
+        _keep(staging, completion.failure, "what else was written is")
     return summary
+
+
+class _Completion:
+    """Does the last steps of a clip, each also where another has failed."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        """The first of them."""
+
+    def attempt(self, step: Callable[[], T]) -> T | None:
+        try:
+            return step()
+        except Exception as error:  # of any type: what else is there is kept
+            self.failure = self.failure or error
+            return None
+
+
+def _keep(staging: Staging, failure: Exception | KeyboardInterrupt, what: str) -> NoReturn:
+    """Keep what was written as an incomplete result, and raise what kept it from completion."""
+    kept = staging.keep_incomplete()
+    if not isinstance(failure, UserError):
+        _logger.info("%s in %s", what, kept)
+        raise failure
+    raise UserError(f"{str(failure).rstrip('.')}; {what} in {kept}") from failure
 
 
 def _lost_frames(source: FrameSource) -> list[tuple[str, str]]:
@@ -250,9 +281,14 @@ class _Outputs:
         height, width = fit.display_size
         lens = Lens(options.horizontal_fov_deg, fit.aspect)
 
+        self.video_ends: list[Callable[[], None]] = []
+        """Each completes a video; on stacks of their own, as one that fails is no other's end."""
+
         def video(name: str, columns: int = 1) -> VideoWriter:
+            own = stack.enter_context(ExitStack())
+            self.video_ends.append(own.close)
             writer = VideoWriter(folder / name, (height, columns * width), options.fps)
-            return stack.enter_context(writer)
+            return own.enter_context(writer)
 
         self.metrics = MetricsSink(folder / METRICS, fit, frame_gap=session.frame_gap)
         self.scene = PlySink(folder / SCENE, lens, fit, time=options.ply_time)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from core.checks import UserError
+
+_PREFIX = ".running-"
 
 
 class Staging:
@@ -44,15 +49,20 @@ def staged_outputs(output: Path) -> Iterator[Staging]:
     """Give a folder to write to, and move its files into ``output`` when the block ends well.
 
     Until then nothing that was in ``output`` is touched. When the block raises, what was written is
-    removed, unless :meth:`Staging.keep_incomplete` was called.
+    removed, unless :meth:`Staging.keep_incomplete` was called. What runs that were killed have left
+    is removed at the beginning.
 
     Raises:
-        UserError: If ``output`` is a file, or cannot be made or written to; at the end, if a folder
-            bears the name of a file.
+        UserError: If ``output`` is a file, or cannot be made or written to; at the end, if a file
+            cannot be moved: those that were not are kept as an incomplete result.
     """
-    folder = output / f".running-{secrets.token_hex(4)}"
     try:
-        folder.mkdir(parents=True)
+        output.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(output)
+        folder = output / f"{_PREFIX}{secrets.token_hex(4)}"
+        lock = _lock_of(folder)
+        lock.acquire()  # before the folder is there, which other runs remove without it
+        folder.mkdir()
     except OSError as error:
         raise UserError(
             f"cannot write into {output}: {error.strerror or error}; choose another output folder."
@@ -61,17 +71,41 @@ def staged_outputs(output: Path) -> Iterator[Staging]:
         staging = Staging(folder, output)
         yield staging
         if staging.kept is None:
-            _move_files(folder, output)
+            _move_files(staging, output)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        _remove(lock)
 
 
-def _move_files(folder: Path, output: Path) -> None:
-    files = sorted(folder.iterdir())
-    for file in files:
-        if (output / file.name).is_dir():
-            raise UserError(
-                f"{output / file.name} is a folder; remove it or choose another output folder."
-            )
-    for file in files:
-        os.replace(file, output / file.name)  # noqa: PTH105 (replaces on every system)
+def _move_files(staging: Staging, output: Path) -> None:
+    files = sorted(staging.folder.iterdir())
+    try:
+        for file in files:
+            if (output / file.name).is_dir():
+                raise IsADirectoryError(errno.EISDIR, f"{file.name} is a folder")
+        for file in files:
+            os.replace(file, output / file.name)  # noqa: PTH105 (replaces on every system)
+    except OSError as error:
+        kept = staging.keep_incomplete()
+        raise UserError(
+            f"cannot write into {output}: {error.strerror or error}; the results are in {kept}."
+        ) from error
+
+
+def _remove_abandoned(output: Path) -> None:
+    """Remove the folders of runs that are gone, whose locks the kernel has released."""
+    for folder in {path.with_suffix("") for path in output.glob(f"{_PREFIX}*")}:
+        lock = _lock_of(folder)
+        with suppress(OSError, Timeout):  # in use, or on a file system without locks
+            lock.acquire(timeout=0)
+            shutil.rmtree(folder, ignore_errors=True)
+            _remove(lock)
+
+
+def _lock_of(folder: Path) -> FileLock:
+    return FileLock(folder.with_name(f"{folder.name}.lock"))
+
+
+def _remove(lock: FileLock) -> None:
+    Path(lock.lock_file).unlink(missing_ok=True)
+    lock.release()

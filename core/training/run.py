@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 
 from core.checks import UserError
+from core.io.collisions import refuse_overwriting
 from core.logging import get_logger
+from core.models import files_of_model
 from core.training.compute.networks import build_network, open_perceptual
 from core.training.compute.optimizer import OptimizerOptions
 from core.training.distributed.agreement import in_each_process, on_main_process
@@ -30,7 +33,7 @@ from core.training.reporting.trackers import new_run_id, require_tracker, start_
 from core.training.stages.stage import Stage
 from core.training.workspace.checkpoints import LATEST, Progress
 from core.training.workspace.lock import WorkspaceLock
-from core.training.workspace.resuming import new_state, resume
+from core.training.workspace.resuming import WORKSPACE_FILES, new_state, resume
 from core.types import ClipBatch
 
 _logger = get_logger(__name__)
@@ -53,6 +56,7 @@ def train(stage: Stage, data: DataOptions, run: RunOptions, optimizer: Optimizer
             memory does not suffice, or training diverges.
     """
     require_tracker(run.report.tracker)
+    _refuse_overwriting(stage, data, run)
     with (
         lost_processes_explained(),
         lost_workers_explained(),
@@ -66,6 +70,19 @@ def train(stage: Stage, data: DataOptions, run: RunOptions, optimizer: Optimizer
             _logger.info("%s asked to stop; nothing was done.", stop.received)
             return Outcome(Progress(), "signal", {})
         return _train(accelerator, stage, data, run, optimizer, stop)
+
+
+def _refuse_overwriting(stage: Stage, data: DataOptions, run: RunOptions) -> None:
+    """Check that the workspace is no dataset, and holds no weights that the run starts from."""
+    options = {**vars(stage.options), "eval_clips_path": run.report.eval_clips_path}
+    weights = [
+        (f"--{name}", path)
+        for name, value in options.items()
+        if isinstance(value, Path)
+        for path in ([value] if name == "eval_clips_path" else files_of_model(value))
+    ]
+    datasets = [(f"--{dataset.name}_path", dataset.path) for dataset in data.datasets]
+    refuse_overwriting(run.workspace, WORKSPACE_FILES, [*weights, *datasets])
 
 
 def _train(

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from core.checks import UserError
-from core.io import atomic_path, write_bytes
+from core.io import atomic, atomic_path, write_bytes
+from core.io.atomic import remove_partial_files
 
 
 def test_the_file_appears_with_its_content_and_its_folders(tmp_path):
@@ -63,3 +67,36 @@ def test_a_full_disk_is_named(tmp_path):
     with pytest.raises(UserError, match=r"file\.bin: No space left"), atomic_path(target):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not list(tmp_path.iterdir())
+
+
+def test_files_of_processes_that_are_gone_are_removed_and_others_are_not(tmp_path):
+    gone, alive = tmp_path / "gone", tmp_path / "alive"
+
+    def leave_half(target: Path) -> None:
+        with atomic_path(target) as partial:
+            partial.write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    killed = multiprocessing.get_context("fork").Process(target=leave_half, args=(gone,))
+    killed.start()
+    killed.join()
+    assert len(list(tmp_path.iterdir())) == 1
+    with atomic_path(alive) as partial:
+        partial.write_bytes(b"half")
+        atomic._remove_abandoned_files.cache_clear()
+        write_bytes(tmp_path / "new", b"new")
+        assert partial.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alive", "new"]
+
+
+def test_names_as_long_as_names_can_be_are_written(tmp_path):
+    name = "a" * 251 + ".png"
+    write_bytes(tmp_path / name, b"new")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_workspace_is_rid_of_files_without_an_owner(tmp_path):
+    for name in (".tmpAb3dE9", ".0123abcd-1-0123abcd.partial.safetensors", ".tmp", "kept"):
+        (tmp_path / name).touch()
+    remove_partial_files(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".tmp", "kept"]

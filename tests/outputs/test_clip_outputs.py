@@ -14,6 +14,7 @@ from core.geometry.fit import FitMode
 from core.io import read_image
 from core.io.frame_source import FrameSource
 from core.io.video import read_video
+from core.outputs import clip_outputs
 from core.outputs.clip_outputs import OutputOptions, Summary, write_outputs
 from core.outputs.staging import staged_outputs
 from core.streaming.reconstruct import ClipReconstructor, choose_fit
@@ -21,17 +22,7 @@ from core.streaming.reconstruct import ClipReconstructor, choose_fit
 pytestmark = pytest.mark.slow
 Build = Callable[..., ClipReconstructor]
 OPTIONS = OutputOptions(orbit_frames=4)
-FILES = {
-    "rendered.mp4",
-    "side_by_side.mp4",
-    "depth.mp4",
-    "orbit.mp4",
-    "overview.png",
-    "gaussians.ply",
-    "metrics.json",
-    "metrics.png",
-    "index.html",
-}
+FILES = set(clip_outputs.FILES)
 
 
 def write(
@@ -145,6 +136,50 @@ def test_a_clip_that_cannot_be_read_at_all_leaves_nothing(
     with pytest.raises(UserError, match="0000 is damaged"), staged_outputs(tmp_path) as staging:
         write_outputs(reconstructor(), source, fit, OPTIONS, staging)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_any_kind_in_mid_clip_keeps_what_is_finished(
+    reconstructor: Build, synthetic_source, tmp_path: Path
+) -> None:
+    class Failing(synthetic_source):
+        def _decode(self) -> Iterator:
+            yield from list(super()._decode())[:5]
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        write(reconstructor(), Failing(8), tmp_path)
+    assert len(read_video(tmp_path / "incomplete" / "rendered.mp4")) == 4
+
+
+@pytest.mark.parametrize(
+    ("place", "missing"),
+    [
+        ("write_page", "index.html"),
+        ("plot_psnr", "metrics.png"),
+        ("MetricsSink.finish", "metrics.json"),
+        ("PlySink.finish", None),
+        ("OrbitSink.finish", None),
+    ],
+)
+@pytest.mark.parametrize("error", [UserError("no room"), UnicodeEncodeError("x", "", 0, 1, "")])
+def test_what_fails_late_discards_nothing_that_is_finished(
+    reconstructor: Build,
+    synthetic_source,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    missing: str | None,
+    error: Exception,
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(f"core.outputs.clip_outputs.{place}", fail)
+    with pytest.raises(type(error)):
+        write(reconstructor(), synthetic_source(2), tmp_path)
+    kept = tmp_path / "incomplete"
+    assert {file.name for file in kept.iterdir()} == FILES - {missing, "index.html"}
+    assert len(read_video(kept / "rendered.mp4")) == 2
 
 
 def test_an_interruption_keeps_what_is_finished(

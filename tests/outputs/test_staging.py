@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -38,6 +41,34 @@ def test_a_folder_in_the_place_of_a_result_is_said_before_any_is_moved(tmp_path:
             (staging.folder / "a").write_text("new")
             (staging.folder / "b").write_text("new")
 
-    with pytest.raises(UserError, match="b is a folder"):
+    with pytest.raises(UserError, match=r"b is a folder; the results are in .*incomplete"):
         write_both()
-    assert [file.name for file in tmp_path.iterdir()] == ["b"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["b", "incomplete"]
+    assert (tmp_path / "incomplete" / "a").read_text() == "new"
+
+
+def test_what_killed_runs_left_is_removed_and_what_runs_is_not(tmp_path: Path) -> None:
+    killed = multiprocessing.get_context("fork").Process(target=_write_and_die, args=(tmp_path,))
+    killed.start()
+    killed.join()
+    (tmp_path / ".running-0" / "a").parent.mkdir()  # without a lock, of a killed run as well
+    assert len(list(tmp_path.glob(".running-*"))) == 3
+    with staged_outputs(tmp_path) as first:
+        (first.folder / "a").write_text("a")
+        other = multiprocessing.get_context("fork").Process(target=_write, args=(tmp_path,))
+        other.start()
+        other.join()
+        assert other.exitcode == 0
+        assert (first.folder / "a").exists()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "b"]
+
+
+def _write_and_die(output: Path) -> None:
+    with staged_outputs(output) as staging:
+        (staging.folder / "a").write_text("a")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _write(output: Path) -> None:
+    with staged_outputs(output) as staging:
+        (staging.folder / "b").write_text("b")

@@ -58,6 +58,11 @@ class CheckOptions:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least {least}.")
         if self.output is not None and self.output.suffix.lower() != ".png":
             raise UserError(f"--output {self.output}: expected the name of a .png file.")
+        if self.output is not None and self.output.resolve().is_relative_to(self.path.resolve()):
+            raise UserError(
+                f"--output {self.output} lies in the dataset, whose files it might replace or be "
+                "taken for; choose another folder."
+            )
 
 
 def run(options: CheckOptions) -> int:

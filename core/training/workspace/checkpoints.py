@@ -41,6 +41,7 @@ SUMS = "SHA256SUMS"
 PARTIAL = ".checkpoint_partial"
 _MODEL, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 _FILES = (_MODEL, _OPTIMIZER, _STATE)
+CHECKPOINT_FILES = (*_FILES, SUMS)
 _FORMAT = 1
 _BLOCK = 2**22
 _logger = get_logger(__name__)

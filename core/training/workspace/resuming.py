@@ -17,7 +17,10 @@ from core.logging import get_logger
 from core.training.distributed.agreement import in_each_process, on_main_process
 from core.training.options import RunOptions
 from core.training.workspace.checkpoints import (
+    CHECKPOINT_FILES,
+    LATEST,
     PARTIAL,
+    PREVIOUS,
     Progress,
     RunState,
     find_checkpoint,
@@ -26,6 +29,11 @@ from core.training.workspace.checkpoints import (
 
 OPTIONS_FILE = "options.json"
 SAMPLES = "samples"
+WORKSPACE_FILES = (
+    *("config.json", "model.safetensors", "log.jsonl", OPTIONS_FILE),
+    *(f"{folder}/{name}" for folder in (LATEST, PREVIOUS) for name in CHECKPOINT_FILES),
+)
+"""What a run replaces in its workspace."""
 
 MAY_DIFFER = frozenset(
     {
