@@ -21,14 +21,17 @@ _SETTLED_NS = 2_000_000_000
 _logger = get_logger(__name__)
 
 
-def default_cache_folder() -> Path:
+def default_cache_folder() -> Path | None:
     """Return where indices are kept: ``$STREAMSPLAT_CACHE``, or the user's cache folder.
 
-    Not beside the data, which often is read-only and shared.
+    Not beside the data, which often is read-only and shared. None for a user without a home.
     """
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
     return Path(base) / "streamsplat" / "datasets"
 
 
@@ -36,7 +39,7 @@ class IndexCache:
     """One JSON file of notes about one folder of a dataset.
 
     A file that is damaged, of another version or about another folder counts as empty; one that
-    cannot be written is a warning.
+    cannot be written is a warning. Without a folder nothing is kept.
 
     Args:
         layout: The reader that writes the notes.
@@ -46,11 +49,14 @@ class IndexCache:
 
     def __init__(self, layout: str, folder: Path, cache_folder: Path | None = None) -> None:
         self._about = {"version": _VERSION, "layout": layout, "folder": str(folder.resolve())}
-        digest = hashlib.sha256(self._about["folder"].encode()).hexdigest()[:16]
-        self.path = (cache_folder or default_cache_folder()) / f"{layout}-{digest}.json"
+        digest = hashlib.sha256(os.fsencode(self._about["folder"])).hexdigest()[:16]
+        cache_folder = cache_folder or default_cache_folder()
+        self.path = None if cache_folder is None else cache_folder / f"{layout}-{digest}.json"
 
     def load(self) -> dict[str, Any]:
         """Return the notes; empty where there are none."""
+        if self.path is None:
+            return {}
         try:
             content = json.loads(self.path.read_bytes())
             if {key: content[key] for key in self._about} == self._about:
@@ -61,6 +67,8 @@ class IndexCache:
 
     def save(self, notes: dict[str, Any]) -> None:
         """Write the notes atomically."""
+        if self.path is None:
+            return
         try:
             write_bytes(self.path, json.dumps({**self._about, "notes": notes}).encode())
         except UserError as error:

@@ -24,7 +24,9 @@ def _toolchain() -> None:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(compiler, "_said", set())
-    return compiler.cache_folder()
+    folder = compiler.cache_folder()
+    assert folder is not None
+    return folder
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_120"])
@@ -98,6 +100,16 @@ def test_folder_that_cannot_be_written_is_said_once(
             compiler.find_code("blend_forward", "sm_90", degree=0)
     assert sum("cannot be kept" in message for message in caplog.messages) == 1
     assert sum("compiling" in message for message in caplog.messages) == 1
+
+
+def test_a_user_without_a_home_keeps_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(compiler.Path, "home", no_home)
+    assert compiler.cache_folder() is None
+    assert compiler.find_code("blend_forward", "sm_90", degree=0).startswith(ELF)
 
 
 def test_old_driver_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -262,7 +262,9 @@ def test_gpu_newer_than_nvrtc_runs_ptx(tmp_path: Path, monkeypatch: pytest.Monke
         images = rasterize(**scene, image_size=SIZE)
     finally:
         launch._find_kernel.cache_clear()
-    assert {path.suffix for path in compiler.cache_folder().iterdir()} == {".ptx"}
+    folder = compiler.cache_folder()
+    assert folder is not None
+    assert {path.suffix for path in folder.iterdir()} == {".ptx"}
     torch.testing.assert_close(images.rgb, expected.rgb, rtol=0, atol=1e-5)
 
 

@@ -1,6 +1,7 @@
 import os
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -77,10 +78,24 @@ def test_a_place_that_cannot_be_written_is_a_warning(miniature, reopen, tmp_path
 def test_the_index_lies_where_the_user_says(monkeypatch, tmp_path):
     monkeypatch.setenv("STREAMSPLAT_CACHE", str(tmp_path / "here"))
     assert default_cache_folder() == tmp_path / "here"
-    assert IndexCache("davis-train", tmp_path).path.parent == tmp_path / "here"
+    path = IndexCache("davis-train", tmp_path).path
+    assert path is not None
+    assert path.parent == tmp_path / "here"
     monkeypatch.delenv("STREAMSPLAT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert default_cache_folder() == tmp_path / "xdg/streamsplat/datasets"
+
+
+def test_a_user_without_a_home_keeps_no_index(monkeypatch, tmp_path):
+    def no_home() -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("STREAMSPLAT_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    cache = IndexCache("davis-train", tmp_path)
+    cache.save({"a": 1})
+    assert cache.load() == {}
 
 
 def test_the_cache_of_chunks_keeps_the_latest_within_its_budget():

@@ -168,23 +168,33 @@ def find_code(unit: str, arch: str, degree: int) -> bytes:
         KernelCompilationError: If it cannot be compiled.
     """
     with _LOCK:
-        path = cache_folder() / f"{unit}-{arch}-{_key(unit, arch, degree)}.{code_type(arch)}"
+        folder = cache_folder()
+        if folder is None:
+            _say_once(f"compiling the CUDA kernels for {arch}; set XDG_CACHE_HOME to keep them")
+            return compile_unit(unit, arch, degree)
+        path = folder / f"{unit}-{arch}-{_key(unit, arch, degree)}.{code_type(arch)}"
         code = _kept(path)
         if code is None:
-            _say_once(f"compiling the CUDA kernels for {arch} (kept in {path.parent})")
+            _say_once(f"compiling the CUDA kernels for {arch} (kept in {folder})")
             code = compile_unit(unit, arch, degree)
             _keep(path, code)
         return code
 
 
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: the user's cache folder, as the platform defines it."""
+def cache_folder() -> Path | None:
+    """Where compiled kernels are kept: the user's cache folder, as the platform defines it.
+
+    None for a user without a home.
+    """
     if configured := os.environ.get("XDG_CACHE_HOME"):
         base = Path(configured)
     elif sys.platform == "win32" and (local := os.environ.get("LOCALAPPDATA")):
         base = Path(local)
     else:
-        base = Path(os.path.expanduser("~")) / ".cache"  # noqa: PTH111  (never raises)
+        try:
+            base = Path.home() / ".cache"
+        except RuntimeError:
+            return None
     return base / "diff_gaussian_rasterization_orth"
 
 
