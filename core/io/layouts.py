@@ -67,6 +67,23 @@ def find_jpeg_images(root: str | Path) -> list[Path]:
     return images
 
 
+def find_image_folders(root: str | Path) -> list[list[Path]]:
+    """List the images of every folder at or below ``root``, folder by folder in natural order.
+
+    A folder that holds ``JPEGImages`` is a clip: of its sub-folders that one alone is looked into,
+    not those of masks and depth maps.
+
+    Raises:
+        UserError: If there is no such folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder; give a folder of images.")
+    folders = _folders(root, within_clips=True)
+    found = [list_files(folder, IMAGE_EXTENSIONS) for folder in folders]
+    return [images for images in found if images]
+
+
 def find_co3d_images(
     root: str | Path, split: Literal["train", "test"]
 ) -> dict[tuple[str, str], list[Path]]:
@@ -139,11 +156,18 @@ def _set_list_entries(path: Path) -> Iterator[tuple[str, int, str]]:
     yield from parsed
 
 
-def _folders(root: Path) -> Iterator[Path]:
-    """Walk through ``root`` in natural order, through links too, but into no folder twice."""
+def _folders(root: Path, *, within_clips: bool = False) -> Iterator[Path]:
+    """Walk through ``root`` in natural order, through links too, but into no folder twice.
+
+    Args:
+        root: Where to begin.
+        within_clips: Leave out what lies beside a folder ``JPEGImages``.
+    """
     seen: set[Path] = set()
     for folder, inner, _ in os.walk(root, followlinks=True):
         inner.sort(key=lambda name: natural_key(Path(name)))
+        if within_clips and JPEG_IMAGES.images in inner:
+            inner[:] = [JPEG_IMAGES.images]
         if (real := Path(folder).resolve()) in seen:
             inner.clear()
             continue
