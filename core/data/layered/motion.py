@@ -16,6 +16,8 @@ from torch import Tensor
 
 from core.types import TensorDataclass
 
+Points = tuple[Float[Tensor, "b v h w"], Float[Tensor, "b v h w"]]
+"""x and y of points, of a layer or of views."""
 _ITERATIONS = 9
 """The error of the inverse shrinks to 0.4**9, 1/4000 of the deformation."""
 
@@ -24,37 +26,34 @@ _ITERATIONS = 9
 class LayerMaps(TensorDataclass):
     """The way between views and layers; ``batch`` is (b, v, l), or what is chosen of these.
 
-    Deformations have ``k`` waves each.
+    Numbers of a kind lie side by side, since all that is done with them goes along the pixels.
     """
 
-    to_view: Float[Tensor, "*batch 2 3"]
+    to_view: Float[Tensor, "2 3 *batch"]
     """From ``s`` to the view, of (x, y, 1)."""
-    from_view: Float[Tensor, "*batch 2 3"]
+    from_view: Float[Tensor, "2 3 *batch"]
     """From the view to ``s``."""
-    sweep: Float[Tensor, "*batch 2 3"]
+    sweep: Float[Tensor, "2 3 *batch"]
     """How far ``s`` passes by a point of the view while the frame is exposed."""
-    waves: Float[Tensor, "*batch k 5"]
+    waves: Float[Tensor, "k 5 *batch"]
     """Wave vector in radians, phase in radians, and amplitude of each wave."""
 
     def of_layer(self, layer: int) -> LayerMaps:
         """Reduce maps of (b, v, l) to one layer, with axes for the rows and columns of views."""
-        return self.map(lambda values: values[:, :, layer, None, None])
+        return self.map(lambda values: values[..., layer, None, None])
 
     def at(self, layers: Int[Tensor, "b v h w"]) -> LayerMaps:
         """Return the maps of the layer of each point, for maps of (b, v, l)."""
-        index = layers.flatten(2).long()[..., None]  # (b, v, h w, 1)
+        index = layers.flatten(2).long()  # (b, v, h w)
 
         def choose(values: Tensor) -> Tensor:
-            flat = values.flatten(3)
-            chosen = flat.gather(2, index.expand(-1, -1, -1, flat.shape[-1]))
-            return chosen.unflatten(-1, values.shape[3:]).unflatten(2, layers.shape[2:])
+            chosen = values.gather(-1, index.expand(*values.shape[:2], -1, -1, -1))
+            return chosen.unflatten(-1, layers.shape[2:])
 
         return self.map(choose)
 
 
-def layer_from_view(
-    maps: LayerMaps, x: Float[Tensor, "..."], y: Float[Tensor, "..."]
-) -> Float[Tensor, "b v h w 2"]:
+def layer_from_view(maps: LayerMaps, x: Tensor, y: Tensor) -> Points:
     """Return which points of a layer are at points of the views.
 
     Args:
@@ -63,12 +62,10 @@ def layer_from_view(
         y: See ``x``.
     """
     straight = apply_affine(maps.from_view, x, y)
-    return straight + _deformation(maps.waves, straight)
+    return _add_waves(straight, maps.waves, straight, 1.0)
 
 
-def view_from_layer(
-    maps: LayerMaps, points: Float[Tensor, "b v h w 2"]
-) -> tuple[Float[Tensor, "b v h w 2"], Float[Tensor, "b v h w"]]:
+def view_from_layer(maps: LayerMaps, points: Points) -> tuple[Points, Float[Tensor, "b v h w"]]:
     """Return where points of the layers are in the views.
 
     Args:
@@ -78,24 +75,25 @@ def view_from_layer(
     Returns:
         Where they are seen, and how far from ``points`` that place maps to.
     """
-    straight = points - _deformation(maps.waves, points)
-    for _ in range(_ITERATIONS - 1):
-        straight = points - _deformation(maps.waves, straight)
-    residual = straight + _deformation(maps.waves, straight) - points
-    return apply_affine(maps.to_view, *straight.unbind(-1)), residual.norm(dim=-1)
+    straight = points
+    for _ in range(_ITERATIONS):
+        straight = _add_waves(points, maps.waves, straight, -1.0)
+    x, y = _add_waves(straight, maps.waves, straight, 1.0)
+    return apply_affine(maps.to_view, *straight), torch.hypot(x - points[0], y - points[1])
 
 
-def apply_affine(
-    matrices: Float[Tensor, "b v _ _ 2 3"], x: Float[Tensor, "..."], y: Float[Tensor, "..."]
-) -> Float[Tensor, "b v h w 2"]:
+def apply_affine(matrices: Float[Tensor, "2 3 b v _ _"], x: Tensor, y: Tensor) -> Points:
     """Multiply (x, y, 1) with the matrices."""
-    at_x, at_y, constant = matrices.unbind(-1)
-    return at_x * x[..., None] + (at_y * y[..., None] + constant)
+    (xx, xy, x0), (yx, yy, y0) = matrices
+    return xx * x + (xy * y + x0), yx * x + (yy * y + y0)
 
 
-def _deformation(
-    waves: Float[Tensor, "b v _ _ k 5"], at: Float[Tensor, "b v h w 2"]
-) -> Float[Tensor, "b v h w 2"]:
-    x, y = at[..., None].unbind(-2)  # (b, v, h, w, 1)
-    swing = torch.addcmul(waves[..., 2], waves[..., 0], x).addcmul_(waves[..., 1], y).sin_()
-    return (swing[..., None] * waves[..., 3:]).sum(dim=-2)
+def _add_waves(
+    points: Points, waves: Float[Tensor, "k 5 b v _ _"], at: Points, sign: float
+) -> Points:
+    x, y = points
+    for along_x, along_y, phase, size_x, size_y in waves:
+        swing = torch.addcmul(phase, along_x, at[0]).addcmul_(along_y, at[1]).sin_()
+        x = torch.addcmul(x, swing, size_x, value=sign)
+        y = torch.addcmul(y, swing, size_y, value=sign)
+    return x, y

@@ -7,7 +7,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.data.layered.motion import LayerMaps, apply_affine, layer_from_view, view_from_layer
+from core.data.layered.motion import (
+    LayerMaps,
+    Points,
+    apply_affine,
+    layer_from_view,
+    view_from_layer,
+)
 
 _TAPS = (-0.4, -0.2, 0.2, 0.4)
 """Parts of the exposure at which what moves is looked up beside its middle."""
@@ -37,15 +43,19 @@ class Painter:
         plane_size: tuple[int, int],
     ) -> None:
         height, width = image_size
-        b, v = maps.to_view.shape[:2]
+        b, v = maps.to_view.shape[2:4]
         device = maps.to_view.device
         self._maps = maps
-        self._key_maps = maps.map(lambda values: torch.stack([values[:, 0], values[:, -1]], dim=1))
+        self._key_maps = maps.map(
+            lambda values: torch.stack([values[..., 0, :], values[..., -1, :]], -2)
+        )
         self._blurred = blurred
         self._image_size = image_size
         self._grid = _view_coordinates(image_size, image_size, device)
         self._half_grid = _view_coordinates((height // 2, width // 2), image_size, device)
-        self._to_plane = (width / plane_size[1], width / plane_size[0])
+        self._to_plane = torch.tensor([width / plane_size[1], width / plane_size[0]]).to(
+            device, non_blocking=True
+        )
         self.colors = torch.zeros(b, 3, v, height, width, device=device)
         """RGB."""
         self.inverse_depths = torch.zeros(b, v, height, width, device=device)
@@ -54,7 +64,7 @@ class Painter:
         """Which layer that is."""
         half = (b, 2, height // 2, width // 2)
         self._owners = torch.zeros(half, dtype=torch.uint8, device=device)
-        self._owned = torch.zeros(*half, 2, device=device)
+        self._owned: Points = (torch.zeros(half, device=device), torch.zeros(half, device=device))
 
     def add_background(
         self, color: Float[Tensor, "b 3 th tw"], plane: Float[Tensor, "b 3"]
@@ -66,7 +76,7 @@ class Painter:
             plane: Inverse depth at (x, y, 1).
         """
         points = layer_from_view(self._maps.of_layer(0), *self._grid)
-        self.colors = self._look_up(color, points, 0)
+        self.colors = self._look_up(color, self._normalized(points), 0)
         self.inverse_depths = _inverse_depth(plane, points)
         self._owned = layer_from_view(self._key_maps.of_layer(0), *self._half_grid)
 
@@ -86,8 +96,9 @@ class Painter:
             shadow: Offset of the shadow from the layer, and its opacity.
         """
         points = layer_from_view(self._maps.of_layer(layer), *self._grid)
-        self._cast(texture[:, 3:], points, shadow)
-        color, alpha = self._look_up(texture, points, layer).split([3, 1], dim=1)
+        where = self._normalized(points)
+        self._cast(texture[:, 3:], where, shadow)
+        color, alpha = self._look_up(texture, where, layer).split([3, 1], dim=1)
         self.colors = self.colors.lerp_(color, alpha)
         covered = alpha[:, 0] >= 0.5
         self.inverse_depths = torch.where(
@@ -98,7 +109,8 @@ class Painter:
         points = layer_from_view(self._key_maps.of_layer(layer), *self._half_grid)
         covered = _sample(texture[:, 3:], self._normalized(points))[:, 0] >= 0.5
         self._owners.masked_fill_(covered, layer)
-        self._owned = torch.where(covered[..., None], points, self._owned)
+        (x, y), (owned_x, owned_y) = points, self._owned
+        self._owned = torch.where(covered, x, owned_x), torch.where(covered, y, owned_y)
 
     def motion(self) -> tuple[Float[Tensor, "b 2 2 g_h g_w"], Bool[Tensor, "b 2 g_h g_w"]]:
         """Return how what is seen in the first and the last view moves until the other one.
@@ -109,9 +121,8 @@ class Painter:
             far outside the frame.
         """
         (height, width), (x, y) = self._image_size, self._half_grid
-        there = self._key_maps.map(lambda values: values.flip(1)).at(self._owners)
-        arrived, residual = view_from_layer(there, self._owned)
-        there_x, there_y = arrived.unbind(-1)
+        there = self._key_maps.map(lambda values: values.flip(-2)).at(self._owners)
+        (there_x, there_y), residual = view_from_layer(there, self._owned)
         aspect = height / width
         within = (there_x.abs() <= 1.0 + 2.0 * _BEYOND) & (
             there_y.abs() <= (1.0 + 2.0 * _BEYOND) * aspect
@@ -121,21 +132,17 @@ class Painter:
         motion = torch.stack([there_x - x, (y - there_y) / aspect], dim=2)
         return torch.where(known[:, :, None], motion, 0.0), known
 
-    def _normalized(self, points: Float[Tensor, "b v h w 2"]) -> Float[Tensor, "b v h w 2"]:
-        """Map view coordinates to [-1, 1] of the planes."""
-        to_x, to_y = self._to_plane
-        if to_x == to_y:
-            return points * to_x
-        return torch.stack([points[..., 0] * to_x, points[..., 1] * to_y], dim=-1)
+    def _normalized(self, points: Points) -> Float[Tensor, "b v h w 2"]:
+        """Map points of the layers to [-1, 1] of their planes."""
+        return torch.stack(points, dim=-1).mul_(self._to_plane)
 
     def _look_up(
-        self, texture: Float[Tensor, "b c th tw"], points: Float[Tensor, "b v h w 2"], layer: int
+        self, texture: Float[Tensor, "b c th tw"], where: Float[Tensor, "b v h w 2"], layer: int
     ) -> Float[Tensor, "b c v h w"]:
-        where = self._normalized(points)
         found = _sample(texture, where)
         rows = self._blurred
         if len(rows):
-            sweep = self._maps.sweep[rows, :, layer, None, None]
+            sweep = self._maps.sweep[:, :, rows, :, layer, None, None]
             passed = self._normalized(apply_affine(sweep, *self._grid))
             texture, where, blurred = texture[rows], where[rows], found[rows]
             for tap in _TAPS:
@@ -146,14 +153,14 @@ class Painter:
     def _cast(
         self,
         alpha: Float[Tensor, "b 1 th tw"],
-        points: Float[Tensor, "b v h w 2"],
+        where: Float[Tensor, "b v h w 2"],
         shadow: Float[Tensor, "b 3"],
     ) -> None:
         soft = F.avg_pool2d(alpha, _SHADOW_CELL, ceil_mode=True)
         soft = F.avg_pool2d(soft, 3, stride=1, padding=1)
         offset, darkness = shadow.split([2, 1], dim=-1)
-        where = self._normalized(points - offset[:, None, None, None])
-        dark = _sample(soft, where) * darkness[..., None, None, None]
+        away = (offset * self._to_plane)[:, None, None, None]
+        dark = _sample(soft, where - away) * darkness[..., None, None, None]
         self.colors.mul_(1.0 - dark)
 
 
@@ -167,11 +174,9 @@ def _view_coordinates(
     return x, y[:, None]
 
 
-def _inverse_depth(
-    plane: Float[Tensor, "b 3"], points: Float[Tensor, "b v h w 2"]
-) -> Float[Tensor, "b v h w"]:
+def _inverse_depth(plane: Float[Tensor, "b 3"], points: Points) -> Float[Tensor, "b v h w"]:
     at_x, at_y, level = plane[:, None, None, None].unbind(-1)
-    return torch.addcmul(level, at_x, points[..., 0]).addcmul_(at_y, points[..., 1])
+    return torch.addcmul(level, at_x, points[0]).addcmul_(at_y, points[1])
 
 
 def _sample(

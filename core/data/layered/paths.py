@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -69,7 +70,7 @@ class Paths(TensorDataclass):
         maps = self._maps(tau)
         later = self._maps(tau + _STEP)
         speed = (later.from_view - maps.from_view) / _STEP
-        return replace(maps, sweep=speed * self.exposure[:, None, None, None, None])
+        return replace(maps, sweep=speed * self.exposure[:, None, None])
 
     def _maps(self, tau: Float[Tensor, "b v"]) -> LayerMaps:
         camera = tau + self.camera_bend[:, None] * tau**2  # (b, v)
@@ -89,8 +90,11 @@ class Paths(TensorDataclass):
         linear = seen @ linear
         moved = _multiply(seen, moved) + (self.pan[:, None] * camera[..., None])[:, :, None]
         to_view = torch.cat([linear, moved[..., None]], dim=-1)
-        from_view = _invert(to_view)
-        return LayerMaps(to_view, from_view, torch.zeros_like(from_view), self._waves(own))
+        to_view, from_view, waves = (
+            rearrange(values, "b v l i j -> i j b v l")
+            for values in (to_view, _invert(to_view), self._waves(own))
+        )
+        return LayerMaps(to_view, from_view, torch.zeros_like(from_view), waves)
 
     def _waves(self, own: Float[Tensor, "b v l"]) -> Float[Tensor, "b v l k 5"]:
         own = own[..., None]  # (b, v, l, 1)
@@ -211,8 +215,8 @@ def _scale(
     factor = torch.ones_like(length)
     for _ in range(2):  # growth and rotation are not linear
         maps = scaled.at(torch.tensor([[0.0, 1.0]]).expand(len(length), -1))
-        seen = apply_affine(maps.to_view[:, :, :, None], x, y)  # (b, 2, l, 5, 2)
-        path = (seen[:, 1] - seen[:, 0]).norm(dim=-1).amax(dim=-1) * there
+        seen = torch.stack(apply_affine(maps.to_view[..., None], x, y))  # (2, b, 2, l, 5)
+        path = (seen[:, :, 1] - seen[:, :, 0]).norm(dim=0).amax(dim=-1) * there
         factor = factor * length / path.amax(dim=1).clamp(min=1e-3)
         by = factor[:, None]
         scaled = replace(

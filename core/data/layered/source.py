@@ -116,12 +116,18 @@ class LayeredSource:
             span = times[:, -1:] - times[:, :1]
             own_times = (times - times[:, :1]) / torch.where(span > 0, span, 1.0)
             is_after = own_times > cut_at[:, None]  # (b, v)
-            clips = self._render(self._draw(rng, times), times, own_times)
             cut = is_after.any(dim=1).nonzero()[:, 0]
-            if len(cut):
-                others = SceneRandom(self.seed + _AFTER_CUT, [indices[row] for row in cut.tolist()])
-                rest = self._render(self._draw(others, times[cut]), times[cut], own_times[cut])
-                _splice(clips, rest, cut.to(self.device), is_after[cut].to(self.device))
+            scenes = self._draw(rng, times)
+            if not len(cut):
+                return self._render(scenes, times, own_times)
+            rng = SceneRandom(self.seed + _AFTER_CUT, [indices[row] for row in cut.tolist()])
+            clips = self._render(
+                LayeredScenes.cat([scenes, self._draw(rng, times[cut])]),
+                torch.cat([times, times[cut]]),
+                torch.cat([own_times, own_times[cut]]),
+            )
+            clips, others = clips.split([len(indices), len(cut)])
+            _splice(clips, others, cut.to(self.device), is_after[cut].to(self.device))
             return clips
 
     def _draw(self, rng: SceneRandom, times: Float[Tensor, "b v"]) -> LayeredScenes:
