@@ -15,8 +15,9 @@ from core.checks import UserError, cli_errors
 from core.command_line import parse
 from core.data.augmentation import AugmentationOptions, augment
 from core.data.datasets import DatasetName, Split, open_dataset
-from core.data.procedural import ProceduralOptions
-from core.data.sampling.scene_clips import SceneClips
+from core.data.layered import LayeredOptions, LayeredSource, TextureBank
+from core.data.procedural import ProceduralOptions, ProceduralSource
+from core.data.sampling.scene_clips import SceneClips, SceneSource
 from core.data.sampling.sequence_source import SequenceSource
 from core.io.images import write_png
 from core.io.sheets import Panel, color_inverse_depth, draw_sheet
@@ -35,10 +36,10 @@ class ContactSheetOptions:
     near) and masks as the network gets them.
     """
 
-    dataset: tyro.conf.Positional[Literal[DatasetName, "procedural"]]
+    dataset: tyro.conf.Positional[Literal[DatasetName, "procedural", "layered"]]
     """Where samples come from; procedural scenes need no files."""
     path: tyro.conf.Positional[Path | None] = None
-    """Folder of the dataset."""
+    """Folder of the dataset, or of the photographs of layered samples."""
     output: Path = Path("contact_sheet.png")
     """The picture (.png)."""
     split: Split = "train"
@@ -98,13 +99,12 @@ def draw_contact_sheet(options: ContactSheetOptions) -> UInt8[np.ndarray, "h w 3
 def _read_samples(options: ContactSheetOptions, positions: range) -> ClipBatch:
     size = (options.height, options.width)
     if options.path is None:
-        scenes = SceneClips(
-            ProceduralOptions(height=options.height, width=options.width),
-            num_frames=options.num_frames,
-            seed=options.seed,
-            device="cpu",
-        )
-        return scenes.batch(positions)
+        scenes = ProceduralOptions(height=options.height, width=options.width)
+        return _draw(options, ProceduralSource(scenes, seed=options.seed), positions)
+    if options.dataset == "layered":
+        textures = TextureBank(options.path, min_side=min(size), budget_mib=256, device="cpu")
+        layers = LayeredOptions(height=options.height, width=options.width)
+        return _draw(options, LayeredSource(layers, textures, seed=options.seed), positions)
     assert options.dataset != "procedural"
     source = SequenceSource(
         open_dataset(
@@ -122,6 +122,11 @@ def _read_samples(options: ContactSheetOptions, positions: range) -> ClipBatch:
     for reason in dict.fromkeys(reason for sample in samples for reason in sample.unreadable):
         _logger.warning("another sample is shown in place of one: %s", reason)
     return ClipBatch.cat([sample.clips.unpack("cpu") for sample in samples])
+
+
+def _draw(options: ContactSheetOptions, source: SceneSource, positions: range) -> ClipBatch:
+    scenes = SceneClips(source, num_frames=options.num_frames, seed=options.seed)
+    return scenes.batch(positions)
 
 
 def _row(name: str, images: list[UInt8[np.ndarray, "h w 3"]]) -> list[Panel]:

@@ -37,8 +37,6 @@ class LayeredOptions:
     """Largest weight of the two neighbours in the three-tap blur along each axis, below 1/3."""
     cut_probability: float = 0.03
     """Share of the samples whose later frames show another scene."""
-    texture_mib: int = 1024
-    """Memory for photographs on the training device, in MiB."""
 
     def __post_init__(self) -> None:
         if self.height < 16 or self.width < 16:
@@ -51,8 +49,6 @@ class LayeredOptions:
                 f"LayeredOptions: min_layers is {self.min_layers} and max_layers "
                 f"{self.max_layers}; expected 1 <= min_layers <= max_layers."
             )
-        if self.texture_mib < 1:
-            raise UserError(f"LayeredOptions: texture_mib is {self.texture_mib}; expected >= 1.")
         limits = {
             "median_motion": 0.25,
             "max_motion": 0.25,

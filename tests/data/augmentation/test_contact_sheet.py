@@ -12,7 +12,7 @@ from core.checks import UserError
 from core.data.augmentation import AugmentationOptions, augment
 from core.data.augmentation.contact_sheet import ContactSheetOptions, draw_contact_sheet, main
 from core.data.miniature import write_miniature
-from core.data.procedural import ProceduralOptions
+from core.data.procedural import ProceduralOptions, ProceduralSource
 from core.data.sampling.scene_clips import SceneClips
 from core.io.png import read_png_values
 
@@ -34,7 +34,8 @@ def test_rows_are_frames_before_and_after_depth_and_mask():
         _GAP + 8 * (_LABEL + _HEIGHT + _GAP),
         _GAP + 3 * (_WIDTH + _GAP),
     )
-    scenes = SceneClips(ProceduralOptions(height=32, width=48), num_frames=3, seed=0, device="cpu")
+    source = ProceduralSource(ProceduralOptions(height=32, width=48), seed=0)
+    scenes = SceneClips(source, num_frames=3, seed=0)
     batch = scenes.batch([5, 6])
     changed = augment(batch, seed=0, positions=[5, 6], options=options.augmentation)
 
