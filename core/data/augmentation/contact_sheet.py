@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 import tyro
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from core.checks import UserError, cli_errors
@@ -20,7 +21,7 @@ from core.data.procedural import ProceduralOptions, ProceduralSource
 from core.data.sampling.scene_clips import SceneClips, SceneSource
 from core.data.sampling.sequence_source import SequenceSource
 from core.io.images import write_png
-from core.io.sheets import Panel, color_inverse_depth, draw_sheet
+from core.io.sheets import Panel, color_inverse_depth, color_motion, draw_sheet
 from core.logging import configure_logging, get_logger
 from core.types import ClipBatch
 
@@ -30,10 +31,10 @@ _logger = get_logger(__name__)
 
 @dataclass(frozen=True)
 class ContactSheetOptions:
-    """Show training samples before and after augmentation: frames, depth and masks.
+    """Show training samples before and after augmentation: frames, depth, masks and motion.
 
     A sample has a row of its frames as they are, then rows of its frames, depth maps (bright is
-    near) and masks as the network gets them.
+    near), masks and motion (hue is direction, white is unknown) as the network gets them.
     """
 
     dataset: tyro.conf.Positional[Literal[DatasetName, "procedural", "layered"]]
@@ -93,6 +94,8 @@ def draw_contact_sheet(options: ContactSheetOptions) -> UInt8[np.ndarray, "h w 3
         if changed.has_mask[row]:
             masks = changed.masks[row].expand(-1, 3, -1, -1)
             rows.append(_row("mask", [_to_image(mask) for mask in masks]))
+        if changed.motion_known[row].any():
+            rows.append(_motion_row(changed.motion[row], changed.motion_known[row]))
     return draw_sheet(rows, min_panel_width=_PANEL_WIDTH)
 
 
@@ -132,6 +135,20 @@ def _draw(options: ContactSheetOptions, source: SceneSource, positions: range) -
 def _row(name: str, images: list[UInt8[np.ndarray, "h w 3"]]) -> list[Panel]:
     labels = [name, *(f"{place}" for place in range(1, len(images)))]
     return [Panel(label, image) for label, image in zip(labels, images, strict=True)]
+
+
+def _motion_row(
+    motion: Float[Tensor, "2 2 g_h g_w"], known: Bool[Tensor, "2 g_h g_w"]
+) -> list[Panel]:
+    rows, columns = motion.shape[-2:]
+    pixels = motion * torch.tensor([columns, rows])[:, None, None]  # a canonical unit is half
+    panels: list[Panel] = []
+    for name, vectors, there in zip(("forward", "backward"), pixels, known, strict=True):
+        longest = (vectors.norm(dim=0) * there).max().item()
+        image = color_motion(vectors.numpy(), there.numpy())
+        as_frames = image.repeat(2, axis=0).repeat(2, axis=1)
+        panels.append(Panel(f"{name}, <= {longest:.0f} px", as_frames))
+    return panels
 
 
 def _to_image(values: Float[Tensor, "3 h w"]) -> UInt8[np.ndarray, "h w 3"]:
