@@ -46,10 +46,14 @@ class ClipSampleOptions(SampleOptions):
     """Largest distance, in frames of the video, between the first and the last frame of a sample,
     but at least num_frames - 1; by default that of the data set: RealEstate10K 15, CO3D 5, DAVIS 4,
     YouTube-VOS 3, clips 5."""
+    label_motion: bool = False
+    """Estimate the motion between the key frames by optical flow, for --lambda_motion; it counts
+    where the flow forth and back agree."""
 
     def draw_from(self, datasets: Sequence[DatasetOptions]) -> DataOptions:
         """Return what is trained on where samples come from ``datasets``."""
-        return super().draw_from([replace(dataset, reach=self.reach) for dataset in datasets])
+        data = super().draw_from([replace(dataset, reach=self.reach) for dataset in datasets])
+        return replace(data, label_motion=self.label_motion)
 
 
 DatasetT = TypeVar("DatasetT", bound=Dataset)

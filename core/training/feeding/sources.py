@@ -96,6 +96,8 @@ class DataOptions(LoadingOptions):
 
     datasets: tuple[DatasetOptions, ...] = ()
     """Datasets on disk, drawn from together."""
+    label_motion: bool = False
+    """Estimate the motion between the key frames of their samples."""
     procedural: ProceduralOptions | None = None
     """Procedural scenes; their size is set to that of the network's frames."""
     procedural_share: float = 0.5
@@ -167,6 +169,7 @@ def _open_datasets(options: DataOptions, stage: Stage, seed: int) -> CombinedSou
             seed=seed,
             reverse=options.augmentation != AugmentationOptions.none(),
             cache_mib=room,
+            label_motion=options.label_motion,
         )
         room -= source.cached_mib
         sources.append(source)
