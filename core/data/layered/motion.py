@@ -57,8 +57,8 @@ def layer_from_view(maps: LayerMaps, x: Tensor, y: Tensor) -> Points:
     """Return which points of a layer are at points of the views.
 
     Args:
-        maps: Those of (b, v, 1, 1) or (b, v, h, w).
-        x: View coordinates that broadcast with ``y`` to (b, v, h, w).
+        maps: Those of as many axes as the points have.
+        x: View coordinates that broadcast with ``y`` to the points.
         y: See ``x``.
     """
     straight = apply_affine(maps.from_view, x, y)

@@ -19,7 +19,7 @@ class LayeredOptions:
     """Fewest layers before the background."""
     max_layers: int = 6
     """Most layers before the background."""
-    median_motion: float = 0.035
+    median_motion: float = 0.033
     """Median over the samples of the longest path within a clip, as a fraction of the width."""
     max_motion: float = 0.25
     """Largest such path."""

@@ -192,7 +192,7 @@ def _draw_planes(rng: SceneRandom, n: int) -> Float[Tensor, "b l 3"]:
 def _draw_lengths(rng: SceneRandom, options: LayeredOptions) -> Float[Tensor, "b"]:
     """Draw the longest path of each sample in half widths: log-logistic, one in twenty still."""
     u = rng.uniform(0.005, 0.995)
-    lengths = 2.0 * options.median_motion * (u / (1.0 - u)) ** 0.55
+    lengths = 2.0 * options.median_motion * (u / (1.0 - u)) ** 0.65
     return lengths * rng.bernoulli(0.95)
 
 

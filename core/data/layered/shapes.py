@@ -99,59 +99,40 @@ def draw_shapes(rng: SceneRandom, count: int, aspect: float) -> Shapes:
     )
 
 
-def random_fields(
-    keys: Int[Tensor, " n"], size: tuple[int, int]
-) -> tuple[Float[Tensor, "n 2 h w"], Float[Tensor, "n 2 h w"]]:
-    """Return two smooth and two rough fields of about unit deviation, as few samples.
+def opacity(shapes: Shapes, size: tuple[int, int], width: int) -> Float[Tensor, "b l h w"]:
+    """Return how opaque layers are at the texels of their planes.
 
     Args:
-        keys: One for each row.
-        size: Height and width of the plane over which they are spread.
-    """
-    heights = [math.ceil(cells * size[0] / size[1]) + 1 for cells in (_COARSE, _FINE)]
-    smooth = white_noise(keys, 1, heights[0], _COARSE + 1)[:, 0]
-    rough = white_noise(keys ^ 1, 1, heights[1], _FINE + 1)[:, 0]
-    return smooth * 12.0**0.5, rough * 12.0**0.5
-
-
-def opacity(
-    shapes: Shapes,
-    smooth: Float[Tensor, "b 2 gh gw"],
-    rough: Float[Tensor, "b 2 rh rw"],
-    size: tuple[int, int],
-    width: int,
-) -> Float[Tensor, "b h w"]:
-    """Return how opaque one layer is at the texels of its plane.
-
-    Args:
-        shapes: The outlines, without the axis of layers.
-        smooth: See :func:`random_fields`.
-        rough: Likewise.
-        size: Height and width of the plane in texels, which are as large as the frame's pixels.
+        shapes: The outlines.
+        size: Height and width of the planes in texels, which are as large as the frame's pixels.
         width: Width of the frame in pixels.
     """
-    smooth = F.interpolate(smooth, size, mode="bicubic", align_corners=False)
-    rough = F.interpolate(rough, size, mode="bicubic", align_corners=False)
-    field = _field(shapes, smooth, rough, size, width)
+    batch = shapes.keys.shape
+    shapes = shapes.map(lambda values: values.flatten(0, 1))
+    field = _field(shapes, size, width)
     # To first order, the distance to the zero set is the field over its slope.
     padded = F.pad(field[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
     dx = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
     dy = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
-    slope = (0.5 * torch.hypot(dx, dy)).clamp_(min=1e-4)
-    return (field / slope.mul_(_texels(shapes.softness)) + 0.5).clamp_(0.0, 1.0)
+    slope = torch.hypot(dx, dy).mul_(0.5).clamp_(min=1e-4)
+    alpha = field.div_(slope.mul_(_texels(shapes.softness))).add_(0.5).clamp_(0.0, 1.0)
+    return alpha.unflatten(0, batch)
 
 
-def _texels(values: Float[Tensor, " b"]) -> Float[Tensor, "b 1 1"]:
+def _random_fields(
+    keys: Int[Tensor, " n"], size: tuple[int, int], cells: int
+) -> Float[Tensor, "n 2 h w"]:
+    """Return two smooth fields of about unit deviation, with ``cells`` along the width."""
+    rows = math.ceil(cells * size[0] / size[1])
+    noise = white_noise(keys, 1, rows + 1, cells + 1)[:, 0] * 12.0**0.5
+    return F.interpolate(noise, size, mode="bicubic", align_corners=False)
+
+
+def _texels(values: Float[Tensor, " n"]) -> Float[Tensor, "n 1 1"]:
     return values[:, None, None]
 
 
-def _field(
-    shapes: Shapes,
-    smooth: Float[Tensor, "b 2 h w"],
-    rough: Float[Tensor, "b 2 h w"],
-    size: tuple[int, int],
-    width: int,
-) -> Float[Tensor, "b h w"]:
+def _field(shapes: Shapes, size: tuple[int, int], width: int) -> Float[Tensor, "n h w"]:
     """Return what is positive inside the outlines and negative outside."""
     device = shapes.radii.device
     x = (2.0 * torch.arange(size[1], device=device) + 1.0 - size[1]) / width
@@ -159,17 +140,20 @@ def _field(
     scale = 1.0 / shapes.radii
     cos, sin = _texels(shapes.angles.cos() * scale), _texels(shapes.angles.sin() * scale)
     cx, cy = shapes.centers[:, 0, None, None], shapes.centers[:, 1, None, None]
-    along = cos * (x - cx) + sin * (y - cy)  # (b, h, w), in radii
+    along = cos * (x - cx) + sin * (y - cy)  # (n, h, w), in radii
     across = cos * (y - cy) - sin * (x - cx)
     across = across + _texels(shapes.bends) * along**2
     power = _texels(shapes.powers)
     short = across * _texels(shapes.squeezes)
-    norm = (along.abs() ** power + short.abs() ** power) ** (1.0 / power)
+    norm = along.abs().pow_(power).add_(short.abs().pow_(power)).pow_(1.0 / power)
     field = 1.0 - norm
-    field.addcmul_(_texels(shapes.bumps[:, 0]), smooth[:, 0])
-    field.addcmul_(_texels(shapes.bumps[:, 1]), rough[:, 0])
     for cut in shapes.cuts.unbind(1):
         nx, ny, offset = (_texels(value) for value in cut.unbind(-1))
         field = torch.minimum(field, offset - nx * along - ny * short)
+    del along, across, short, norm
+    smooth = _random_fields(shapes.keys, size, _COARSE)
+    field.addcmul_(_texels(shapes.bumps[:, 0]), smooth[:, 0])
     field = torch.minimum(field, _texels(shapes.bands) - smooth[:, 1].abs())
+    rough = _random_fields(shapes.keys ^ 1, size, _FINE)
+    field.addcmul_(_texels(shapes.bumps[:, 1]), rough[:, 0])
     return torch.minimum(field, _texels(shapes.holes) - rough[:, 1])

@@ -11,19 +11,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.checks import UserError
+from core.data.layered.correspondence import key_frame_motion
 from core.data.layered.light import Light, draw_light, illuminate
 from core.data.layered.options import LayeredOptions
 from core.data.layered.painting import Painter
 from core.data.layered.paths import Paths, draw_paths
-from core.data.layered.shapes import Shapes, draw_shapes, opacity, random_fields
+from core.data.layered.planes import Planes
+from core.data.layered.shapes import Shapes, draw_shapes, opacity
 from core.data.layered.textures import TextureBank
 from core.data.procedural.imaging.sensor import Sensor, expose
 from core.data.procedural.randomness.scene_random import SceneRandom
 from core.geometry.canonical import normalize_inverse_depth
 from core.types import HOST, ClipBatch, TensorDataclass
 
-_MARGIN = 1.25
-"""Size of the planes from which layers are cut, beside that of the frame."""
 _AFTER_CUT = 1 << 30
 """Added to the seed for what is shown behind a cut."""
 
@@ -81,12 +81,7 @@ class LayeredSource:
         self.seed = seed
         self.device = torch.device(device)
         self._textures = textures
-        height, width = options.height, options.width
-        # Even margins: a layer that does not move shows its texels as they are.
-        self._plane = (
-            height + 2 * round((_MARGIN - 1.0) * height / 2.0),
-            width + 2 * round((_MARGIN - 1.0) * width / 2.0),
-        )
+        self._planes = Planes.around((options.height, options.width), self.device)
 
     def clip(self, indices: Sequence[int], times: Float[Tensor, "b v"]) -> ClipBatch:
         """Render a clip of each sample.
@@ -172,15 +167,23 @@ class LayeredSource:
         times: Float[Tensor, "b v"],
         own_times: Float[Tensor, "b v"],
     ) -> ClipBatch:
-        options = self.options
+        size, planes = self._planes.size, self._planes
         maps = scenes.paths.at(times).to(self.device, non_blocking=True)
         blurred = (scenes.paths.exposure > 0).nonzero()[:, 0].to(self.device, non_blocking=True)
+        texels = self._textures.locate(scenes.textures, scenes.places, scenes.flips, size)
         there = scenes.to(self.device, non_blocking=True)
         own_times = own_times.to(self.device, non_blocking=True)
-        painter = Painter(maps, blurred, (options.height, options.width), self._plane)
-        painter.add_background(self._crop(there, 0), there.paths.planes[:, 0])
-        self._add_layers(painter, there)
-        motion, known = painter.motion()
+
+        def color(layer: int) -> Float[Tensor, "b 3 th tw"]:
+            return self._textures.read(texels, layer) * there.tones[:, layer, :, None, None]
+
+        depths = there.paths.planes
+        alphas = opacity(there.shapes, size, self.options.width) * there.present[..., None, None]
+        painter = Painter(maps, blurred, planes, color(0), depths[:, 0])
+        for layer in range(1, depths.shape[1]):
+            texture = torch.cat([color(layer), alphas[:, layer - 1, None]], dim=1)
+            painter.add(layer, texture, depths[:, layer], there.shadows[:, layer - 1])
+        motion, known = key_frame_motion(maps, alphas, planes)
         known &= (own_times[:, -1] > 0)[:, None, None, None]
         moving = F.pad(there.moving.float(), (1, 0)).gather(1, painter.layers.flatten(1).long())
         frames = illuminate(there.light, painter.colors.transpose(1, 2))
@@ -195,23 +198,6 @@ class LayeredSource:
             has_depth=~yes,
             has_mask=yes,
         )
-
-    def _add_layers(self, painter: Painter, scenes: LayeredScenes) -> None:
-        keys = scenes.shapes.keys
-        fields = random_fields(keys.flatten(), self._plane)
-        smooth, rough = (field.unflatten(0, keys.shape) for field in fields)
-        for i in range(keys.shape[1]):
-            shapes = scenes.shapes.map(lambda values, i=i: values[:, i])
-            alpha = opacity(shapes, smooth[:, i], rough[:, i], self._plane, self.options.width)
-            alpha = alpha * scenes.present[:, i, None, None]
-            texture = torch.cat([self._crop(scenes, i + 1), alpha[:, None]], dim=1)
-            painter.add(i + 1, texture, scenes.paths.planes[:, i + 1], scenes.shadows[:, i])
-
-    def _crop(self, scenes: LayeredScenes, layer: int) -> Float[Tensor, "b 3 th tw"]:
-        color = self._textures.crop(
-            scenes.textures[:, layer], scenes.places[:, layer], scenes.flips[:, layer], self._plane
-        )
-        return color.mul_(scenes.tones[:, layer, :, None, None])
 
 
 def _splice(

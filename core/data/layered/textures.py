@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -25,6 +26,16 @@ _MAX_THREADS = 16
 _MIB = 1 << 20
 _GOLDEN = (5**0.5 - 1) / 2
 _logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Texels:
+    """Where the pixels of rectangles lie, on the device: the sum of two numbers."""
+
+    rows: Int[Tensor, "b l h"]
+    """The number of each row."""
+    columns: Int[Tensor, "b l w"]
+    """That of each column."""
 
 
 class TextureBank:
@@ -114,41 +125,45 @@ class TextureBank:
             levels.append(cv2.resize(image, half, interpolation=cv2.INTER_AREA))
         return [np.ascontiguousarray(level.transpose(2, 0, 1)) for level in levels]
 
-    def crop(
+    def locate(
         self,
-        textures: Int[Tensor, " b"],
-        places: Float[Tensor, "b 2"],
-        flips: Bool[Tensor, "b 2"],
+        textures: Int[Tensor, "b l"],
+        places: Float[Tensor, "b l 2"],
+        flips: Bool[Tensor, "b l 2"],
         size: tuple[int, int],
-    ) -> Float[Tensor, "b 3 h w"]:
-        """Cut a rectangle out of each of ``b`` textures, texel by texel.
+    ) -> Texels:
+        """Find the pixels of a rectangle in each of some textures, texel by texel.
 
         Args:
             textures: Which, on the CPU.
             places: Where, down and to the right: 0 at one end of the texture, 1 at the other.
             flips: Whether it is turned upside down, and whether left and right are exchanged.
-            size: Height and width of the rectangle; what is larger than a texture is continued by
+            size: Height and width of the rectangles; what is larger than a texture is continued by
                 reflection.
-
-        Returns:
-            RGB in [0, 1] on the device.
         """
-        device = self.pixels.device
-        sizes = self.sizes[textures]  # (b, 2)
+        sizes = self.sizes[textures]  # (b, l, 2)
         first = (places * (sizes - torch.tensor(size) + 1)).floor().long()
-        columns = self.starts[textures]
-        description = torch.cat([sizes, first, flips.long(), columns[:, None]], dim=1)
-        description = description.to(device, non_blocking=True)
-        heights, widths, top, left, upside_down, mirrored, starts = description.split(1, dim=1)
-        rows = _reflected(size[0], top, upside_down, heights)  # (b, h)
-        columns = _reflected(size[1], left, mirrored, widths)
-        index = (rows * widths + starts)[:, :, None] + columns[:, None]
+        starts = self.starts[textures][..., None]
+        description = torch.cat([sizes, first, flips.long(), starts], dim=-1)
+        description = description.to(self.pixels.device, non_blocking=True)
+        heights, widths, top, left, upside_down, mirrored, starts = description.split(1, dim=-1)
+        return Texels(
+            rows=_reflected(size[0], top, upside_down, heights) * widths + starts,
+            columns=_reflected(size[1], left, mirrored, widths),
+        )
+
+    def read(self, texels: Texels, layer: int) -> Float[Tensor, "b 3 h w"]:
+        """Return RGB in [0, 1] of the rectangles of one layer."""
+        index = texels.rows[:, layer, :, None] + texels.columns[:, layer, None]
         return self.pixels[:, index].transpose(0, 1).float().div_(255.0)
 
 
 def _reflected(
-    count: int, first: Int[Tensor, "b 1"], flipped: Int[Tensor, "b 1"], length: Int[Tensor, "b 1"]
-) -> Int[Tensor, "b count"]:
+    count: int,
+    first: Int[Tensor, "*batch 1"],
+    flipped: Int[Tensor, "*batch 1"],
+    length: Int[Tensor, "*batch 1"],
+) -> Int[Tensor, "*batch count"]:
     index = torch.arange(count, device=first.device)
     index = first + torch.where(flipped > 0, count - 1 - index, index)
     index = index.remainder(2 * length)

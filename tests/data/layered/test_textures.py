@@ -28,11 +28,15 @@ def test_a_crop_shows_the_texels_and_their_reflection(tmp_path: Path) -> None:
     pictures = [torch.from_numpy(read_image(tmp_path / f"{i}.png")) for i in range(4)]
     flips = torch.tensor([[False, False], [True, True]])
     places = torch.tensor([[0.0, 0.999], [0.0, 0.0]])
-    cut = bank.crop(torch.tensor([0, 0]), places, flips, (10, 12))
+    texels = bank.locate(torch.tensor([[0], [0]]), places[:, None], flips[:, None], (10, 12))
+    cut = bank.read(texels, 0)
     texels = (cut * 255).round().byte().permute(0, 2, 3, 1)
     (first,) = [p for p in pictures if torch.equal(p[:10, 18:], texels[0])]
     assert torch.equal(texels[1], first[:10, :12].flip(0, 1))
-    wide = bank.crop(torch.tensor([0]), torch.tensor([[0.0, 0.5]]), flips[:1], (20, 50))
+    texels = bank.locate(
+        torch.tensor([[0]]), torch.tensor([[[0.0, 0.5]]]), flips[:1, None], (20, 50)
+    )
+    wide = bank.read(texels, 0)
     row = (wide[0, :, 0] * 255).round().byte().mT
     top = first[0]
     assert torch.equal(row, torch.cat([top[:10].flip(0), top, top[20:].flip(0)]))
