@@ -67,11 +67,12 @@ def find_jpeg_images(root: str | Path) -> list[Path]:
     return images
 
 
-def find_image_folders(root: str | Path) -> list[list[Path]]:
-    """List the images of every folder at or below ``root``, folder by folder in natural order.
+def find_scenes(root: str | Path) -> list[list[Path]]:
+    """List all images at or below ``root`` by what they show, in natural order.
 
-    A folder that holds ``JPEGImages`` is a clip: of its sub-folders that one alone is looked into,
-    not those of masks and depth maps.
+    Images of one folder at or below a folder ``JPEGImages`` are a clip and show one scene; any
+    other image shows a scene of its own. What lies beside ``JPEGImages``, such as masks and depth
+    maps, is left out.
 
     Raises:
         UserError: If there is no such folder.
@@ -79,9 +80,12 @@ def find_image_folders(root: str | Path) -> list[list[Path]]:
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"{root} is no folder; give a folder of images.")
-    folders = _folders(root, within_clips=True)
-    found = [list_files(folder, IMAGE_EXTENSIONS) for folder in folders]
-    return [images for images in found if images]
+    scenes: list[list[Path]] = []
+    for folder in _folders(root, within_clips=True):
+        images = list_files(folder, IMAGE_EXTENSIONS)
+        is_clip = JPEG_IMAGES.images in folder.parts
+        scenes += [images] if is_clip and images else [[image] for image in images]
+    return scenes
 
 
 def find_co3d_images(

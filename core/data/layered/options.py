@@ -20,9 +20,10 @@ class LayeredOptions:
     max_layers: int = 6
     """Most layers before the background."""
     median_motion: float = 0.033
-    """Median over the samples of the longest path within a clip, as a fraction of the width."""
+    """Median over the samples of the longest path of a layer's corners within a clip, as a fraction
+    of the width; deformation comes on top."""
     max_motion: float = 0.25
-    """Largest such path."""
+    """Longest such path."""
     deformation: float = 0.3
     """Largest non-rigid strain: relative change of the distance of two near points."""
     light_change: float = 0.2

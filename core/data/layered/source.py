@@ -131,7 +131,10 @@ class LayeredSource:
         present = rng.uniform(0.0, 1.0, n).argsort(dim=-1) < number[:, None]
         shapes = draw_shapes(rng, n, options.height / options.width)
         paths, moving = draw_paths(rng, shapes, present, options)
-        textures = (rng.uniform(0.0, 1.0, n + 1) * len(self._textures)).long()
+        textures = self._textures.choose(rng.uniform(0.0, 1.0, n + 1))
+        # Backgrounds that do not fill the frame would show their reflection in its middle.
+        image_size = (options.height, options.width)
+        textures[:, 0] = self._textures.choose(rng.uniform(0.0, 1.0), at_least=image_size)
         # Layers that look like what is behind them are the hard ones.
         alike = rng.bernoulli(0.15, n)
         textures[:, 1:] = torch.where(alike, textures[:, :1], textures[:, 1:])

@@ -18,10 +18,10 @@ from torch import Tensor
 from core.checks import UserError
 from core.data.datasets.decoding import decode_image_covering, read_file
 from core.data.datasets.resizing import resize
-from core.io.layouts import find_image_folders
+from core.io.layouts import find_scenes
 from core.logging import get_logger
 
-_MIN_PHOTOGRAPHS = 4
+_MIN_TEXTURES = 4
 _MAX_THREADS = 16
 _MIB = 1 << 20
 _GOLDEN = (5**0.5 - 1) / 2
@@ -43,11 +43,11 @@ class TextureBank:
 
     The shorter side of a photograph is at most ``2 * min_side``: larger ones are shrunk, smaller
     ones than ``min_side`` are enlarged. What can be halved is also held at half the size.
-    Folders, which may be clips of alike frames, take turns until the memory is full, and each gives
-    photographs from all its parts.
+    Scenes (see :func:`core.io.layouts.find_scenes`) take turns until the memory is full, and clips
+    give frames from all their parts.
 
     Args:
-        folder: Images in folders of any depth; of a clip those in its ``JPEGImages``.
+        folder: Photographs and clips in folders of any depth.
         min_side: Shortest side of a texture in pixels.
         budget_mib: Memory in MiB.
         device: Where textures are wanted.
@@ -61,13 +61,16 @@ class TextureBank:
     ) -> None:
         self.folder = Path(folder)
         self._min_side = min_side
-        images = list(_take_turns(find_image_folders(self.folder)))
-        textures, used = self._read(images, budget_mib * _MIB)
-        if used < _MIN_PHOTOGRAPHS:
+        images = list(_take_turns(find_scenes(self.folder)))
+        textures, scenes = self._read(images, budget_mib * _MIB)
+        if len(textures) < _MIN_TEXTURES:
             raise UserError(
-                f"{folder} holds {used} images that can be read; expected at least "
-                f"{_MIN_PHOTOGRAPHS}, better hundreds, from which layers are cut."
+                f"{folder} holds {len(textures)} images that can be read; expected at least "
+                f"{_MIN_TEXTURES}, better hundreds, from which layers are cut."
             )
+        _, scene, counts = np.unique(scenes, return_inverse=True, return_counts=True)
+        # Frames of a clip are alike: together they count as the square root of their number.
+        self._weights = torch.from_numpy(counts[scene] ** -0.5)
         sizes = np.array([texture.shape[1:] for texture in textures], dtype=np.int64)
         self.sizes: Int64[Tensor, "n 2"] = torch.from_numpy(sizes)
         """Height and width of each texture, on the CPU."""
@@ -78,10 +81,11 @@ class TextureBank:
         self.pixels: UInt8[Tensor, "3 pixels"] = torch.from_numpy(pixels).to(device)
         """RGB of all pixels, texture by texture, row by row."""
         _logger.info(
-            "%s: %d of %d images are textures, %d MiB.",
+            "%s: %d textures of %d of its %d scenes, %d MiB.",
             self.folder,
-            used,
-            len(images),
+            len(textures),
+            len(counts),
+            len({scene for scene, _ in images}),
             pixels.nbytes // _MIB,
         )
 
@@ -89,25 +93,28 @@ class TextureBank:
         return len(self.sizes)
 
     def _read(
-        self, images: list[Path], budget: int
-    ) -> tuple[list[UInt8[np.ndarray, "3 h w"]], int]:
+        self, images: list[tuple[int, Path]], budget: int
+    ) -> tuple[list[UInt8[np.ndarray, "3 h w"]], list[int]]:
+        """Return textures, and the scene that each shows."""
         textures: list[UInt8[np.ndarray, "3 h w"]] = []
-        size, used, unreadable = 0, 0, 0
+        scenes: list[int] = []
+        size = 0
         threads = min(os.cpu_count() or 1, _MAX_THREADS)
         left = iter(images)
         with ThreadPoolExecutor(threads) as pool:
             while size < budget and (block := list(islice(left, 4 * threads))):
-                for levels in pool.map(self._read_one, block):
+                read = pool.map(self._read_one, [path for _, path in block])
+                for (scene, _), levels in zip(block, read, strict=True):
                     if isinstance(levels, UserError):
-                        unreadable += 1
                         _logger.warning("%s It is left out of the textures.", levels)
                         continue
                     needed = sum(level.nbytes for level in levels)
                     if size + needed > budget and textures:
-                        return textures, used
+                        return textures, scenes
                     textures += levels
-                    size, used = size + needed, used + 1
-        return textures, used
+                    scenes += [scene] * len(levels)
+                    size += needed
+        return textures, scenes
 
     def _read_one(self, path: Path) -> list[UInt8[np.ndarray, "3 h w"]] | UserError:
         largest = 2 * self._min_side
@@ -124,6 +131,20 @@ class TextureBank:
             half = (width // 2, height // 2)
             levels.append(cv2.resize(image, half, interpolation=cv2.INTER_AREA))
         return [np.ascontiguousarray(level.transpose(2, 0, 1)) for level in levels]
+
+    def choose(
+        self, draws: Float[Tensor, "*shape"], at_least: tuple[int, int] = (0, 0)
+    ) -> Int[Tensor, "*shape"]:
+        """Choose textures by uniform random numbers in [0, 1), on the CPU.
+
+        Args:
+            draws: The numbers.
+            at_least: Height and width; smaller textures are left out, unless there are no others.
+        """
+        weights = self._weights * (self.sizes >= torch.tensor(at_least)).all(dim=1)
+        edges = (weights if weights.any() else self._weights).cumsum(0)
+        chosen = torch.searchsorted(edges, draws * edges[-1], right=True)
+        return chosen.clamp(max=len(edges) - 1)
 
     def locate(
         self,
@@ -170,15 +191,13 @@ def _reflected(
     return torch.minimum(index, 2 * length - 1 - index)
 
 
-def _take_turns(folders: list[list[Path]]) -> Iterator[Path]:
-    """Yield an image of every folder, then another of every folder, and so on."""
-    # Multiples of the golden ratio: those that came so far are always spread over the folder.
-    orders = [iter(np.argsort(np.arange(1, len(names) + 1) * _GOLDEN % 1.0)) for names in folders]
-    waiting = list(zip(folders, orders, strict=True))
-    while waiting:
-        left = []
-        for names, order in waiting:
-            if (place := next(order, None)) is not None:
-                yield names[place]
-                left.append((names, order))
-        waiting = left
+def _take_turns(scenes: list[list[Path]]) -> Iterator[tuple[int, Path]]:
+    """Yield an image of every scene, then another of every scene, with the scene's number."""
+    # Ranks of multiples of the golden ratio: those so far are always spread over the clip.
+    orders = [
+        np.argsort(np.argsort(np.arange(1, len(images) + 1) * _GOLDEN % 1.0)) for images in scenes
+    ]
+    for turn in range(max((len(images) for images in scenes), default=0)):
+        for number, (images, order) in enumerate(zip(scenes, orders, strict=True)):
+            if turn < len(images):
+                yield number, images[order[turn]]

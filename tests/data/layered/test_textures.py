@@ -55,13 +55,22 @@ def test_of_clips_only_the_frames_are_textures(tmp_path: Path) -> None:
     assert len(bank_of(tmp_path)) == 5
 
 
-def test_folders_share_the_memory(tmp_path: Path) -> None:
-    write_pictures(tmp_path / "long", 300, (40, 60))
-    write_pictures(tmp_path / "short", 6, (40, 120))
+def test_scenes_share_the_memory_and_a_clip_counts_as_the_root_of_its_frames(
+    tmp_path: Path,
+) -> None:
+    write_pictures(tmp_path / "long" / "JPEGImages", 300, (40, 60))
+    write_pictures(tmp_path / "photos", 6, (40, 120))
     bank = bank_of(tmp_path, min_side=40)
     assert bank.pixels.numel() <= 1 << 20
     assert (bank.sizes[:, 1] == 120).sum() == 6
     assert 100 < len(bank) < 150
+    chosen = bank.choose(torch.linspace(0.0, 1.0, 10_000))
+    wide = bank.sizes[chosen, 1] == 120
+    expected = 6 / (6 + (len(bank) - 6) ** 0.5)
+    assert wide.float().mean().item() == pytest.approx(expected, abs=1e-3)
+    assert len(chosen.unique()) == len(bank)
+    large = bank.choose(torch.linspace(0.0, 0.999, 100), at_least=(40, 100))
+    assert (bank.sizes[large, 1] == 120).all()
 
 
 def test_damaged_files_are_left_out_and_named(
