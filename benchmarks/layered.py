@@ -1,7 +1,8 @@
 """What samples cost that are made on the device: ``python benchmarks/layered.py <photographs>``.
 
-Prints a Markdown table of frames a second of :class:`core.data.layered.LayeredSource`, beside
-:class:`core.data.procedural.ProceduralSource`, and of the motion that they show.
+Prints two Markdown tables: frames a second of :class:`core.data.layered.LayeredSource`, beside
+:class:`core.data.procedural.ProceduralSource`, and the motion that they show; and how near labels
+by optical flow (:func:`core.data.sampling.motion_labels.label_motion`) come to that motion.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from core.checks import UserError, cli_errors
 from core.command_line import parse
 from core.data.layered import LayeredOptions, LayeredSource, TextureBank
 from core.data.procedural import ProceduralOptions, ProceduralSource
+from core.data.sampling.motion_labels import label_motion
 from core.data.sampling.scene_clips import SceneClips
 from core.devices import choose_device
 
@@ -38,11 +40,13 @@ class Options:
     """Width of the frames in pixels."""
     batches: int = 20
     """Batches that are timed."""
+    labelled: int = 32
+    """Samples of each kind that are labelled."""
     device: str = "auto"
     """cpu, cuda, or auto."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "height", "width", "batches"):
+        for name in ("batch_size", "height", "width", "batches", "labelled"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least 1.")
         if min(self.num_frames, default=0) < 2:
@@ -68,6 +72,26 @@ def measure(clips: SceneClips, options: Options, device: torch.device) -> tuple[
     return options.batches * options.batch_size / seconds, lengths
 
 
+def compare_labels(clips: SceneClips, options: Options) -> tuple[float, float, float, float]:
+    """Return the labels' milliseconds a sample, share, mean error and share of errors over 3 px."""
+    unit = torch.tensor([options.width, options.height])[:, None, None] / 2.0
+    seconds, shares, errors = 0.0, [], []
+    for index in range(options.labelled):
+        made = clips.batch([index]).to("cpu")
+        frames = (made.frames[0] * 255.0).round().byte().permute(0, 2, 3, 1).numpy()
+        start = time.perf_counter()
+        motion, known = label_motion(frames[0], frames[-1])
+        seconds += time.perf_counter() - start
+        labelled = torch.from_numpy(known)
+        error = ((torch.from_numpy(motion) - made.motion[0]) * unit).norm(dim=1)
+        errors.append(error[labelled & made.motion_known[0]])
+        shares.append(labelled.float().mean().item())
+    wrong = torch.cat(errors)
+    share = sum(shares) / len(shares)
+    milliseconds = 1e3 * seconds / options.labelled
+    return milliseconds, share, wrong.mean().item(), (wrong > 3.0).float().mean().item()
+
+
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -75,7 +99,7 @@ def _wait(device: torch.device) -> None:
 
 @cli_errors
 def main() -> None:
-    """Time both, and print the table."""
+    """Measure both, and print the tables."""
     options = parse(Options)
     device = choose_device(options.device)
     size = {"height": options.height, "width": options.width}
@@ -104,6 +128,12 @@ def main() -> None:
             rate, lengths = measure(clips, options, device)
             shown = ", ".join(f"{length:.1f}" for length in lengths)
             print(f"| {name} | {num_frames} | {rate * num_frames:.0f} | {shown} |")
+    print("\n| labels of | ms a sample | share of the frame | error, px | above 3 px |")
+    print("|---|---:|---:|---:|---:|")
+    for name, source in sources.items():
+        clips = SceneClips(source, num_frames=2, seed=0)
+        spent, share, error, far = compare_labels(clips, options)
+        print(f"| {name} | {spent:.0f} | {share:.0%} | {error:.2f} | {far:.1%} |")
 
 
 if __name__ == "__main__":

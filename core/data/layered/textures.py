@@ -74,8 +74,8 @@ class TextureBank:
         sizes = np.array([texture.shape[1:] for texture in textures], dtype=np.int64)
         self.sizes: Int64[Tensor, "n 2"] = torch.from_numpy(sizes)
         """Height and width of each texture, on the CPU."""
-        counts = sizes.prod(axis=1)
-        self.starts: Int64[Tensor, " n"] = torch.from_numpy(np.cumsum(counts) - counts)
+        areas = sizes.prod(axis=1)
+        self.starts: Int64[Tensor, " n"] = torch.from_numpy(np.cumsum(areas) - areas)
         """Where the pixels of each begin, on the CPU."""
         pixels = np.concatenate([texture.reshape(3, -1) for texture in textures], axis=1)
         self.pixels: UInt8[Tensor, "3 pixels"] = torch.from_numpy(pixels).to(device)
@@ -85,7 +85,7 @@ class TextureBank:
             self.folder,
             len(textures),
             len(counts),
-            len({scene for scene, _ in images}),
+            len({number for number, _ in images}),
             pixels.nbytes // _MIB,
         )
 
