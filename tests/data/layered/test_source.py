@@ -134,7 +134,8 @@ def test_a_cut_shows_another_scene_of_which_no_motion_is_known(bank: TextureBank
 
 
 def test_longest_paths_are_as_the_options_say(bank: TextureBank) -> None:
-    source = LayeredSource(replace(CLEAN, median_motion=0.05), bank, seed=1)
+    options = replace(CLEAN, height=36, width=64, median_motion=0.05)
+    source = LayeredSource(options, bank, seed=1)
     batch = source.clip(range(48), torch.tensor([[0.0, 1.0]]).expand(48, -1))
     # In canonical units the frame's width is 2.
     longest = 0.5 * batch.motion[:, :, 0].abs().amax((1, 2, 3))
