@@ -33,8 +33,6 @@ class LayerMaps(TensorDataclass):
     """From ``s`` to the view, of (x, y, 1)."""
     from_view: Float[Tensor, "2 3 *batch"]
     """From the view to ``s``."""
-    sweep: Float[Tensor, "2 3 *batch"]
-    """How far ``s`` passes by a point of the view while the frame is exposed."""
     waves: Float[Tensor, "k 5 *batch"]
     """Wave vector in radians, phase in radians, and amplitude of each wave."""
 

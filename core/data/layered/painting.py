@@ -22,6 +22,7 @@ class Painter:
     Args:
         maps: Where the background and the layers are in the views, of (b, v, l + 1).
         blurred: Positions of the samples in which motion blurs.
+        sweep: How far layers pass by points of the views in these samples; see ``Paths.sweep``.
         planes: Sizes and coordinates.
         background: RGB of what covers everything.
         plane: Its inverse depth at (x, y, 1).
@@ -31,12 +32,14 @@ class Painter:
         self,
         maps: LayerMaps,
         blurred: Int[Tensor, " n"],
+        sweep: Float[Tensor, "2 3 n v l"],
         planes: Planes,
         background: Float[Tensor, "b 3 th tw"],
         plane: Float[Tensor, "b 3"],
     ) -> None:
         self._maps = maps
         self._blurred = blurred
+        self._sweep = sweep
         self._planes = planes
         points = layer_from_view(maps.of_layer(0), *planes.grid)
         self.colors: Float[Tensor, "b 3 v h w"] = self._look_up(
@@ -82,7 +85,7 @@ class Painter:
         found = look_up(texture, where)
         rows = self._blurred
         if len(rows):
-            sweep = self._maps.sweep[:, :, rows, :, layer, None, None]
+            sweep = self._sweep[..., layer, None, None]
             passed = self._planes.normalize(apply_affine(sweep, *self._planes.grid))
             texture, where, blurred = texture[rows], where[rows], found[rows]
             for tap in _TAPS:

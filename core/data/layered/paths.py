@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -29,8 +30,8 @@ foremost of them."""
 class Paths(TensorDataclass):
     """How ``l`` layers of ``b`` samples move from time 0 to time 1.
 
-    At time 0.5 each lies as it was cut out. Everything is per clip, in view coordinates: half the
-    frame's width is 1, y points downwards.
+    At time 0.5 each lies as it was cut out, but for waves that drift. Everything is per clip, in
+    view coordinates: half the frame's width is 1, y points downwards.
     """
 
     pan: Float[Tensor, "b 2"]
@@ -67,12 +68,6 @@ class Paths(TensorDataclass):
     def at(self, times: Float[Tensor, "b v"]) -> LayerMaps:
         """Return where everything is at ``times``, in [0, 1]."""
         tau = times - 0.5
-        maps = self._maps(tau)
-        later = self._maps(tau + _STEP)
-        speed = (later.from_view - maps.from_view) / _STEP
-        return replace(maps, sweep=speed * self.exposure[:, None, None])
-
-    def _maps(self, tau: Float[Tensor, "b v"]) -> LayerMaps:
         camera = tau + self.camera_bend[:, None] * tau**2  # (b, v)
         own = tau[..., None] + self.bend[:, None] * (tau**2)[..., None]  # (b, v, l)
         growth = torch.exp(self.stretch[:, None] * own[..., None])  # (b, v, l, 2)
@@ -90,11 +85,13 @@ class Paths(TensorDataclass):
         linear = seen @ linear
         moved = _multiply(seen, moved) + (self.pan[:, None] * camera[..., None])[:, :, None]
         to_view = torch.cat([linear, moved[..., None]], dim=-1)
-        to_view, from_view, waves = (
-            rearrange(values, "b v l i j -> i j b v l")
-            for values in (to_view, _invert(to_view), self._waves(own))
-        )
-        return LayerMaps(to_view, from_view, torch.zeros_like(from_view), waves)
+        kinds = (to_view, _invert(to_view), self._waves(own))
+        return LayerMaps(*(rearrange(values, "b v l i j -> i j b v l") for values in kinds))
+
+    def sweep(self, times: Float[Tensor, "b v"]) -> Float[Tensor, "2 3 b v l"]:
+        """Return how far layers pass by points (x, y, 1) of the views while frames are exposed."""
+        velocity = (self.at(times + _STEP).from_view - self.at(times).from_view) / _STEP
+        return velocity * self.exposure[:, None, None]
 
     def _waves(self, own: Float[Tensor, "b v l"]) -> Float[Tensor, "b v l k 5"]:
         own = own[..., None]  # (b, v, l, 1)
@@ -120,60 +117,66 @@ def draw_paths(
         The motion of the background and of the layers, and which layers move by themselves.
     """
     b, n = present.shape
-    aspect = options.height / options.width
     kind = rng.choose(_KINDS)
-    planes = _draw_planes(rng, n)
     moving = rng.bernoulli(0.75, n) & (kind != _CAMERA_ONLY)[:, None]
-    nearest = (present.long() * torch.arange(1, n + 1)).argmax(dim=1)
     following = kind == _FOLLOWING
-    rows = torch.arange(b)
+    rows, nearest = torch.arange(b), (present * torch.arange(1, n + 1)).argmax(dim=1)
     moving[rows, nearest] |= following
+    paths = _draw_motion(rng, shapes, moving, kind != _STILL, options)
+    # The background is layer 0.
+    followed, plane = paths.shift[rows, nearest + 1], paths.planes[rows, nearest + 1, 2:]
+    paths = replace(
+        paths, pan=torch.where(following[:, None], -followed - paths.travel * plane, paths.pan)
+    )
+    bend = torch.where(following, paths.camera_bend, paths.bend[rows, nearest + 1])
+    paths.bend[rows, nearest + 1] = bend
+    length = _draw_lengths(rng, options) * torch.where(following, 1.5, 1.0)
+    length = length.clamp(max=2.0 * options.max_motion)
+    paths = _scale(paths, length, shapes, present, options.height / options.width)
+    waves, drift = _draw_waves(rng, n + 1, length, options)
+    waves[..., 3:] *= F.pad(moving, (1, 0), value=True)[..., None, None]
+    return replace(paths, waves=waves, drift=drift), moving & present & (length > 0)[:, None]
+
+
+def _draw_motion(
+    rng: SceneRandom,
+    shapes: Shapes,
+    moving: Bool[Tensor, "b l"],
+    camera_moves: Bool[Tensor, "b"],
+    options: LayeredOptions,
+) -> Paths:
+    """Draw motion whose parts are in proportion; its size is set later."""
+    b, n = moving.shape
+    flat = torch.tensor([1.0, 0.5])  # cameras move sideways rather than up and down
+    pan = rng.direction() * flat * (rng.uniform(0.0, 1.0) * rng.bernoulli(0.6))[:, None]
+    travel = rng.direction() * flat * (rng.uniform(0.3, 1.5) * rng.bernoulli(0.75))[:, None]
     shift = rng.direction(n) * rng.uniform(0.1, 1.0, n)[..., None]
-    shift[rows, nearest] *= torch.where(following, 1.5, 1.0)[:, None]
     spin = rng.uniform(-1.0, 1.0, n) * rng.bernoulli(0.5, n)
     stretch = rng.uniform(-0.6, 0.6, n, 2) * rng.bernoulli(0.4, n)[..., None]
     shear = rng.uniform(-0.6, 0.6, n) * rng.bernoulli(0.3, n)
-    bend = rng.uniform(-0.3, 0.3, n)
-    camera_bend = rng.uniform(-0.3, 0.3)
-    camera = (kind != _STILL).float()
-    flat = torch.tensor([1.0, 0.5])
-    pan = rng.direction() * flat * (rng.uniform(0.0, 1.0) * rng.bernoulli(0.6) * camera)[:, None]
-    travel = rng.direction() * flat
-    travel = travel * (rng.uniform(0.3, 1.5) * rng.bernoulli(0.75) * camera)[:, None]
-    zoom = rng.uniform(-0.6, 0.6) * rng.bernoulli(0.35) * camera
-    roll = rng.uniform(-0.5, 0.5) * rng.bernoulli(0.25) * camera
-    followed = shift[rows, nearest] + travel * planes[rows, nearest + 1, 2:]
-    pan = torch.where(following[:, None], -followed, pan)
-    bend[rows, nearest] = torch.where(following, camera_bend, bend[rows, nearest])
 
     def own(values: Tensor) -> Tensor:
         """Prepend the background, which does not move by itself."""
         values = values * moving.view(b, n, *[1] * (values.ndim - 2))
         return torch.cat([torch.zeros_like(values[:, :1]), values], dim=1)
 
-    paths = Paths(
-        pan=pan,
-        travel=travel,
-        zoom=zoom,
-        roll=roll,
-        camera_bend=camera_bend,
-        planes=planes,
-        centers=torch.cat([torch.zeros(b, 1, 2), shapes.centers], dim=1),
+    return Paths(
+        pan=pan * camera_moves[:, None],
+        travel=travel * camera_moves[:, None],
+        zoom=rng.uniform(-0.6, 0.6) * rng.bernoulli(0.35) * camera_moves,
+        roll=rng.uniform(-0.5, 0.5) * rng.bernoulli(0.25) * camera_moves,
+        camera_bend=rng.uniform(-0.3, 0.3),
+        planes=_draw_planes(rng, n),
+        centers=F.pad(shapes.centers, (0, 0, 1, 0)),
         shift=own(shift),
         spin=own(spin),
         stretch=own(stretch),
         shear=own(shear),
-        bend=own(bend),
+        bend=own(rng.uniform(-0.3, 0.3, n)),
         waves=torch.zeros(b, n + 1, 1, 5),
         drift=torch.zeros(b, n + 1, 1),
         exposure=options.exposure * rng.uniform(0.0, 1.0) * rng.bernoulli(0.3),
     )
-    length = _draw_lengths(rng, options) * torch.where(following, 1.5, 1.0)
-    length = length.clamp(max=2.0 * options.max_motion)
-    paths = _scale(paths, length, shapes, present, aspect)
-    waves, drift = _draw_waves(rng, n + 1, length, options)
-    waves[..., 3:] *= torch.cat([torch.ones(b, 1), moving], dim=1)[..., None, None]
-    return replace(paths, waves=waves, drift=drift), moving & present & (length > 0)[:, None]
 
 
 def _draw_planes(rng: SceneRandom, n: int) -> Float[Tensor, "b l 3"]:
@@ -210,7 +213,7 @@ def _scale(
     places = shapes.centers[:, :, None] + reach * corners  # (b, l, 5, 2)
     places = torch.cat([frame.expand(len(length), 1, -1, -1), places], dim=1)[:, None]
     x, y = places.unbind(-1)
-    there = torch.cat([torch.ones_like(present[:, :1]), present], dim=1)
+    there = F.pad(present, (1, 0), value=True)
     scaled = paths
     factor = torch.ones_like(length)
     for _ in range(2):  # growth and rotation are not linear

@@ -172,7 +172,9 @@ class LayeredSource:
     ) -> ClipBatch:
         size, planes = self._planes.size, self._planes
         maps = scenes.paths.at(times).to(self.device, non_blocking=True)
-        blurred = (scenes.paths.exposure > 0).nonzero()[:, 0].to(self.device, non_blocking=True)
+        blurred = (scenes.paths.exposure > 0).nonzero()[:, 0]
+        sweep = scenes.paths.sweep(times)[:, :, blurred].to(self.device, non_blocking=True)
+        blurred = blurred.to(self.device, non_blocking=True)
         texels = self._textures.locate(scenes.textures, scenes.places, scenes.flips, size)
         there = scenes.to(self.device, non_blocking=True)
         own_times = own_times.to(self.device, non_blocking=True)
@@ -182,7 +184,7 @@ class LayeredSource:
 
         depths = there.paths.planes
         alphas = opacity(there.shapes, size, self.options.width) * there.present[..., None, None]
-        painter = Painter(maps, blurred, planes, color(0), depths[:, 0])
+        painter = Painter(maps, blurred, sweep, planes, color(0), depths[:, 0])
         for layer in range(1, depths.shape[1]):
             texture = torch.cat([color(layer), alphas[:, layer - 1, None]], dim=1)
             painter.add(layer, texture, depths[:, layer], there.shadows[:, layer - 1])

@@ -59,6 +59,6 @@ def test_what_moves_blurs_with_the_exposure() -> None:
     exposed = paths.exposure > 0
     assert 0 < exposed.sum() < 64
     times = torch.tensor([[0.5]]).expand(64, -1)
-    sweep = paths.at(times).sweep
+    sweep = paths.sweep(times)
     moves = (paths.shift.abs().sum((1, 2)) + paths.pan.abs().sum(1) + paths.roll.abs()) > 0
     assert torch.equal(sweep.abs().sum((0, 1, 3, 4)) > 1e-4, exposed & moves)
