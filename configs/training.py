@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Annotated, Any, Generic, Protocol, TypeVar, Union, cast
 
 import tyro
@@ -15,7 +16,7 @@ from core.data.augmentation import AugmentationOptions
 from core.data.datasets import DatasetName
 from core.data.procedural import ProceduralOptions
 from core.training import DataOptions, OptimizerOptions, RunOptions
-from core.training.feeding.sources import DatasetOptions, LoadingOptions
+from core.training.feeding.sources import DatasetOptions, LayeredData, LoadingOptions
 from core.training.stages.stage import StageOptions
 
 
@@ -45,10 +46,14 @@ class ClipSampleOptions(SampleOptions):
     """Largest distance, in frames of the video, between the first and the last frame of a sample,
     but at least num_frames - 1; by default that of the data set: RealEstate10K 15, CO3D 5, DAVIS 4,
     YouTube-VOS 3, clips 5."""
+    label_motion: bool = False
+    """Estimate the motion between the key frames by optical flow, for --lambda_motion; it counts
+    where the flow forth and back agree."""
 
     def draw_from(self, datasets: Sequence[DatasetOptions]) -> DataOptions:
         """Return what is trained on where samples come from ``datasets``."""
-        return super().draw_from([replace(dataset, reach=self.reach) for dataset in datasets])
+        data = super().draw_from([replace(dataset, reach=self.reach) for dataset in datasets])
+        return replace(data, label_motion=self.label_motion)
 
 
 DatasetT = TypeVar("DatasetT", bound=Dataset)
@@ -84,7 +89,7 @@ class OneDataset(Generic[DatasetT, SamplesT]):
 
 @dataclass(frozen=True, kw_only=True)
 class Combined(Generic[SamplesT]):
-    """Several data sets, and procedural scenes if wanted."""
+    """Several data sets, and procedural scenes and layered photographs if wanted."""
 
     datasets: tuple[DatasetName, ...] = ("re10k", "co3d", "davis", "vos")
     """Which data sets; frames is the folder of clips at --frames_path."""
@@ -93,6 +98,13 @@ class Combined(Generic[SamplesT]):
     samples."""
     procedural_share: float = 0.0
     """Share of procedural scenes, in [0, 1); with synthetic in place of combined it is all."""
+    layered_share: float = 0.0
+    """Share of layered photographs, in [0, 1); with layered in place of combined it is all."""
+    layered_path: Path | None = None
+    """Folder of photographs and clips, of any depth, from which layers are cut; needed with
+    --layered_share."""
+    texture_mib: int = 1024
+    """Memory for these photographs on the training device, in MiB."""
     options_of: NoPrefix[Datasets]
     samples: NoPrefix[SamplesT]
 
@@ -103,6 +115,8 @@ class Combined(Generic[SamplesT]):
         if self.weights is not None and len(self.weights) != len(self.datasets):
             weights = " ".join(f"{weight:g}" for weight in self.weights)
             raise UserError(f"--weights is '{weights}'; expected one for each of '{names}'.")
+        if (self.layered_path is None) != (self.layered_share == 0):
+            raise UserError("give --layered_share and --layered_path together.")
 
     def locate(self, paths: DatasetPaths) -> DataOptions:
         """Find the data sets; see :meth:`Data.locate`."""
@@ -111,9 +125,13 @@ class Combined(Generic[SamplesT]):
             pairs = zip(located, self.weights, strict=True)
             located = [replace(dataset, weight=weight) for dataset, weight in pairs]
         data = self.samples.draw_from(located)
-        if not self.procedural_share:
-            return data
-        return replace(data, procedural=ProceduralOptions(), procedural_share=self.procedural_share)
+        if self.procedural_share:
+            scenes = {"procedural": ProceduralOptions(), "procedural_share": self.procedural_share}
+            data = replace(data, **scenes)
+        if self.layered_path is not None:
+            layered = LayeredData(path=self.layered_path, texture_mib=self.texture_mib)
+            data = replace(data, layered=layered, layered_share=self.layered_share)
+        return data
 
     def _locate(self, name: DatasetName, paths: DatasetPaths) -> DatasetOptions:
         dataset: Dataset = getattr(self.options_of, name)
@@ -132,6 +150,22 @@ class Synthetic:
     def locate(self, paths: DatasetPaths) -> DataOptions:
         """There is nothing to find."""
         return DataOptions(procedural=ProceduralOptions())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layered:
+    """Layers cut out of photographs, which move, deform and hide one another."""
+
+    layered_path: Path
+    """Folder of photographs and clips, of any depth, from which layers are cut."""
+    texture_mib: int = 1024
+    """Memory for these photographs on the training device, in MiB."""
+
+    def locate(self, paths: DatasetPaths) -> DataOptions:
+        """Name the folder; it is read when training begins."""
+        return DataOptions(
+            layered=LayeredData(path=self.layered_path, texture_mib=self.texture_mib)
+        )
 
 
 DataT = TypeVar("DataT", bound=Data)
@@ -159,7 +193,7 @@ def training_commands(
     run: type[RunT],
     optimizer: type[OptimizerT],
 ) -> type[Training[Data, ModelT, RunT, OptimizerT]]:
-    """Return the subcommands of a stage: one for each data set, combined and synthetic.
+    """Return the subcommands of a stage: one for each data set, combined, synthetic and layered.
 
     Args:
         samples: How samples are drawn from data sets.
@@ -176,4 +210,5 @@ def training_commands(
     commands = [command(kind.name, OneDataset[kind, samples], kind.__doc__) for kind in kinds]
     commands.insert(-1, command("combined", Combined[samples], Combined.__doc__))
     commands.append(command("synthetic", Synthetic, Synthetic.__doc__))
+    commands.append(command("layered", Layered, Layered.__doc__))
     return cast(Any, Union[tuple(commands)])  # noqa: UP007 (a list known at run time)

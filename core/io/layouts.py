@@ -67,6 +67,27 @@ def find_jpeg_images(root: str | Path) -> list[Path]:
     return images
 
 
+def find_scenes(root: str | Path) -> list[list[Path]]:
+    """List all images at or below ``root`` by what they show, in natural order.
+
+    Images of one folder at or below a folder ``JPEGImages`` are a clip and show one scene; any
+    other image shows a scene of its own. What lies beside ``JPEGImages``, such as masks and depth
+    maps, is left out.
+
+    Raises:
+        UserError: If there is no such folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder; give a folder of images.")
+    scenes: list[list[Path]] = []
+    for folder in _folders(root, within_clips=True):
+        images = list_files(folder, IMAGE_EXTENSIONS)
+        is_clip = JPEG_IMAGES.images in folder.parts
+        scenes += [images] if is_clip and images else [[image] for image in images]
+    return scenes
+
+
 def find_co3d_images(
     root: str | Path, split: Literal["train", "test"]
 ) -> dict[tuple[str, str], list[Path]]:
@@ -139,11 +160,18 @@ def _set_list_entries(path: Path) -> Iterator[tuple[str, int, str]]:
     yield from parsed
 
 
-def _folders(root: Path) -> Iterator[Path]:
-    """Walk through ``root`` in natural order, through links too, but into no folder twice."""
+def _folders(root: Path, *, within_clips: bool = False) -> Iterator[Path]:
+    """Walk through ``root`` in natural order, through links too, but into no folder twice.
+
+    Args:
+        root: Where to begin.
+        within_clips: Leave out what lies beside a folder ``JPEGImages``.
+    """
     seen: set[Path] = set()
     for folder, inner, _ in os.walk(root, followlinks=True):
         inner.sort(key=lambda name: natural_key(Path(name)))
+        if within_clips and JPEG_IMAGES.images in inner:
+            inner[:] = [JPEG_IMAGES.images]
         if (real := Path(folder).resolve()) in seen:
             inner.clear()
             continue

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 _GAP = 6
 _LABEL_HEIGHT = 24
@@ -52,6 +52,24 @@ def color_inverse_depth(inverse_depth: Float[np.ndarray, "h w"]) -> UInt8[np.nda
     """Show inverse depth in [0, 1] in colours of growing lightness, from far to near."""
     levels = (inverse_depth * 255.0).round().astype(np.uint8)
     return cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+
+
+def color_motion(
+    motion: Float[np.ndarray, "2 h w"], known: Bool[np.ndarray, "h w"]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Show displacements: direction as hue, length as lightness, what is not known in white.
+
+    Args:
+        motion: To the right and upwards, in any unit; the longest one that is known is brightest.
+        known: Where it is known.
+    """
+    length = np.hypot(*motion) * known
+    share = length / max(length.max(), 1e-6)
+    degrees = np.degrees(np.arctan2(motion[1], motion[0])) % 360.0
+    hsv = np.stack([degrees / 2.0, np.full_like(share, 255.0), 255.0 * share], axis=-1)
+    image = cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
+    image[~known] = _PAPER
+    return image
 
 
 def _draw(panel: Panel, min_width: int) -> UInt8[np.ndarray, "h w 3"]:

@@ -29,7 +29,7 @@ from core.training import (
     RunOptions,
     StaticStageOptions,
 )
-from core.training.feeding.sources import DataOptions, DatasetOptions
+from core.training.feeding.sources import DataOptions, DatasetOptions, LayeredData
 from core.training.stages.stage import StageOptions
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +113,25 @@ def test_synthetic_scenes_need_no_files():
     data = _data(options, "synthetic", "--workspace", "w")
     assert data.procedural is not None
     assert data.datasets == ()
+
+
+def test_layered_photographs_need_their_folder(folders):
+    path = folders / "davis"
+    data = _data(options, "layered", "--workspace", "w", "--layered_path", str(path))
+    assert data.layered == LayeredData(path=path)
+    assert (data.datasets, data.scene_shares) == ((), (1.0,))
+    combined = ("combined", "--workspace", "w", "--datasets", "davis")
+    combined += (*_path_flags(folders, "davis"), "--layered_share", "0.5")
+    data = _data(
+        options,
+        *(*combined, "--procedural_share", "0.25", "--layered_path", "p", "--texture_mib", "9"),
+    )
+    assert data.layered == LayeredData(path=Path("p"), texture_mib=9)
+    assert data.scene_shares == (0.25, 0.5)
+    with pytest.raises(UserError, match="--layered_path together"):
+        _data(options, *combined)
+    with pytest.raises(UserError, match="leave nothing to the data sets"):
+        _data(options, *combined, "--layered_path", "p", "--procedural_share", "0.5")
 
 
 def test_the_names_of_data_sets_are_those_of_the_readers():

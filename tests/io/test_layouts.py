@@ -12,6 +12,7 @@ from core.io.layouts import (
     find_chunks,
     find_co3d_images,
     find_jpeg_images,
+    find_scenes,
 )
 
 
@@ -104,3 +105,13 @@ def test_chunks_of_both_splits_or_of_one_folder(tmp_path):
     assert find_chunks(tmp_path / "train") == train
     with pytest.raises(UserError, match="holds no image chunks"):
         find_chunks(tmp_path / "none")
+
+
+def test_scenes_are_clips_and_single_photographs(tmp_path):
+    for name in ("b/JPEGImages/10.jpg", "b/JPEGImages/9.jpg", "b/Annotations/9.png", "a/x.png"):
+        _touch(tmp_path / name)
+    _touch(tmp_path / "y.jpg")
+    found = [[str(path.relative_to(tmp_path)) for path in scene] for scene in find_scenes(tmp_path)]
+    assert found == [["y.jpg"], ["a/x.png"], ["b/JPEGImages/9.jpg", "b/JPEGImages/10.jpg"]]
+    with pytest.raises(UserError, match="no folder"):
+        find_scenes(tmp_path / "missing")

@@ -1,6 +1,6 @@
 import numpy as np
 
-from core.io.sheets import Panel, color_inverse_depth, draw_sheet
+from core.io.sheets import Panel, color_inverse_depth, color_motion, draw_sheet
 
 
 def test_a_sheet_shows_every_pixel_of_every_panel():
@@ -24,3 +24,14 @@ def test_near_is_lighter_than_far():
     assert (np.diff(colors.sum(axis=-1, dtype=int)) > 0).all()
     assert colors[0, 0, 2] > colors[0, 0, 1]  # the darkest is blue: channels are RGB
     assert colors[0, 6, 0] > colors[0, 6, 2]
+
+
+def test_motion_is_hue_and_length_and_white_where_unknown():
+    motion = np.zeros((2, 1, 4), np.float32)
+    motion[:, 0] = [[2, 0, -1, 9], [0, 2, 0, 0]]
+    image = color_motion(motion, np.array([[True, True, True, False]]))[0]
+    right, up, left, unknown = image.astype(int)
+    assert right.tolist() == [255, 0, 0]
+    assert up.argmax() == 1
+    assert 100 < left.max() < 140
+    assert unknown.tolist() == [255, 255, 255]

@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 import tyro
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from core.checks import UserError, cli_errors
 from core.command_line import parse
 from core.data.augmentation import AugmentationOptions, augment
 from core.data.datasets import DatasetName, Split, open_dataset
-from core.data.procedural import ProceduralOptions
-from core.data.sampling.scene_clips import SceneClips
+from core.data.layered import LayeredOptions, LayeredSource, TextureBank
+from core.data.procedural import ProceduralOptions, ProceduralSource
+from core.data.sampling.scene_clips import SceneClips, SceneSource
 from core.data.sampling.sequence_source import SequenceSource
 from core.io.images import write_png
-from core.io.sheets import Panel, color_inverse_depth, draw_sheet
+from core.io.sheets import Panel, color_inverse_depth, color_motion, draw_sheet
 from core.logging import configure_logging, get_logger
 from core.types import ClipBatch
 
@@ -29,16 +31,16 @@ _logger = get_logger(__name__)
 
 @dataclass(frozen=True)
 class ContactSheetOptions:
-    """Show training samples before and after augmentation: frames, depth and masks.
+    """Show training samples before and after augmentation: frames, depth, masks and motion.
 
     A sample has a row of its frames as they are, then rows of its frames, depth maps (bright is
-    near) and masks as the network gets them.
+    near), masks and motion (hue is direction, white is unknown) as the network gets them.
     """
 
-    dataset: tyro.conf.Positional[Literal[DatasetName, "procedural"]]
+    dataset: tyro.conf.Positional[Literal[DatasetName, "procedural", "layered"]]
     """Where samples come from; procedural scenes need no files."""
     path: tyro.conf.Positional[Path | None] = None
-    """Folder of the dataset."""
+    """Folder of the dataset, or of the photographs of layered samples."""
     output: Path = Path("contact_sheet.png")
     """The picture (.png)."""
     split: Split = "train"
@@ -92,19 +94,20 @@ def draw_contact_sheet(options: ContactSheetOptions) -> UInt8[np.ndarray, "h w 3
         if changed.has_mask[row]:
             masks = changed.masks[row].expand(-1, 3, -1, -1)
             rows.append(_row("mask", [_to_image(mask) for mask in masks]))
+        if changed.motion_known[row].any():
+            rows.append(_motion_row(changed.motion[row], changed.motion_known[row]))
     return draw_sheet(rows, min_panel_width=_PANEL_WIDTH)
 
 
 def _read_samples(options: ContactSheetOptions, positions: range) -> ClipBatch:
     size = (options.height, options.width)
     if options.path is None:
-        scenes = SceneClips(
-            ProceduralOptions(height=options.height, width=options.width),
-            num_frames=options.num_frames,
-            seed=options.seed,
-            device="cpu",
-        )
-        return scenes.batch(positions)
+        scenes = ProceduralOptions(height=options.height, width=options.width)
+        return _draw(options, ProceduralSource(scenes, seed=options.seed), positions)
+    if options.dataset == "layered":
+        textures = TextureBank(options.path, min_side=min(size), budget_mib=256, device="cpu")
+        layers = LayeredOptions(height=options.height, width=options.width)
+        return _draw(options, LayeredSource(layers, textures, seed=options.seed), positions)
     assert options.dataset != "procedural"
     source = SequenceSource(
         open_dataset(
@@ -124,9 +127,28 @@ def _read_samples(options: ContactSheetOptions, positions: range) -> ClipBatch:
     return ClipBatch.cat([sample.clips.unpack("cpu") for sample in samples])
 
 
+def _draw(options: ContactSheetOptions, source: SceneSource, positions: range) -> ClipBatch:
+    scenes = SceneClips(source, num_frames=options.num_frames, seed=options.seed)
+    return scenes.batch(positions)
+
+
 def _row(name: str, images: list[UInt8[np.ndarray, "h w 3"]]) -> list[Panel]:
     labels = [name, *(f"{place}" for place in range(1, len(images)))]
     return [Panel(label, image) for label, image in zip(labels, images, strict=True)]
+
+
+def _motion_row(
+    motion: Float[Tensor, "2 2 g_h g_w"], known: Bool[Tensor, "2 g_h g_w"]
+) -> list[Panel]:
+    rows, columns = motion.shape[-2:]
+    pixels = motion * torch.tensor([columns, rows])[:, None, None]  # a canonical unit is half
+    panels: list[Panel] = []
+    for name, vectors, there in zip(("forward", "backward"), pixels, known, strict=True):
+        longest = (vectors.norm(dim=0) * there).max().item()
+        image = color_motion(vectors.numpy(), there.numpy())
+        as_frames = image.repeat(2, axis=0).repeat(2, axis=1)
+        panels.append(Panel(f"{name}, <= {longest:.0f} px", as_frames))
+    return panels
 
 
 def _to_image(values: Float[Tensor, "3 h w"]) -> UInt8[np.ndarray, "h w 3"]:

@@ -1,14 +1,15 @@
-"""Training samples from procedural scenes: which scene, at which times."""
+"""Training samples that are made on the device: which scene, at which times."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
-from core.data.procedural import ProceduralOptions, ProceduralSource
 from core.data.sampling.order import sample_generator
 from core.types import ClipBatch
 
@@ -16,25 +17,25 @@ MIN_SPAN = 0.3
 """Shortest stretch of a scene, whose whole is 1, that a sample of several frames covers."""
 
 
+class SceneSource(Protocol):
+    """What makes clips of scenes, such as ``ProceduralSource`` and ``LayeredSource``."""
+
+    def clip(self, indices: Sequence[int], times: Float[Tensor, "b v"]) -> ClipBatch:
+        """Render scenes, which last from 0 to 1, each at its own rising times."""
+        ...
+
+
 class SceneClips:
-    """An endless stream of samples, each of its own procedural scene.
+    """An endless stream of samples, each of its own scene.
 
     Args:
-        options: What the scenes are like, the size of the frames included.
+        source: What makes the scenes.
         num_frames: Frames of a sample.
-        seed: Chooses scenes and times; a sample is a function of (seed, index).
-        device: Where samples are made.
+        seed: Chooses times; a sample is a function of the source, the seed and its index.
     """
 
-    def __init__(
-        self,
-        options: ProceduralOptions,
-        *,
-        num_frames: int,
-        seed: int,
-        device: torch.device | str,
-    ) -> None:
-        self._source = ProceduralSource(options, seed=seed, device=device)
+    def __init__(self, source: SceneSource, *, num_frames: int, seed: int) -> None:
+        self._source = source
         self._num_frames = num_frames
         self._seed = seed
 

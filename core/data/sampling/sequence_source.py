@@ -11,6 +11,7 @@ from jaxtyping import Int
 from core.checks import UserError
 from core.data.datasets.sequence_set import SequenceSet
 from core.data.sampling.frame_cache import FrameCache
+from core.data.sampling.motion_labels import label_motion
 from core.data.sampling.order import SampleOrder, draw_frames, normalized_times, sample_generator
 from core.data.sampling.stored_clips import StoredClips
 from core.logging import get_logger
@@ -47,6 +48,8 @@ class SequenceSource:
         seed: Chooses order and frames.
         reverse: Play half of the samples backwards.
         cache_mib: Memory for decoded frames, in MiB; see :class:`.frame_cache.FrameCache`.
+        label_motion: Estimate the motion between the key frames; see
+            :func:`.motion_labels.label_motion`.
 
     Raises:
         UserError: If there is no sequence that is long enough.
@@ -62,6 +65,7 @@ class SequenceSource:
         seed: int,
         reverse: bool,
         cache_mib: int = 0,
+        label_motion: bool = False,
     ) -> None:
         self._sequences = sequences
         self._image_size = image_size
@@ -69,6 +73,7 @@ class SequenceSource:
         self._reach = sequences.reach if reach is None else reach
         self._seed = seed
         self._reverse = reverse
+        self._label_motion = label_motion and num_frames > 1
         starts = np.maximum(sequences.lengths - num_frames + 1, 0)
         self._first_items = np.cumsum([0, *starts])
         self.num_skipped = int((starts == 0).sum())
@@ -143,11 +148,16 @@ class SequenceSource:
             depths = np.zeros((len(frames), *self._image_size), np.uint16)
         if masks is None:
             masks = np.zeros((len(frames), *self._image_size), np.uint8)
+        motion, known = np.zeros((2, 2, 0, 0)), np.zeros((2, 0, 0), bool)
+        if self._label_motion:
+            motion, known = label_motion(clip.images[0], clip.images[-1])
         return StoredClips(
             frames=torch.from_numpy(clip.images)[None],
             inverse_depths=torch.from_numpy(depths)[None],
             masks=torch.from_numpy(masks)[None],
             times=torch.from_numpy(normalized_times(clip.times))[None],
+            motion=torch.from_numpy(motion.astype(np.float16))[None],
+            motion_known=torch.from_numpy(known)[None],
             has_depth=torch.tensor([clip.inverse_depths is not None]),
             has_mask=torch.tensor([clip.masks is not None]),
         )

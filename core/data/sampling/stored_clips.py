@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, UInt8, UInt16
+from jaxtyping import Bool, Float, Float16, UInt8, UInt16
 from torch import Tensor
 
 from core.geometry.canonical import normalize_inverse_depth
@@ -25,6 +25,11 @@ class StoredClips(TensorDataclass):
     """1 on moving objects; zeros where there are none."""
     times: Float[Tensor, "b v"]
     """Times of the frames: the first is 0, the last is 1 (all 0 when there is one frame)."""
+    motion: Float16[Tensor, "b 2 2 g_h g_w"]
+    """Canonical (x, z) by which what a key frame shows moves until the other key frame, as in
+    ClipBatch; no rows and columns where it is not known."""
+    motion_known: Bool[Tensor, "b 2 g_h g_w"]
+    """Where it is known."""
     has_depth: Bool[Tensor, " b"]
     """Which clips carry depth."""
     has_mask: Bool[Tensor, " b"]
@@ -34,13 +39,17 @@ class StoredClips(TensorDataclass):
         """Copy to ``device`` and convert to floating-point numbers there; depth is normalised."""
         there = self.to(device, non_blocking=True)
         b, _, height, width, _ = there.frames.shape
+        motion, known = there.motion.float(), there.motion_known
+        if not known.numel():
+            motion = motion.new_zeros(b, 2, 2, height // 2, width // 2)
+            known = known.new_zeros(b, 2, height // 2, width // 2)
         return ClipBatch(
             frames=rearrange(there.frames, "b v h w c -> b v c h w").float() / 255.0,
             inverse_depths=normalize_inverse_depth(there.inverse_depths.float())[:, :, None],
             masks=there.masks.float()[:, :, None],
             times=there.times,
-            motion=torch.zeros(b, 2, 2, height // 2, width // 2, device=device),
+            motion=motion,
+            motion_known=known,
             has_depth=there.has_depth,
             has_mask=there.has_mask,
-            has_motion=torch.zeros(b, dtype=torch.bool, device=device),
         )

@@ -1,4 +1,4 @@
-"""Endless batches on the training device, from datasets on disk, procedural scenes, or both."""
+"""Endless batches on the training device, from datasets on disk and from scenes made there."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ _STEPS_AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Sources:
-    """Where samples come from; at least one of the two."""
+    """Where samples come from."""
 
     files: CombinedSource | None
     """Datasets on disk."""
-    procedural: SceneClips | None
-    """Procedural scenes, made on the training device."""
-    procedural_share: float
-    """Share of procedural samples, in [0, 1]; 0 or 1 where there is one source only."""
+    scenes: tuple[SceneClips, ...]
+    """Scenes of different kinds, made on the training device; at least one where ``files`` is
+    None."""
+    scene_shares: tuple[float, ...]
+    """Share of each kind of scenes in the samples; together 1 where ``files`` is None, less than 1
+    where it is not."""
     augmentation: AugmentationOptions
     """Random changes of the samples from disk."""
     seed: int
@@ -39,15 +41,19 @@ class Sources:
 
     @property
     def samples_per_epoch(self) -> int | None:
-        """Samples, procedural ones included, of one pass over the datasets; None without any."""
+        """Samples, those of scenes included, of one pass over the datasets; None without any."""
         if self.files is None:
             return None
-        return round(self.files.num_items / (1.0 - self.procedural_share))
+        return round(self.files.num_items / self._file_share)
+
+    @property
+    def _file_share(self) -> float:
+        return 0.0 if self.files is None else 1.0 - sum(self.scene_shares)
 
     def divide(self, positions: range) -> Division:
-        """Divide positions of the stream between the two."""
-        shares = (1.0 - self.procedural_share, self.procedural_share)
-        return Division(*divide(positions, shares))
+        """Divide positions of the stream between the sources."""
+        files, *scenes = divide(positions, (self._file_share, *self.scene_shares))
+        return Division(files, scenes)
 
 
 class Division(NamedTuple):
@@ -55,8 +61,8 @@ class Division(NamedTuple):
 
     files: list[int]
     """Indices of samples from disk."""
-    procedural: list[int]
-    """Indices of procedural samples."""
+    scenes: list[list[int]]
+    """Indices of scenes of each kind."""
 
 
 @dataclass(frozen=True)
@@ -150,17 +156,15 @@ def _stream(
                         options=sources.augmentation,
                     )
                 )
-        drawn = next(scenes)
-        if drawn is not None:
-            parts.append(drawn.to(device))
+        parts += [drawn.to(device) for drawn in next(scenes)]
         yield ClipBatch.cat(parts)
         first += shard.samples_per_step
 
 
 def stream_scenes(
     sources: Sources, shard: BatchShard, *, first: int, steps_at_once: int
-) -> Generator[ClipBatch | None, None, None]:
-    """Yield the procedural samples of successive steps, without end; None for steps without any.
+) -> Generator[list[ClipBatch], None, None]:
+    """Yield the scenes of successive steps, kind by kind, without end.
 
     Those of several steps are drawn together, since drawing takes some 3000 kernels, for one scene
     as for many. Steps are grouped by their number, wherever the stream is entered: a scene's last
@@ -176,13 +180,16 @@ def stream_scenes(
     first -= done * shard.samples_per_step
     while True:
         starts = [first + step * shard.samples_per_step for step in range(steps_at_once)]
-        steps = [sources.divide(shard.positions(start)).procedural for start in starts]
-        indices = [index for step in steps for index in step]
-        parts: list[ClipBatch | None] = [None] * steps_at_once
-        if sources.procedural is not None and indices:
-            batches = sources.procedural.batch(indices).split([len(step) for step in steps])
-            parts = [batch if len(batch.frames) else None for batch in batches]
-        yield from parts[done:]
+        divisions = [sources.divide(shard.positions(start)).scenes for start in starts]
+        drawn: list[list[ClipBatch]] = [[] for _ in starts]
+        for kind, scenes in enumerate(sources.scenes):
+            steps = [division[kind] for division in divisions]
+            indices = [index for step in steps for index in step]
+            if indices:
+                batches = scenes.batch(indices).split([len(step) for step in steps])
+                for step, batch in zip(drawn, batches, strict=True):
+                    step += [batch] if len(batch.frames) else []
+        yield from drawn[done:]
         first, done = first + steps_at_once * shard.samples_per_step, 0
 
 
@@ -191,7 +198,7 @@ def _steps_at_once(sources: Sources, shard: BatchShard, device: torch.device) ->
 
     One on the CPU: there are no launches to save, and the first step would wait for the others'.
     """
-    scenes = math.ceil(shard.batch_size * sources.procedural_share)
+    scenes = math.ceil(shard.batch_size * sum(sources.scene_shares))
     if device.type == "cpu" or scenes == 0:
         return 1
     return min(max(_SCENES_AT_ONCE // scenes, 1), _STEPS_AT_ONCE)

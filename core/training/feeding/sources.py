@@ -11,7 +11,8 @@ from core.checks import UserError, naming
 from core.data.augmentation import AugmentationOptions
 from core.data.datasets import DatasetName, open_dataset
 from core.data.datasets.sequence_set import SequenceSet
-from core.data.procedural import ProceduralOptions
+from core.data.layered import LayeredOptions, LayeredSource, TextureBank
+from core.data.procedural import ProceduralOptions, ProceduralSource
 from core.data.sampling.combination import CombinedSource
 from core.data.sampling.scene_clips import SceneClips
 from core.data.sampling.sequence_source import SequenceSource
@@ -51,6 +52,22 @@ class DatasetOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayeredData:
+    """Layered photographs, and the folder that they are made of."""
+
+    path: Path
+    """Folder of photographs and clips."""
+    texture_mib: int = 1024
+    """Memory for photographs on the training device, in MiB."""
+    options: LayeredOptions = field(default_factory=LayeredOptions)
+    """What they are like; their size is set to that of the network's frames."""
+
+    def __post_init__(self) -> None:
+        if self.texture_mib < 1:
+            raise UserError(f"--texture_mib is {self.texture_mib}; expected at least 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoadingOptions:
     """How samples are made from datasets on disk."""
 
@@ -71,7 +88,7 @@ class LoadingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions(LoadingOptions):
-    """What a run is trained on: datasets, procedural scenes, or both.
+    """What a run is trained on: datasets, scenes that are made on the device, or both.
 
     Half of the samples from datasets are also played backwards, unless the augmentation is
     ``AugmentationOptions.none()``.
@@ -79,19 +96,41 @@ class DataOptions(LoadingOptions):
 
     datasets: tuple[DatasetOptions, ...] = ()
     """Datasets on disk, drawn from together."""
+    label_motion: bool = False
+    """Estimate the motion between the key frames of their samples."""
     procedural: ProceduralOptions | None = None
     """Procedural scenes; their size is set to that of the network's frames."""
     procedural_share: float = 0.5
-    """Share of procedural samples, in (0, 1), where there are both."""
+    """Share of procedural samples, in (0, 1), where there are others too."""
+    layered: LayeredData | None = None
+    """Layered photographs."""
+    layered_share: float = 0.5
+    """Share of layered samples, in (0, 1), where there are others too; what the two shares leave
+    comes from the datasets."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.datasets and self.procedural is None:
-            raise ValueError("DataOptions: neither datasets nor procedural scenes; give one.")
-        if not 0 < self.procedural_share < 1:
+        if not self.datasets and not self.scene_shares:
+            raise ValueError("DataOptions: neither datasets nor scenes; give one.")
+        for name in ("procedural_share", "layered_share"):
+            if not 0 < getattr(self, name) < 1:
+                raise UserError(
+                    f"--{name} is {getattr(self, name)}; expected a number between 0 and 1."
+                )
+        if self.datasets and sum(self.scene_shares) >= 1:
             raise UserError(
-                f"--procedural_share is {self.procedural_share}; expected a number between 0 and 1."
+                f"--procedural_share {self.procedural_share} and --layered_share "
+                f"{self.layered_share} leave nothing to the data sets; expected less than 1 "
+                "together."
             )
+
+    @property
+    def scene_shares(self) -> tuple[float, ...]:
+        """Shares of the kinds of scenes that are drawn, procedural ones first."""
+        kinds = ((self.procedural, self.procedural_share), (self.layered, self.layered_share))
+        shares = [share for options, share in kinds if options is not None]
+        total = 1.0 if self.datasets else sum(shares)
+        return tuple(share / total for share in shares)
 
 
 def open_sources(options: DataOptions, stage: Stage, *, seed: int, device: torch.device) -> Sources:
@@ -101,13 +140,15 @@ def open_sources(options: DataOptions, stage: Stage, *, seed: int, device: torch
         UserError: If a dataset cannot be used.
     """
     files = _open_datasets(options, stage, seed) if options.datasets else None
-    procedural = None
+    scenes: list[SceneClips] = []
     if options.procedural is not None:
-        procedural = _open_scenes(options.procedural, stage, seed, device)
+        scenes.append(_open_procedural(options.procedural, stage, seed, device))
+    if options.layered is not None:
+        scenes.append(_open_layered(options.layered, stage, seed, device))
     return Sources(
         files=files,
-        procedural=procedural,
-        procedural_share=options.procedural_share if files and procedural else float(files is None),
+        scenes=tuple(scenes),
+        scene_shares=options.scene_shares,
         augmentation=options.augmentation,
         seed=seed,
     )
@@ -128,6 +169,7 @@ def _open_datasets(options: DataOptions, stage: Stage, seed: int) -> CombinedSou
             seed=seed,
             reverse=options.augmentation != AugmentationOptions.none(),
             cache_mib=room,
+            label_motion=options.label_motion,
         )
         room -= source.cached_mib
         sources.append(source)
@@ -156,7 +198,9 @@ def open_validation_sets(
     Raises:
         UserError: If the clips cannot be used.
     """
-    scenes = _open_scenes(options.procedural or ProceduralOptions(), stage, HELD_BACK_SEED, device)
+    scenes = _open_procedural(
+        options.procedural or ProceduralOptions(), stage, HELD_BACK_SEED, device
+    )
     sets = {"procedural": [scenes.even_batch([index]) for index in range(num_samples)]}
     for dataset in options.datasets:
         if dataset.name == "frames":  # has no parts
@@ -200,12 +244,24 @@ def _read_evenly(
     return clips
 
 
-def _open_scenes(
+def _open_procedural(
     options: ProceduralOptions, stage: Stage, seed: int, device: torch.device
 ) -> SceneClips:
     height, width = _image_size(stage)
     options = replace(options, height=height, width=width)
-    return SceneClips(options, num_frames=stage.num_frames, seed=seed, device=device)
+    source = ProceduralSource(options, seed=seed, device=device)
+    return SceneClips(source, num_frames=stage.num_frames, seed=seed)
+
+
+def _open_layered(data: LayeredData, stage: Stage, seed: int, device: torch.device) -> SceneClips:
+    height, width = _image_size(stage)
+    with naming("--layered_path"):
+        textures = TextureBank(
+            data.path, min_side=min(height, width), budget_mib=data.texture_mib, device=device
+        )
+    options = replace(data.options, height=height, width=width)
+    source = LayeredSource(options, textures, seed=seed, device=device)
+    return SceneClips(source, num_frames=stage.num_frames, seed=seed)
 
 
 def _image_size(stage: Stage) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from core.checks import UserError
 from core.data.augmentation import AugmentationOptions, augment
 from core.data.augmentation.contact_sheet import ContactSheetOptions, draw_contact_sheet, main
 from core.data.miniature import write_miniature
-from core.data.procedural import ProceduralOptions
+from core.data.procedural import ProceduralOptions, ProceduralSource
 from core.data.sampling.scene_clips import SceneClips
 from core.io.png import read_png_values
 
@@ -25,28 +25,29 @@ def _panel(sheet, row, column):
     return sheet[top : top + _HEIGHT : 4, left : left + _WIDTH : 4]
 
 
-def test_rows_are_frames_before_and_after_depth_and_mask():
+def test_rows_are_frames_before_and_after_depth_mask_and_motion():
     options = ContactSheetOptions(
         "procedural", first=5, augmentation=AugmentationOptions(p=0.5), **SMALL
     )
     sheet = draw_contact_sheet(options)
     assert sheet.shape[:2] == (
-        _GAP + 8 * (_LABEL + _HEIGHT + _GAP),
+        _GAP + 10 * (_LABEL + _HEIGHT + _GAP),
         _GAP + 3 * (_WIDTH + _GAP),
     )
-    scenes = SceneClips(ProceduralOptions(height=32, width=48), num_frames=3, seed=0, device="cpu")
+    source = ProceduralSource(ProceduralOptions(height=32, width=48), seed=0)
+    scenes = SceneClips(source, num_frames=3, seed=0)
     batch = scenes.batch([5, 6])
     changed = augment(batch, seed=0, positions=[5, 6], options=options.augmentation)
 
     def image(values):
         return (values * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
-    np.testing.assert_array_equal(_panel(sheet, 4, 2), image(batch.frames[1, 2]))
-    np.testing.assert_array_equal(_panel(sheet, 5, 2), image(changed.frames[1, 2]))
-    lightness = _panel(sheet, 6, 1).sum(axis=-1, dtype=int).ravel()
+    np.testing.assert_array_equal(_panel(sheet, 5, 2), image(batch.frames[1, 2]))
+    np.testing.assert_array_equal(_panel(sheet, 6, 2), image(changed.frames[1, 2]))
+    lightness = _panel(sheet, 7, 1).sum(axis=-1, dtype=int).ravel()
     order = changed.inverse_depths[1, 1].flatten().argsort().numpy()
     assert (np.diff(lightness[order]) >= 0).all()
-    np.testing.assert_array_equal(_panel(sheet, 7, 1)[..., 0], 255 * changed.masks[1, 1, 0].numpy())
+    np.testing.assert_array_equal(_panel(sheet, 8, 1)[..., 0], 255 * changed.masks[1, 1, 0].numpy())
 
 
 def test_what_a_dataset_lacks_has_no_row(tmp_path, monkeypatch):

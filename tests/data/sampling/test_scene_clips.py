@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.data.procedural import ProceduralOptions
+from core.data.procedural import ProceduralOptions, ProceduralSource
 from core.data.sampling.scene_clips import MIN_SPAN, SceneClips, draw_times
 
 
@@ -16,19 +16,23 @@ def test_times_rise_within_the_scene_and_cover_a_stretch(num_frames):
         assert times[-1] - times[0] >= MIN_SPAN - 1e-6
 
 
+def _clips(options, *, num_frames, seed):
+    return SceneClips(ProceduralSource(options, seed=seed), num_frames=num_frames, seed=seed)
+
+
 def test_a_sample_is_a_function_of_seed_and_index_whatever_its_batch():
     options = ProceduralOptions(height=32, width=48, max_objects=4)
-    clips = SceneClips(options, num_frames=3, seed=1, device="cpu")
+    clips = _clips(options, num_frames=3, seed=1)
     alone, together = clips.batch([4]), clips.batch([9, 4])
     for one, other in zip(alone.tensors(), together.element(1).tensors(), strict=True):
         # Where the coverage is one half to the last bit, a pixel may change its layer.
         assert ((one.float() - other.float()).abs() > 1e-4).float().mean() < 2e-3
-    other = SceneClips(options, num_frames=3, seed=2, device="cpu").batch([4])
+    other = _clips(options, num_frames=3, seed=2).batch([4])
     assert (other.frames - alone.frames).abs().mean() > 0.01
 
 
 def test_evaluation_looks_at_even_times():
     options = ProceduralOptions(height=32, width=48, max_objects=4)
-    batch = SceneClips(options, num_frames=5, seed=1, device="cpu").even_batch([0, 1])
+    batch = _clips(options, num_frames=5, seed=1).even_batch([0, 1])
     torch.testing.assert_close(batch.times, torch.linspace(0, 1, 5).expand(2, 5))
     assert batch.has_depth.all()

@@ -13,6 +13,8 @@ def _clips(seed, *, depth=True):
         inverse_depths=torch.from_numpy(depths),
         masks=torch.from_numpy(rng.integers(0, 2, (1, 2, 4, 6), np.uint8)),
         times=torch.tensor([[0.0, 1.0]]),
+        motion=torch.zeros(1, 2, 2, 0, 0, dtype=torch.float16),
+        motion_known=torch.zeros(1, 2, 0, 0, dtype=torch.bool),
         has_depth=torch.tensor([depth]),
         has_mask=torch.tensor([True]),
     )
@@ -32,7 +34,8 @@ def test_numbers_become_what_networks_expect():
     assert torch.equal(batch.masks[:, :, 0], clips.masks.float())
     assert batch.motion.shape == (2, 2, 2, 2, 3)
     assert batch.has_depth.tolist() == [True, False]
-    assert not batch.has_motion.any()
+    assert batch.motion_known.shape == (2, 2, 2, 3)
+    assert not batch.motion_known.any()
     assert all(value.dtype in (torch.float32, torch.bool) for value in batch.tensors())
 
 

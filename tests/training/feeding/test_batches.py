@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -7,7 +8,7 @@ from core.checks import UserError
 from core.data.augmentation import AugmentationOptions
 from core.data.datasets import open_dataset
 from core.data.miniature import write_miniature
-from core.data.procedural import ProceduralOptions
+from core.data.procedural import ProceduralOptions, ProceduralSource
 from core.data.sampling.combination import CombinedSource
 from core.data.sampling.scene_clips import SceneClips
 from core.data.sampling.sequence_source import SequenceSource
@@ -32,11 +33,11 @@ def _sources(roots, share, augmentation=None):
         for sequences in sets
     ]
     options = ProceduralOptions(height=16, width=32, max_objects=4)
-    scenes = SceneClips(options, num_frames=2, seed=0, device="cpu")
+    scenes = SceneClips(ProceduralSource(options, seed=0), num_frames=2, seed=0)
     return Sources(
         files=CombinedSource(sources, [1.0] * len(sources)) if share < 1 else None,
-        procedural=scenes if share > 0 else None,
-        procedural_share=share,
+        scenes=(scenes,) if share > 0 else (),
+        scene_shares=(share,) if share > 0 else (),
         augmentation=augmentation or AugmentationOptions(p=0.5),
         seed=0,
     )
@@ -85,10 +86,9 @@ def _scenes(sources, count, *, first=0, steps_at_once):
 def test_scenes_drawn_together_are_those_drawn_one_step_at_a_time(clips_root, share):
     sources = _sources(clips_root, share)
     single, together = (_scenes(sources, 7, steps_at_once=count) for count in (1, 3))
-    assert {batch is None for batch in single} == ({False, True} if share < 1 else {False})
-    for one, other in zip(together, single, strict=True):
-        assert (one is None) == (other is None)
-        if one is not None:
+    assert {len(batches) for batches in single} == ({0, 1} if share < 1 else {1})
+    for batches, expected in zip(together, single, strict=True):
+        for one, other in zip(batches, expected, strict=True):
             _assert_equal(one, other)
 
 
@@ -107,8 +107,21 @@ def test_scenes_are_drawn_in_the_same_groups_wherever_the_stream_is_entered(
     assert drawn == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
     entered = _scenes(sources, 2, first=8, steps_at_once=3)  # the second of a group
     assert drawn[2:] == drawn[1:2]
-    for one, other in zip(entered, whole[4:], strict=True):
+    for (one,), (other,) in zip(entered, whole[4:], strict=True):
         torch.testing.assert_close(vars(one), vars(other), atol=0, rtol=0)
+
+
+def test_kinds_of_scenes_have_their_shares(clips_root):
+    sources = _sources(clips_root, 0.3)
+    (scenes,) = sources.scenes
+    sources = replace(sources, scenes=(scenes, scenes), scene_shares=(0.25, 0.5))
+    assert sources.samples_per_epoch == 4 * sources.files.num_items
+    division = sources.divide(range(40))
+    assert [len(indices) for indices in (division.files, *division.scenes)] == [10, 10, 20]
+    for start, batches in zip((0, 2, 4), _scenes(sources, 3, steps_at_once=1), strict=True):
+        expected = [scenes.batch(i) for i in sources.divide(range(start, start + 2)).scenes if i]
+        for one, other in zip(batches, expected, strict=True):
+            _assert_equal(one, other)
 
 
 @pytest.mark.parametrize(
