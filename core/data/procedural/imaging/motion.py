@@ -51,14 +51,16 @@ class BodyMotion(TensorDataclass):
     """Growth of width and height within a clip, relative."""
 
 
-def _quadratic(
+def quadratic(
     coefficients: Float[Tensor, "b *batch 2 d"], tau: Float[Tensor, "b v"]
 ) -> Float[Tensor, "b v *batch d"]:
+    """Evaluate quadratics without constant term at ``tau``."""
     basis = torch.stack([tau, tau**2], dim=-1)
     return einsum(basis, coefficients, "b v k, b ... k d -> b v ... d")
 
 
-def _rotation(angles: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+def rotation(angles: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Return the matrix that turns by yaw, then pitch, then roll, in radians."""
     (cy, cp, cr), (sy, sp, sr) = angles.cos().unbind(-1), angles.sin().unbind(-1)
     zero, one = torch.zeros_like(cy), torch.ones_like(cy)
     yaw = torch.stack([cy, zero, sy, zero, one, zero, -sy, zero, cy], dim=-1)
@@ -68,19 +70,19 @@ def _rotation(angles: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
     return roll @ pitch @ yaw
 
 
-def _camera_at(
-    camera: CameraMotion, tau: Float[Tensor, "b v"]
+def camera_at(
+    camera: CameraMotion, tau: Float[Tensor, "b v"], focal: float | Float[Tensor, "b 1 1"]
 ) -> tuple[Float[Tensor, "b v 3 3"], Float[Tensor, "b v 3"]]:
-    """Return ``K R`` and ``K T`` of the camera."""
+    """Return ``K R`` and ``K T`` of the camera, whose focal length at ``tau == 0`` is given."""
     amplitude, frequency, phase = camera.shake.unbind(-1)  # (b, 2) each
     tremble = amplitude[:, None] * torch.sin(
         2.0 * math.pi * (frequency[:, None] * tau[..., None] + phase[:, None])
     )
-    angles = _quadratic(camera.turn, tau)
+    angles = quadratic(camera.turn, tau)
     angles = torch.cat([angles[..., :2] + tremble, angles[..., 2:]], dim=-1)
-    focal = FOCAL * _quadratic(camera.zoom[..., None], tau).exp()
+    focal = focal * quadratic(camera.zoom[..., None], tau).exp()
     scale = torch.cat([focal, focal, torch.ones_like(focal)], dim=-1)  # (b, v, 3)
-    return scale[..., None] * _rotation(angles), scale * _quadratic(camera.travel, tau)
+    return scale[..., None] * rotation(angles), scale * quadratic(camera.travel, tau)
 
 
 def homographies(
@@ -95,8 +97,8 @@ def homographies(
     point's depth has grown.
     """
     tau = times - 0.5
-    turned, travelled = _camera_at(camera, tau)
-    spin = _quadratic(bodies.spin[..., None], tau)[..., 0]  # (b, v, l)
+    turned, travelled = camera_at(camera, tau, FOCAL)
+    spin = quadratic(bodies.spin[..., None], tau)[..., 0]  # (b, v, l)
     stretch = torch.exp(bodies.stretch[:, None] * tau[..., None, None])  # (b, v, l, 2)
     zero, one = torch.zeros_like(spin), torch.ones_like(spin)
     rows = [spin.cos(), -spin.sin(), zero, spin.sin(), spin.cos(), zero, zero, zero, one]
@@ -107,7 +109,7 @@ def homographies(
     depth = 1.0 / (planes[..., :2] * bodies.centers).sum(-1).add(planes[..., 2])
     pivot = (ray * depth[..., None])[:, None]  # (b, 1, l, 3)
     moved = pivot - einsum(linear, pivot.expand(linear.shape[:-1]), "... i j, ... j -> ... i")
-    moved = moved + _quadratic(bodies.shift, tau)
+    moved = moved + quadratic(bodies.shift, tau)
 
     unprojected = torch.cat([linear[..., :2] / FOCAL, linear[..., 2:]], dim=-1)
     body = unprojected + moved[..., :, None] * planes[:, None, :, None, :]
