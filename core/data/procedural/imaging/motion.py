@@ -17,6 +17,7 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
+from core.data.procedural.randomness.scene_random import SceneRandom
 from core.types import TensorDataclass
 
 FOCAL = 1.6
@@ -49,6 +50,35 @@ class BodyMotion(TensorDataclass):
     """Coefficients of the rotation in the image plane, in radians."""
     stretch: Float[Tensor, "b l 2"]
     """Growth of width and height within a clip, relative."""
+
+
+def draw_camera_motion(rng: SceneRandom, reach: float) -> CameraMotion:
+    """Draw pans, travels, dollies, zooms, rolls and shakes.
+
+    Args:
+        rng: Random generator of the scenes.
+        reach: Longest path of the image that each of pan and travel cause, in half widths.
+    """
+    # Each kind of motion is in a part of the scenes only: a tripod stands still, a dolly
+    # does not pan. Lengths are drawn in the image, in half widths, as seen at inverse depth 0.6.
+    pans, travels, dollies, zooms, rolls, shakes = (
+        rng.bernoulli(p).to(torch.float32) for p in (0.55, 0.65, 0.45, 0.25, 0.35, 0.5)
+    )
+    tripod = 1.0 - rng.bernoulli(0.12).to(torch.float32)
+    bend = torch.tensor([1.0, 0.35])[:, None]
+    turn = rng.uniform(-1.0, 1.0, 2, 3) * bend
+    turn = turn * torch.tensor([1.0, 0.5, 0.0]) * (pans * reach / FOCAL)[:, None, None]
+    turn[..., 2] = 0.05 * (reach / 0.1) * rng.uniform(-1.0, 1.0, 2) * bend[:, 0] * rolls[:, None]
+    travel = rng.uniform(-1.0, 1.0, 2, 3) * bend * torch.tensor([1.0, 0.5, 0.0])
+    travel = travel * (travels * reach / (0.6 * FOCAL))[:, None, None]
+    travel[..., 2] = reach * rng.uniform(-1.0, 1.0, 2) * bend[:, 0] * dollies[:, None]
+    zoom = 0.6 * reach * rng.uniform(-1.0, 1.0, 2) * bend[:, 0] * zooms[:, None]
+    amplitude = 0.04 * reach / FOCAL * rng.uniform(0.0, 1.0, 2) * shakes[:, None]
+    shake = torch.stack(
+        [amplitude, rng.uniform(0.5, 2.5, 2), rng.uniform(0.0, 1.0, 2)], dim=1
+    ).transpose(1, 2)
+    still = tripod[:, None, None]
+    return CameraMotion(turn * still, travel * still, zoom * still[..., 0], shake * still)
 
 
 def quadratic(

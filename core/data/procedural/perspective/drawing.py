@@ -1,0 +1,205 @@
+"""Draws perspective scenes: a layout, the camera's and the bodies' motion, and what is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from einops import einsum
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from core.data.procedural.appearance.lighting import Lighting, draw_lighting
+from core.data.procedural.appearance.palettes import SceneColors, draw_scene_colors
+from core.data.procedural.imaging.motion import (
+    FOCAL,
+    CameraMotion,
+    draw_camera_motion,
+    invert,
+    rotation,
+)
+from core.data.procedural.imaging.sensor import Sensor, draw_sensor
+from core.data.procedural.options import ProceduralOptions
+from core.data.procedural.perspective.layouts.landscape import draw_landscape
+from core.data.procedural.perspective.layouts.room import draw_room
+from core.data.procedural.perspective.layouts.street import draw_street
+from core.data.procedural.perspective.quads import Quads, pad
+from core.data.procedural.perspective.scenes import BodyPaths, Geometry, PerspectiveScenes
+from core.data.procedural.perspective.shading import Light
+from core.data.procedural.perspective.texture_bank import texture_bank
+from core.data.procedural.perspective.world import World
+from core.data.procedural.randomness.scene_random import SceneRandom
+from core.types import TensorDataclass
+
+LAYOUTS: dict[str, tuple[float, Callable[[SceneRandom, SceneColors], World]]] = {
+    "room": (0.55, draw_room),
+    "street": (0.25, draw_street),
+    "landscape": (0.2, draw_landscape),
+}
+"""How often each layout is chosen, and what draws it."""
+
+_MARGIN = 1.1
+"""How far beyond the image something must lie to be left out, as a factor."""
+
+_TIMES = torch.linspace(0.0, 1.0, 5)[None]
+"""When it is looked for what no view shows."""
+
+
+@dataclass(frozen=True)
+class _Drawn(TensorDataclass):
+    """``b`` scenes on the CPU."""
+
+    solids: Quads
+    cutouts: Quads
+    geometry: Geometry
+    light: Light
+    lighting: Lighting
+    sensor: Sensor
+
+
+def draw_perspective_scenes(
+    seed: int, indices: Sequence[int], options: ProceduralOptions, device: torch.device
+) -> PerspectiveScenes:
+    """Draw the scenes of ``indices``, each a function of (seed, index) alone."""
+    weights = [weight for weight, _ in LAYOUTS.values()]
+    kinds = SceneRandom(f"{seed}:layout", indices).choose(weights).tolist()
+    groups, order = [], []
+    for kind, (name, (_, draw)) in enumerate(LAYOUTS.items()):
+        rows = [row for row, own in enumerate(kinds) if own == kind]
+        if rows:
+            rng = SceneRandom(f"{seed}:{name}", [indices[row] for row in rows])
+            groups.append(_draw_group(rng, draw, options))
+            order += rows
+    drawn = _join(groups).select(torch.tensor(order).argsort())
+    quads = Quads.cat([drawn.solids, drawn.cutouts], dim=1)
+    geometry = replace(drawn.geometry, quads=quads)
+    side = 1 << max(5, (options.width // 2 - 1).bit_length())
+    return PerspectiveScenes(
+        sensor=drawn.sensor.to(device, non_blocking=True),
+        image_size=(options.height, options.width),
+        geometry=geometry.to(device, non_blocking=True),
+        light=drawn.light.to(device, non_blocking=True),
+        lighting=drawn.lighting.to(device, non_blocking=True),
+        bank=texture_bank(side, device),
+        num_cutouts=drawn.cutouts.sprites.shape[1],
+    )
+
+
+def _join(groups: list[_Drawn]) -> _Drawn:
+    solids, cutouts = (
+        max(getattr(group, name).sprites.shape[1] for group in groups)
+        for name in ("solids", "cutouts")
+    )
+    return _Drawn.cat(
+        [
+            replace(group, solids=pad(group.solids, solids), cutouts=pad(group.cutouts, cutouts))
+            for group in groups
+        ]
+    )
+
+
+def _draw_group(
+    rng: SceneRandom,
+    draw: Callable[[SceneRandom, SceneColors], World],
+    options: ProceduralOptions,
+) -> _Drawn:
+    scene_colors = draw_scene_colors(rng)
+    lighting = draw_lighting(rng, scene_colors)
+    world = draw(rng, scene_colors)
+    camera = draw_camera_motion(rng, 2.0 * options.camera_motion)
+    sensor = draw_sensor(rng, options.sensor_blur, options.sensor_noise)
+    paths = _draw_paths(rng, world, options)
+    aspect = options.height / options.width
+
+    still = camera.map(torch.zeros_like)
+    quads = Quads.cat([world.solids, world.cutouts], dim=1)
+    geometry = Geometry(quads, paths, world.viewpoint, still)
+    depths = _coarse_inverse_depths(geometry, world.solids.sprites.shape[1], aspect)
+    geometry = replace(geometry, camera=_scale_motion(camera, world.viewpoint.focal, depths))
+    seen = _may_be_seen(geometry, aspect)
+    whole = world.solids.sprites.shape[1]
+    return _Drawn(
+        solids=world.solids.keep(seen[:, :whole]),
+        cutouts=world.cutouts.keep(seen[:, whole:]),
+        geometry=replace(geometry, quads=pad(world.solids, 0)),
+        light=Light(
+            world.illumination, world.viewpoint.position, world.viewpoint.focal, lighting.haze_color
+        ),
+        lighting=lighting,
+        sensor=sensor,
+    )
+
+
+def _coarse_inverse_depths(geometry: Geometry, whole: int, aspect: float) -> Float[Tensor, "b n"]:
+    """Return inverse depths on a coarse grid of the reference view, outlines left out."""
+    x = ((torch.arange(24) + 0.5) / 12.0 - 1.0).repeat(14)
+    y = aspect * ((torch.arange(14) + 0.5) / 7.0 - 1.0).repeat_interleave(24)
+    rays = torch.stack([x, y, torch.ones_like(x)])
+    maps = geometry.maps(torch.full((len(geometry.viewpoint.focal), 1), 0.5))[:, 0, :whole]
+    a, b, depths = (invert(maps) @ rays).unbind(-2)  # (b, p, n)
+    hit = torch.maximum(a.abs(), b.abs()) <= depths
+    return depths.where(hit, 0.0).amax(dim=1)
+
+
+def _scale_motion(
+    camera: CameraMotion, focal: Float[Tensor, " b"], inverse_depths: Float[Tensor, "b n"]
+) -> CameraMotion:
+    """Fit the motion, drawn for inverse depths of about 0.6, to what the camera sees."""
+    wide = (FOCAL / focal)[:, None, None]
+    typical, nearest = inverse_depths.quantile(0.75, dim=1), inverse_depths.amax(dim=1)
+    # Walking moves the border of the image as far as going sideways moves its middle.
+    stretch = torch.cat([wide, wide, torch.full_like(wide, 1.0 / 0.6)], dim=-1)
+    travel = camera.travel * stretch * (0.6 / typical.clamp(min=0.01))[:, None, None]
+    # What is nearest keeps two thirds of its distance.
+    reach = travel.norm(dim=-1).sum(dim=-1) * nearest
+    travel = travel * (0.66 / reach.clamp(min=0.66))[:, None, None]
+    shake = torch.cat([camera.shake[..., :1] * wide, camera.shake[..., 1:]], dim=-1)
+    turn = camera.turn * torch.cat([wide, wide, torch.ones_like(wide)], dim=-1)
+    return replace(camera, travel=travel, turn=turn, shake=shake)
+
+
+def _draw_paths(rng: SceneRandom, world: World, options: ProceduralOptions) -> BodyPaths:
+    bodies, view = world.bodies, world.viewpoint
+    m = bodies.pivots.shape[1]
+    axes = rotation(view.tilt)
+    place = einsum(axes, bodies.pivots - view.position[:, None], "b i j, b m j -> b m i")
+    ahead = einsum(axes, bodies.headings, "b i j, b m j -> b m i")
+    depth = place[..., 2].clamp(min=0.5)
+    # What a metre of the way changes: the place in the image, in half widths, and the depth.
+    across = ahead[..., :2] - place[..., :2] * (ahead[..., 2:] / depth[..., None])
+    across = view.focal[:, None] / depth * across.norm(dim=-1)
+    along = ahead[..., 2].abs() / depth
+    length = torch.minimum(
+        2.0 * options.object_motion / across.clamp(min=1e-3),
+        options.depth_motion / along.clamp(min=1e-3),
+    )
+    moving = rng.bernoulli(options.moving_fraction, m) & bodies.present
+    length = length * rng.uniform(0.0, 1.0, m) ** 0.7 * moving
+    bend = 0.5 * length * rng.uniform(-1.0, 1.0, m)
+    shifts = torch.stack([length, bend], dim=-1)[..., None] * bodies.headings[..., None, :]
+    turns = rng.uniform(-0.2, 0.2, m, 2) * (rng.bernoulli(0.5, m) & moving)[..., None]
+
+    def with_still(value: Tensor) -> Tensor:
+        return torch.cat([torch.zeros_like(value[:, :1]), value], dim=1)
+
+    return BodyPaths(*(with_still(v) for v in (bodies.pivots, shifts, turns, moving)))
+
+
+def _may_be_seen(geometry: Geometry, aspect: float) -> Bool[Tensor, "b p"]:
+    """Return which rectangles reach into a view and show their outside."""
+    b = len(geometry.viewpoint.focal)
+    maps = geometry.maps(_TIMES.expand(b, -1))  # (b, v, p, 3, 3)
+    corners = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 1.0], [-1.0, 1.0, 1.0], [-1.0, -1.0, 1.0]])
+    x, y, z = einsum(maps, corners, "b v p i j, k j -> i b v p k")
+    beyond = [
+        x - _MARGIN * z,
+        -x - _MARGIN * z,
+        y - _MARGIN * aspect * z,
+        -y - _MARGIN * aspect * z,
+        -z,
+    ]
+    outside = torch.stack([(side > 0).all(dim=-1) for side in beyond]).any(dim=0)
+    # The determinant's sign tells on which side of the rectangle the camera is.
+    hidden = geometry.quads.closed[:, None] & (torch.linalg.det(maps) < 0)
+    return ~(outside | hidden).all(dim=1)
