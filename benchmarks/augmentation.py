@@ -60,9 +60,9 @@ def make_batch(options: Options, device: torch.device) -> ClipBatch:
         masks=(torch.rand(b, v, 1, h, w, generator=rng) > 0.5).float(),
         times=torch.linspace(0, 1, v).expand(b, -1),
         motion=torch.zeros(b, 2, 2, h // 2, w // 2),
+        motion_known=torch.zeros(b, 2, h // 2, w // 2, dtype=torch.bool),
         has_depth=yes,
         has_mask=yes,
-        has_motion=~yes,
     ).to(device)
 
 

@@ -26,9 +26,9 @@ class ClipBatch(TensorDataclass):
     """Canonical (x, z) by which what a key frame shows moves until the other key frame: from the
     first frame to the last, then from the last to the first. On a grid of half the frames'
     resolution; zeros where it is not known."""
+    motion_known: Bool[Tensor, "b 2 g_h g_w"]
+    """Where ``motion`` is known."""
     has_depth: Bool[Tensor, " b"]
     """Which clips carry depth that the depth loss may use."""
     has_mask: Bool[Tensor, " b"]
     """Which clips carry masks."""
-    has_motion: Bool[Tensor, " b"]
-    """Which clips carry motion."""

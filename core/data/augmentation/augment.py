@@ -49,6 +49,7 @@ def augment(
             inverse_depths=batch.inverse_depths.clone(),
             masks=batch.masks.clone(),
             motion=batch.motion.clone(),
+            motion_known=batch.motion_known.clone(),
         )
         warp_(changed, geometry)
         recolor_(changed.frames, recoloring)

@@ -61,21 +61,25 @@ def _warp_rows_(
     # Vectors are (x, z) with z upwards, maps are of (x, y) with y downwards.
     upwards = np.array([[1.0, -1.0], [-1.0, 1.0]])
     turn = upload(np.linalg.inv(source_from_output[chosen, :, :2]) * upwards, device)
-    batch.motion.index_copy_(0, rows, _warp_motion(batch.motion[rows], maps, turn))
+    motion, known = _warp_motion(batch.motion[rows], batch.motion_known[rows], maps, turn)
+    batch.motion.index_copy_(0, rows, motion)
+    batch.motion_known.index_copy_(0, rows, known)
 
 
 def _warp_motion(
     motion: Float[Tensor, "n 2 2 g_h g_w"],
+    known: Bool[Tensor, "n 2 g_h g_w"],
     maps: Float[Tensor, "n 2 3"],
     turn: Float[Tensor, "n 2 2"],
-) -> Float[Tensor, "n 2 2 g_h g_w"]:
+) -> tuple[Float[Tensor, "n 2 2 g_h g_w"], Bool[Tensor, "n 2 g_h g_w"]]:
     """Move the vectors to where their pixels go, and turn and stretch them with the image."""
     grid = _source_grid(maps, motion.shape[-2:])
     # In every second copy beyond a border the image, and what moves in it, is mirrored.
     copies = torch.floor((grid + 1.0) / 2.0)
     signs = 1.0 - 2.0 * copies.remainder(2.0)  # (n, g_h, g_w, 2)
-    found = _look_up(motion, grid, "nearest") * signs.permute(0, 3, 1, 2)[:, None]
-    return mix_channels(turn, found)
+    found = _look_up(torch.cat([motion, known[:, :, None]], dim=2), grid, "nearest")
+    vectors = found[:, :, :2] * signs.permute(0, 3, 1, 2)[:, None]
+    return mix_channels(turn, vectors), found[:, :, 2] > 0.5
 
 
 def _source_grid(maps: Float[Tensor, "n 2 3"], size: tuple[int, ...]) -> Float[Tensor, "n h w 2"]:

@@ -138,15 +138,17 @@ def _clip(scenes: Scenes, times: Float[Tensor, "b v"]) -> ClipBatch:
     views = scenes.render(times)
     since, span = times - times[:, :1], times[:, -1:] - times[:, :1]
     yes = torch.ones(len(times), dtype=torch.bool, device=times.device)
+    motion = _motion(scenes, times)
+    known = (span > 0)[:, :, None, None].expand(-1, 2, *motion.shape[-2:])
     return ClipBatch(
         frames=views.frames,
         inverse_depths=normalize_inverse_depth(views.inverse_depths),
         masks=views.masks,
         times=torch.where(span > 0, since / torch.where(span > 0, span, 1.0), 0.0),
-        motion=_motion(scenes, times),
+        motion=motion,
+        motion_known=known.contiguous(),
         has_depth=yes,
         has_mask=yes,
-        has_motion=(span > 0).squeeze(1),
     )
 
 

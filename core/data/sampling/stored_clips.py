@@ -34,13 +34,14 @@ class StoredClips(TensorDataclass):
         """Copy to ``device`` and convert to floating-point numbers there; depth is normalised."""
         there = self.to(device, non_blocking=True)
         b, _, height, width, _ = there.frames.shape
+        grid = (height // 2, width // 2)
         return ClipBatch(
             frames=rearrange(there.frames, "b v h w c -> b v c h w").float() / 255.0,
             inverse_depths=normalize_inverse_depth(there.inverse_depths.float())[:, :, None],
             masks=there.masks.float()[:, :, None],
             times=there.times,
-            motion=torch.zeros(b, 2, 2, height // 2, width // 2, device=device),
+            motion=torch.zeros(b, 2, 2, *grid, device=device),
+            motion_known=torch.zeros(b, 2, *grid, dtype=torch.bool, device=device),
             has_depth=there.has_depth,
             has_mask=there.has_mask,
-            has_motion=torch.zeros(b, dtype=torch.bool, device=device),
         )

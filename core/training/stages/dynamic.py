@@ -46,8 +46,8 @@ class DynamicStageOptions(StageOptions):
     lambda_mask: float = 3.0
     """Weight of the colour error on moving objects, on top of that of all pixels."""
     lambda_motion: float = 0.0
-    """Weight of the motion loss on samples whose motion is known, which are the procedural ones;
-    not part of the published recipe."""
+    """Weight of the motion loss where the motion of a sample is known, as it is in procedural
+    ones; not part of the published recipe."""
     train_static: bool = False
     """Train the static network along; the published recipe keeps it frozen."""
 
@@ -131,7 +131,7 @@ class DynamicStage:
             batch.has_depth,
             trimmed=True,
         )
-        motion = motion_loss(gaussians, self.config.gaussian_grid, batch.motion, batch.has_motion)
+        motion = motion_loss(gaussians, self.config.gaussian_grid, batch.motion, batch.motion_known)
         total = (
             color
             + self.options.lambda_mask * moving

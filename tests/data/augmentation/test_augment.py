@@ -20,7 +20,7 @@ STRONG = AugmentationOptions(p=0.6)
 
 def warp(batch, geometry):
     """Return the mapped batch."""
-    moved = ("frames", "inverse_depths", "masks", "motion")
+    moved = ("frames", "inverse_depths", "masks", "motion", "motion_known")
     changed = replace(batch, **{name: getattr(batch, name).clone() for name in moved})
     warp_(changed, geometry)
     return changed
@@ -36,9 +36,9 @@ def _random_batch(samples=3, views=2, size=(12, 20), seed=0):
         masks=(torch.rand(shape, generator=rng) > 0.5).float(),
         times=torch.linspace(0, 1, views).expand(samples, -1),
         motion=torch.rand(samples, 2, 2, size[0] // 2, size[1] // 2, generator=rng) - 0.5,
+        motion_known=torch.rand(samples, 2, size[0] // 2, size[1] // 2, generator=rng) > 0.5,
         has_depth=yes,
         has_mask=yes,
-        has_motion=yes,
     )
 
 
@@ -127,6 +127,7 @@ def test_flips_are_exact():
     assert torch.equal(mirrored.masks, batch.masks.flip(-1))
     expected = batch.motion.flip(-1) * torch.tensor([-1.0, 1.0])[:, None, None]
     torch.testing.assert_close(mirrored.motion, expected)
+    assert torch.equal(mirrored.motion_known, batch.motion_known.flip(-1))
     turned = warp(batch, _affine([[1, 0], [0, -1]]))
     assert torch.equal(turned.masks, batch.masks.flip(-2))
     expected = batch.motion.flip(-2) * torch.tensor([1.0, -1.0])[:, None, None]
@@ -169,19 +170,20 @@ def test_ranges_and_what_is_absent():
         inverse_depths=batch.inverse_depths.masked_fill(zero, 0.0),
         masks=batch.masks.masked_fill(zero, 0.0),
         motion=batch.motion.masked_fill(zero, 0.0),
+        motion_known=batch.motion_known.masked_fill(zero[..., 0], False),
         has_depth=~absent,
     )
     changed = augment(batch, seed=0, positions=range(12), options=AugmentationOptions(p=0.9))
     assert 0.0 <= changed.frames.min() <= changed.frames.max() <= 1.0
     assert set(changed.masks.unique().tolist()) == {0.0, 1.0}
-    for name in ("inverse_depths", "masks", "motion"):
+    for name in ("inverse_depths", "masks", "motion", "motion_known"):
         values = getattr(changed, name)
         assert not values[absent].any()
         assert (values[~absent].flatten(1) != 0).any(dim=1).all()
     depths = changed.inverse_depths[~absent]
     assert (depths.amin((-1, -2)) == 0).all()
     assert (depths.amax((-1, -2)) == 1).all()
-    for name in ("times", "has_depth", "has_mask", "has_motion"):
+    for name in ("times", "has_depth", "has_mask"):
         assert torch.equal(getattr(changed, name), getattr(batch, name))
 
 

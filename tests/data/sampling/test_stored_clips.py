@@ -32,7 +32,8 @@ def test_numbers_become_what_networks_expect():
     assert torch.equal(batch.masks[:, :, 0], clips.masks.float())
     assert batch.motion.shape == (2, 2, 2, 2, 3)
     assert batch.has_depth.tolist() == [True, False]
-    assert not batch.has_motion.any()
+    assert batch.motion_known.shape == (2, 2, 2, 3)
+    assert not batch.motion_known.any()
     assert all(value.dtype in (torch.float32, torch.bool) for value in batch.tensors())
 
 

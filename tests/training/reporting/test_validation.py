@@ -24,9 +24,9 @@ def _samples(count, num_frames):
             masks=torch.zeros(maps),
             times=times[None],
             motion=torch.zeros(1, 2, 2, 16, 32),
+            motion_known=torch.zeros(1, 2, 16, 32, dtype=torch.bool),
             has_depth=torch.tensor([True]),
             has_mask=torch.tensor([False]),
-            has_motion=torch.tensor([False]),
         )
         for _ in range(count)
     ]

@@ -30,9 +30,9 @@ def _batch(num_frames):
         masks=(torch.rand(maps, generator=generator) > 0.8).float(),
         times=times.expand(2, -1),
         motion=0.1 * torch.randn((2, 2, 2, 16, 32), generator=generator),
+        motion_known=torch.tensor([False, True])[:, None, None, None].expand(2, 2, 16, 32),
         has_depth=torch.tensor([True, False]),
         has_mask=torch.tensor([True, True]),
-        has_motion=torch.tensor([False, True]),
     )
 
 
