@@ -18,7 +18,11 @@ from core.data.procedural.imaging.motion import BodyMotion, draw_camera_motion
 from core.data.procedural.imaging.sensor import draw_sensor
 from core.data.procedural.objects import ObjectPlan, bake_objects, draw_objects
 from core.data.procedural.options import ProceduralOptions
-from core.data.procedural.perspective.drawing import draw_perspective_scenes
+from core.data.procedural.perspective.drawing import (
+    LAYOUT_WEIGHTS,
+    Layout,
+    draw_perspective_scenes,
+)
 from core.data.procedural.perspective.scenes import PerspectiveScenes
 from core.data.procedural.randomness.scene_random import SceneRandom
 from core.data.procedural.records import Rows
@@ -83,7 +87,9 @@ class ProceduralSource:
                 image_size=image_size,
             )
 
-    def sample_perspective_scenes(self, indices: Sequence[int]) -> PerspectiveScenes:
+    def sample_perspective_scenes(
+        self, layout: Layout, indices: Sequence[int]
+    ) -> PerspectiveScenes:
         """Build perspective scenes of ``indices``, whatever their share.
 
         Raises:
@@ -91,7 +97,7 @@ class ProceduralSource:
         """
         _check(indices)
         with torch.no_grad():
-            return draw_perspective_scenes(self.seed, indices, self.options, self.device)
+            return draw_perspective_scenes(layout, self.seed, indices, self.options, self.device)
 
     def clip(self, indices: Sequence[int], times: Float[Tensor, "b v"]) -> ClipBatch:
         """Render a clip of each scene, with exact depth and masks.
@@ -108,16 +114,18 @@ class ProceduralSource:
                 f"ProceduralSource.clip: times has shape {tuple(times.shape)}, but there are "
                 f"{len(indices)} indices; expected one row of times for each."
             )
-        draws = SceneRandom(f"{self.seed}:kind", indices).uniform(0.0, 1.0)
-        perspective = draws < self.options.perspective_share
+        share = self.options.perspective_share
+        weights = [1.0 - share, *(share * weight for weight in LAYOUT_WEIGHTS.values())]
+        kinds = SceneRandom(f"{self.seed}:kind", indices).choose(weights)
         parts, order = [], []
-        for kind, sample in (
-            (perspective, self.sample_perspective_scenes),
-            (~perspective, self.sample_scenes),
-        ):
-            rows = Rows.where(kind, self.device)
-            if len(rows.host):
-                scenes = sample([indices[row] for row in rows.host.tolist()])
+        for kind, layout in enumerate((None, *LAYOUT_WEIGHTS)):
+            rows = Rows.where(kinds == kind, self.device)
+            own = [indices[row] for row in rows.host.tolist()]
+            if own:
+                if layout is None:
+                    scenes = self.sample_scenes(own)
+                else:
+                    scenes = self.sample_perspective_scenes(layout, own)
                 parts.append(_clip(scenes, times[rows.device]))
                 order.append(rows.device)
         if len(parts) == 1:

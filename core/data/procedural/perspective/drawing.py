@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Literal
 
 import torch
 from einops import einsum
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.data.procedural.appearance.lighting import Lighting, draw_lighting
+from core.data.procedural.appearance.lighting import draw_lighting
 from core.data.procedural.appearance.palettes import SceneColors, draw_scene_colors
 from core.data.procedural.imaging.motion import (
     FOCAL,
@@ -19,25 +20,28 @@ from core.data.procedural.imaging.motion import (
     invert,
     rotation,
 )
-from core.data.procedural.imaging.sensor import Sensor, draw_sensor
+from core.data.procedural.imaging.sensor import draw_sensor
 from core.data.procedural.options import ProceduralOptions
 from core.data.procedural.perspective.layouts.landscape import draw_landscape
 from core.data.procedural.perspective.layouts.room import draw_room
 from core.data.procedural.perspective.layouts.street import draw_street
-from core.data.procedural.perspective.quads import Quads, pad
+from core.data.procedural.perspective.quads import Quads
 from core.data.procedural.perspective.scenes import BodyPaths, Geometry, PerspectiveScenes
 from core.data.procedural.perspective.shading import Light
 from core.data.procedural.perspective.texture_bank import texture_bank
 from core.data.procedural.perspective.world import World
 from core.data.procedural.randomness.scene_random import SceneRandom
-from core.types import TensorDataclass
 
-LAYOUTS: dict[str, tuple[float, Callable[[SceneRandom, SceneColors], World]]] = {
-    "room": (0.55, draw_room),
-    "street": (0.25, draw_street),
-    "landscape": (0.2, draw_landscape),
+Layout = Literal["room", "street", "landscape"]
+
+LAYOUT_WEIGHTS: dict[Layout, float] = {"room": 0.55, "street": 0.25, "landscape": 0.2}
+"""How often each layout is chosen."""
+
+_LAYOUTS: dict[Layout, Callable[[SceneRandom, SceneColors], World]] = {
+    "room": draw_room,
+    "street": draw_street,
+    "landscape": draw_landscape,
 }
-"""How often each layout is chosen, and what draws it."""
 
 _MARGIN = 1.1
 """How far beyond the image something must lie to be left out, as a factor."""
@@ -46,97 +50,50 @@ _TIMES = torch.linspace(0.0, 1.0, 5)[None]
 """When it is looked for what no view shows."""
 
 
-@dataclass(frozen=True)
-class _Drawn(TensorDataclass):
-    """``b`` scenes on the CPU."""
-
-    solids: Quads
-    cutouts: Quads
-    geometry: Geometry
-    light: Light
-    lighting: Lighting
-    sensor: Sensor
-
-
 def draw_perspective_scenes(
-    seed: int, indices: Sequence[int], options: ProceduralOptions, device: torch.device
-) -> PerspectiveScenes:
-    """Draw the scenes of ``indices``, each a function of (seed, index) alone."""
-    weights = [weight for weight, _ in LAYOUTS.values()]
-    kinds = SceneRandom(f"{seed}:layout", indices).choose(weights).tolist()
-    groups, order = [], []
-    for kind, (name, (_, draw)) in enumerate(LAYOUTS.items()):
-        rows = [row for row, own in enumerate(kinds) if own == kind]
-        if rows:
-            rng = SceneRandom(f"{seed}:{name}", [indices[row] for row in rows])
-            groups.append(_draw_group(rng, draw, options))
-            order += rows
-    drawn = _join(groups).select(torch.tensor(order).argsort())
-    quads = Quads.cat([drawn.solids, drawn.cutouts], dim=1)
-    geometry = replace(drawn.geometry, quads=quads)
-    side = 1 << max(5, (options.width // 2 - 1).bit_length())
-    return PerspectiveScenes(
-        sensor=drawn.sensor.to(device, non_blocking=True),
-        image_size=(options.height, options.width),
-        geometry=geometry.to(device, non_blocking=True),
-        light=drawn.light.to(device, non_blocking=True),
-        lighting=drawn.lighting.to(device, non_blocking=True),
-        bank=texture_bank(side, device),
-        num_cutouts=drawn.cutouts.sprites.shape[1],
-    )
-
-
-def _join(groups: list[_Drawn]) -> _Drawn:
-    solids, cutouts = (
-        max(getattr(group, name).sprites.shape[1] for group in groups)
-        for name in ("solids", "cutouts")
-    )
-    return _Drawn.cat(
-        [
-            replace(group, solids=pad(group.solids, solids), cutouts=pad(group.cutouts, cutouts))
-            for group in groups
-        ]
-    )
-
-
-def _draw_group(
-    rng: SceneRandom,
-    draw: Callable[[SceneRandom, SceneColors], World],
+    layout: Layout,
+    seed: int,
+    indices: Sequence[int],
     options: ProceduralOptions,
-) -> _Drawn:
+    device: torch.device,
+) -> PerspectiveScenes:
+    """Draw the scenes of ``indices``, each a function of (layout, seed, index) alone."""
+    rng = SceneRandom(f"{seed}:{layout}", indices)
     scene_colors = draw_scene_colors(rng)
     lighting = draw_lighting(rng, scene_colors)
-    world = draw(rng, scene_colors)
+    world = _LAYOUTS[layout](rng, scene_colors)
     camera = draw_camera_motion(rng, 2.0 * options.camera_motion)
     sensor = draw_sensor(rng, options.sensor_blur, options.sensor_noise)
     paths = _draw_paths(rng, world, options)
-    aspect = options.height / options.width
 
+    aspect, view = options.height / options.width, world.viewpoint
     still = camera.map(torch.zeros_like)
-    quads = Quads.cat([world.solids, world.cutouts], dim=1)
-    geometry = Geometry(quads, paths, world.viewpoint, still)
-    depths = _coarse_inverse_depths(geometry, world.solids.sprites.shape[1], aspect)
-    geometry = replace(geometry, camera=_scale_motion(camera, world.viewpoint.focal, depths))
-    seen = _may_be_seen(geometry, aspect)
-    whole = world.solids.sprites.shape[1]
-    return _Drawn(
-        solids=world.solids.keep(seen[:, :whole]),
-        cutouts=world.cutouts.keep(seen[:, whole:]),
-        geometry=replace(geometry, quads=pad(world.solids, 0)),
-        light=Light(
-            world.illumination, world.viewpoint.position, world.viewpoint.focal, lighting.haze_color
-        ),
-        lighting=lighting,
-        sensor=sensor,
+    depths = _coarse_inverse_depths(Geometry(world.solids, paths, view, still), aspect)
+    camera = _scale_motion(camera, view.focal, depths)
+    solids, cutouts = (
+        quads.keep(_may_be_seen(Geometry(quads, paths, view, camera), aspect))
+        for quads in (world.solids, world.cutouts)
+    )
+    geometry = Geometry(Quads.cat([solids, cutouts], dim=1), paths, view, camera)
+    light = Light(world.illumination, view.position, view.focal, lighting.haze_color)
+    side = 1 << max(5, (options.width // 2 - 1).bit_length())
+    return PerspectiveScenes(
+        sensor=sensor.to(device, non_blocking=True),
+        image_size=(options.height, options.width),
+        geometry=geometry.to(device, non_blocking=True),
+        light=light.to(device, non_blocking=True),
+        lighting=lighting.to(device, non_blocking=True),
+        bank=texture_bank(side, device),
+        num_cutouts=cutouts.sprites.shape[1],
     )
 
 
-def _coarse_inverse_depths(geometry: Geometry, whole: int, aspect: float) -> Float[Tensor, "b n"]:
-    """Return inverse depths on a coarse grid of the reference view, outlines left out."""
+def _coarse_inverse_depths(geometry: Geometry, aspect: float) -> Float[Tensor, "b n"]:
+    """Return inverse depths on a coarse grid of the reference view."""
     x = ((torch.arange(24) + 0.5) / 12.0 - 1.0).repeat(14)
     y = aspect * ((torch.arange(14) + 0.5) / 7.0 - 1.0).repeat_interleave(24)
     rays = torch.stack([x, y, torch.ones_like(x)])
-    maps = geometry.maps(torch.full((len(geometry.viewpoint.focal), 1), 0.5))[:, 0, :whole]
+    maps = geometry.maps(torch.full((len(geometry.viewpoint.focal), 1), 0.5))[:, 0]
     a, b, depths = (invert(maps) @ rays).unbind(-2)  # (b, p, n)
     hit = torch.maximum(a.abs(), b.abs()) <= depths
     return depths.where(hit, 0.0).amax(dim=1)

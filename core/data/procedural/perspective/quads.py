@@ -233,15 +233,3 @@ def clear(
     below = top < camera_height[:, None] - 0.3
     apart = distance > torch.where(below, gap_below, gap)
     return replace(placement, present=placement.present & apart)
-
-
-def pad(quads: Quads, count: int) -> Quads:
-    """Return ``count`` slots: the first of ``quads``, then empty ones."""
-    missing = count - quads.sprites.shape[1]
-    first = quads.map(lambda value: value[:, :count])
-    if missing <= 0:
-        return first
-    b = len(quads.sprites)
-    empty = quads.map(lambda value: value.new_zeros(b, missing, *value.shape[2:]))
-    empty.surfaces.tiles.fill_(1.0)
-    return Quads.cat([first, empty], dim=1)

@@ -19,8 +19,8 @@ from core.data.procedural.perspective.world import Viewpoint
 from core.data.procedural.scenes import Scenes
 from core.types import TensorDataclass
 
-_POINTS_AT_ONCE = 2**23
-"""Points that are coloured at a time, which bounds the memory for what they need."""
+_POINTS_AT_ONCE = {"cpu": 2**17, "cuda": 2**23}
+"""Points that are looked at together: what they need stays in the cache, or bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class PerspectiveScenes(Scenes):
 
     def _composite(self, times: Float[Tensor, "b v"]) -> Composite:
         height, width = self.image_size
-        step = max(1, _POINTS_AT_ONCE // (times.shape[1] * height * width))
+        step = max(1, _POINTS_AT_ONCE[times.device.type] // (times.shape[1] * height * width))
         parts = [
             self._part(slice(start, start + step))._composite_at_once(times[start : start + step])
             for start in range(0, len(times), step)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from einops import einsum, rearrange
+import torch.nn.functional as F
+from einops import einsum
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.data.procedural.appearance.lighting import Lighting, tone
-from core.data.procedural.appearance.materials import gains
 from core.data.procedural.imaging.motion import invert
 from core.data.procedural.perspective.raycast import Hits
 from core.data.procedural.perspective.surfaces import Surfaces
@@ -49,20 +49,20 @@ class Posed(TensorDataclass):
 
 @dataclass(frozen=True)
 class _Spots:
-    """What is seen at ``n`` points of each scene."""
+    """What is seen at ``h`` by ``w`` points of the views."""
 
-    point: Float[Tensor, "b n 3"]
-    """World coordinates."""
-    normal: Float[Tensor, "b n 3"]
-    """Unit normal of the surface, towards the camera."""
-    sides: Float[Tensor, "b n 2"]
+    along: tuple[Float[Tensor, "b v h w"], Float[Tensor, "b v h w"]]
     """Metres from the middle of the rectangle along both sides."""
-    to_border: Float[Tensor, "b n 2"]
+    to_border: tuple[Float[Tensor, "b v h w"], Float[Tensor, "b v h w"]]
     """Metres to the nearer border along both sides."""
-    extent: Float[Tensor, "b n"]
+    extent: Float[Tensor, "b v h w"]
     """Extent in metres of what a pixel shows."""
-    depth: Float[Tensor, "b n"]
+    depth: Float[Tensor, "b v h w"]
     """Depth."""
+    direct: Float[Tensor, "b v h w"]
+    """Light from everywhere and from far away."""
+    lamp: Float[Tensor, "b v h w"]
+    """Light from nearby."""
 
 
 def shade(
@@ -92,77 +92,106 @@ def shade(
         pixel: Side of a pixel in view coordinates.
     """
     b, p = len(maps), maps.shape[2]
-    v, h, w = hits.owners.shape[1:]
-    owners = hits.owners.flatten(1).long()  # (b, n) with n = v h w
-    missed = (owners == p)[..., None]
+    owners = hits.owners.long()  # (b, v, h, w)
+    missed = owners == p
     owners = owners.clamp(max=p - 1)
-    rows = owners + torch.arange(b, device=x.device)[:, None] * p
     spots = _locate(maps, posed, light, owners, x, y, pixel)
+    scenes = torch.arange(b, device=x.device)[:, None, None, None]
+    rows = (owners + scenes * p).flatten()
 
-    own = Surfaces(*(value.flatten(0, 1)[rows] for value in surfaces.tensors()))
-    column, row = (spots.sides / own.tiles[..., None] + own.offsets).unbind(-1)
-    layers = bank.look_up(own.textures.to(torch.int32), column, row, spots.extent / own.tiles)
-    color = einsum(layers[..., :4], own.palettes, "b n k, b n k c -> b n c")
-    color = color * gains(own.grain * layers[..., 4], own.grain * layers[..., 5], dim=-1)
-    lit = _light(light.illumination, spots)
-    color = color * lit.lerp(torch.ones_like(lit), own.glow[..., None])
-    color = color * (1.0 - own.corner * torch.exp(-spots.to_border / 0.3).mean(dim=-1))[..., None]
-    air = own.haze[..., 0] * (1.0 - torch.exp(-own.haze[..., 1] * spots.depth))
-    air = torch.where(missed, 1.0, air[..., None])
-    color = color.lerp(light.air[:, None].expand_as(color), air)
-    color = tone(color, lighting.contrast[:, None, None], lighting.exposure[:, None, None])
-    return rearrange(color, "b (v h w) c -> b v c h w", v=v, h=h, w=w)
+    def own(table: Tensor) -> Float[Tensor, "b v h w"]:
+        return _pick(table, rows).view(owners.shape)
+
+    tile, glow, grain = own(surfaces.tiles), own(surfaces.glow), own(surfaces.grain)
+    where = [
+        along / tile + own(offset)
+        for along, offset in zip(spots.along, surfaces.offsets.unbind(-1), strict=True)
+    ]
+    texture = bank.look_up(own(surfaces.textures.to(torch.int32)), *where, spots.extent / tile)
+    *weights, brightness, tint = texture.unbind(-1)
+    brightness, tint = brightness * grain, tint * grain
+    border = sum(torch.exp(-distance / 0.3) for distance in spots.to_border)
+    shadow = 1.0 - 0.5 * own(surfaces.corner) * border
+    air = 1.0 - torch.exp(-own(surfaces.haze[..., 1]) * spots.depth)
+    air = torch.where(missed, 1.0, own(surfaces.haze[..., 0]) * air)
+
+    colors = []
+    for channel, sign in enumerate((1.0, 0.0, -1.0)):
+        palette = surfaces.palettes[..., channel].unbind(-1)
+        color = sum(weight * own(shade) for weight, shade in zip(weights, palette, strict=True))
+        color = color * (brightness + sign * tint).clamp(-2.0, 0.9).exp()
+        lit = spots.direct + spots.lamp * _over_points(light.illumination.lamp_color[:, channel])
+        color = color * lit.lerp(torch.ones_like(lit), glow) * shadow
+        colors.append(color.lerp(_over_points(light.air[:, channel]).expand_as(color), air))
+    contrast, exposure = (
+        v[:, None, None, None, None] for v in (lighting.contrast, lighting.exposure)
+    )
+    return tone(torch.stack(colors, dim=2), contrast, exposure)
+
+
+def _over_points(value: Float[Tensor, " b"]) -> Float[Tensor, "b 1 1 1"]:
+    return value[:, None, None, None]
+
+
+def _pick(table: Tensor, rows: Int[Tensor, " n"]) -> Tensor:
+    # One number at a time: gathers of whole rows leave tensors that are slow to compute with.
+    return table.flatten().index_select(0, rows)
 
 
 def _locate(
     maps: Float[Tensor, "b v p 3 3"],
     posed: Posed,
     light: Light,
-    owners: Int[Tensor, "b n"],
+    owners: Int[Tensor, "b v h w"],
     x: Float[Tensor, " w"],
     y: Float[Tensor, "h 1"],
     pixel: float,
 ) -> _Spots:
     b, v, p = maps.shape[:3]
-    views = torch.arange(b * v, device=x.device).view(b, v)
-    views = views.repeat_interleave(owners.shape[1] // v, dim=1)
-    rows = owners + views * p  # (b, n)
+    views = torch.arange(b * v, device=x.device).view(b, v, 1, 1)
+    rows = (owners + views * p).flatten()
 
-    def of(table: Float[Tensor, "b v p ..."]) -> Tensor:
-        return table.flatten(0, 2)[rows]
+    def of(table: Float[Tensor, "b v p"]) -> Float[Tensor, "b v h w"]:
+        return _pick(table, rows).view(owners.shape)
 
-    back, right, down = of(invert(maps)), of(posed.rights), of(posed.downs)
-    size = (v, y.shape[0], x.shape[0])
-    px, py = x.expand(size).flatten()[:, None], y.expand(size).flatten()[:, None]
+    half = torch.stack([posed.rights.norm(dim=-1), posed.downs.norm(dim=-1)], dim=-1)
     # Where nothing is hit, an empty slot may stand in, whose map has no inverse.
-    local = (back[..., 0] * px + (back[..., 1] * py + back[..., 2])).nan_to_num()  # (b, n, 3)
-    depth = 1.0 / local[..., 2].clamp(min=1e-6)
-    local = (local[..., :2] * depth[..., None]).clamp(-1.0, 1.0)
-    half = torch.stack([right.norm(dim=-1), down.norm(dim=-1)], dim=-1)
+    a, c, depth = (
+        (of(row[..., 0]) * x + (of(row[..., 1]) * y + of(row[..., 2]))).nan_to_num()
+        for row in invert(maps).unbind(-2)
+    )
+    depth = 1.0 / depth.clamp(min=1e-6)
+    a, c = ((local * depth).clamp(-1.0, 1.0) for local in (a, c))
+    half_a, half_c = of(half[..., 0]), of(half[..., 1])
 
-    seen = ((light.eyes[:, None, None] - posed.centers) * posed.normals).sum(dim=-1, keepdim=True)
-    normals = posed.normals * torch.where(seen < 0, -1.0, 1.0)
     # By the determinant, the area that a pixel shows grows with the cube of the depth.
     density = torch.linalg.det(maps).abs().clamp(min=1e-12)
-    area = pixel**2 * half.prod(dim=-1) / of(density) * depth**3
-    across = pixel * depth / light.focal[:, None]
+    area = of(pixel**2 * half.prod(dim=-1) / density) * depth**3
+    across = pixel * depth / _over_points(light.focal)
+    direct, (lamp_a, lamp_c, lamp_height) = _light(light, posed)
+    squared = of(lamp_height) ** 2 + 0.05
+    squared = squared + (of(lamp_a) - a * half_a) ** 2 + (of(lamp_c) - c * half_c) ** 2
     return _Spots(
-        point=of(posed.centers) + local[..., :1] * right + local[..., 1:] * down,
-        normal=of(normals),
-        sides=local * half,
-        to_border=(1.0 - local.abs()) * half,
+        along=(a * half_a, c * half_c),
+        to_border=((1.0 - a.abs()) * half_a, (1.0 - c.abs()) * half_c),
         # Between the mean of both directions and half the longer one.
         extent=torch.maximum(area.sqrt(), 0.5 * area / across),
         depth=depth,
+        direct=of(direct),
+        lamp=of(lamp_height).clamp(min=0.0) * squared.rsqrt() / (1.0 + squared / 4.0),
     )
 
 
-def _light(illumination: Illumination, spots: _Spots) -> Float[Tensor, "b n 3"]:
-    upwards = -spots.normal[..., 1:2]
+def _light(
+    light: Light, posed: Posed
+) -> tuple[Float[Tensor, "b v p"], tuple[Float[Tensor, "b v p"], ...]]:
+    """Return light that is even on a rectangle, and the lamp in coordinates of the rectangle."""
+    illumination = light.illumination
+    seen = ((light.eyes[:, None, None] - posed.centers) * posed.normals).sum(dim=-1, keepdim=True)
+    normals = posed.normals * torch.where(seen < 0, -1.0, 1.0)
+    upwards = -normals[..., 1]
     ambient = illumination.ambient[:, None, None] * (0.85 + 0.15 * upwards)
-    sun = einsum(spots.normal, illumination.sun, "b n c, b c -> b n").clamp(min=0.0)
-    way = illumination.lamp[:, None] - spots.point
-    squared = (way**2).sum(dim=-1) + 0.05
-    lamp = (way * spots.normal).sum(dim=-1).clamp(min=0.0) * squared.rsqrt()
-    lamp = lamp / (1.0 + squared / 4.0)
-    return ambient + sun[..., None] + lamp[..., None] * illumination.lamp_color[:, None]
+    sun = einsum(normals, illumination.sun, "b v p c, b c -> b v p").clamp(min=0.0)
+    way = illumination.lamp[:, None, None] - posed.centers
+    axes = (F.normalize(posed.rights, dim=-1), F.normalize(posed.downs, dim=-1), normals)
+    return ambient + sun, tuple((way * axis).sum(dim=-1) for axis in axes)

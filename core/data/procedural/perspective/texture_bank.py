@@ -6,6 +6,7 @@ is. So few textures make many surfaces, and no scene has to bake its own.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -40,12 +41,10 @@ class TextureBank:
 
     side: int
     """Texels along the side of the finest level."""
-    levels: int
-    """How many levels there are, each of half the side of the one before."""
+    count: int
+    """How many textures there are."""
     texels: Float[Tensor, "n 6"]
     """The channels of :func:`~..appearance.materials.pattern_layers`, level by level."""
-    starts: Int[Tensor, "levels"]
-    """Where the levels start in ``texels``."""
     sprites: Float[Tensor, "o 1 side side"]
     """Outlines: at least one half inside."""
 
@@ -64,7 +63,8 @@ class TextureBank:
             v: Row in tiles.
             footprints: Extent of what is to be averaged, in tiles.
         """
-        exact = (footprints * self.side).clamp(min=1.0).log2().clamp(max=self.levels - 1.001)
+        coarsest = math.log2(self.side / _SMALLEST)
+        exact = (footprints * self.side).clamp(min=1.0).log2().clamp(max=coarsest - 0.001)
         level = exact.to(torch.int32)
         share = (exact - level)[..., None]
         fine = self._bilinear(textures, u, v, level)
@@ -79,13 +79,16 @@ class TextureBank:
     ) -> Float[Tensor, "*n 6"]:
         side = self.side >> level
         period = torch.where(textures < _PERIODIC * VARIANTS, side, 2 * side)
-        first = self.starts[level] + textures * side * side
+        # The finer levels before hold side^2 + (2 side)^2 + ... texels for each texture.
+        first = (self.side**2 - side * side) // 3 * 4 * self.count + textures * side * side
         column, left, right = _neighbours(u * side, side, period)
         row, upper, lower = _neighbours(v * side, side, period)
         upper, lower = first + upper * side, first + lower * side
-        above = self.texels[upper + left].lerp_(self.texels[upper + right], column)
-        below = self.texels[lower + left].lerp_(self.texels[lower + right], column)
-        return above.lerp_(below, row)
+        above, above_right, below, below_right = (
+            F.embedding(texel, self.texels)
+            for texel in (upper + left, upper + right, lower + left, lower + right)
+        )
+        return above.lerp_(above_right, column).lerp_(below.lerp_(below_right, column), row)
 
 
 def _neighbours(
@@ -114,12 +117,10 @@ def texture_bank(side: int, device: torch.device) -> TextureBank:
         levels = [_bake_textures(side, device)]
         while levels[-1].shape[-1] > _SMALLEST:
             levels.append(F.avg_pool2d(levels[-1], 2))
-        sizes = torch.tensor([0, *(len(level) * level.shape[-1] ** 2 for level in levels[:-1])])
         return TextureBank(
             side=side,
-            levels=len(levels),
+            count=len(levels[0]),
             texels=torch.cat([rearrange(level, "n c h w -> (n h w) c") for level in levels]),
-            starts=sizes.cumsum(0).to(device, torch.int32),
             sprites=_bake_sprites(side, device),
         )
 
