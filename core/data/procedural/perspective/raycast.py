@@ -52,9 +52,22 @@ def cast(
         x: View coordinates that broadcast with ``y`` to (b, v, h, w).
         y: See ``x``.
     """
-    b, v, count = maps.shape[:3]
-    back = invert(maps)[..., None, None]  # (b, v, p, 3, 3, 1, 1)
-    size = torch.broadcast_shapes((b, v, 1, 1), x.shape, y.shape)
+    size = torch.broadcast_shapes((*maps.shape[:2], 1, 1), x.shape, y.shape)
+    back = invert(maps)
+    if maps.is_cuda:
+        from core.data.procedural.perspective.cast_kernel import cast_in_kernel
+
+        return Hits(
+            *cast_in_kernel(back, cutouts.sprites, cutouts.chosen, x.expand(size), y.expand(size))
+        )
+    return _cast_step_by_step(back, cutouts, x, y, size)
+
+
+def _cast_step_by_step(
+    back: Float[Tensor, "b v p 3 3"], cutouts: Cutouts, x: Tensor, y: Tensor, size: torch.Size
+) -> Hits:
+    count = back.shape[2]
+    back = back[..., None, None]  # (b, v, p, 3, 3, 1, 1)
     nearest = torch.zeros(size, device=x.device)
     owners = torch.full(size, count, dtype=torch.int16, device=x.device)
     whole = count - cutouts.chosen.shape[1]

@@ -103,11 +103,12 @@ def shade(
         return _pick(table, rows).view(owners.shape)
 
     tile, glow, grain = own(surfaces.tiles), own(surfaces.glow), own(surfaces.grain)
-    where = [
+    column, row = (
         along / tile + own(offset)
         for along, offset in zip(spots.along, surfaces.offsets.unbind(-1), strict=True)
-    ]
-    texture = bank.look_up(own(surfaces.textures.to(torch.int32)), *where, spots.extent / tile)
+    )
+    numbers = own(surfaces.textures.to(torch.int32))
+    texture = bank.look_up(numbers, column, row, spots.extent / tile)
     *weights, brightness, tint = texture.unbind(-1)
     brightness, tint = brightness * grain, tint * grain
     border = sum(torch.exp(-distance / 0.3) for distance in spots.to_border)

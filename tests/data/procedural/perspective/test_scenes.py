@@ -63,8 +63,8 @@ class ScalarCaster:
         pivot = paths.pivots[0, body].numpy()
         center = turned @ (quads.centers[0, index].numpy() - pivot) + pivot
         center = center + self.quadratic(paths.shifts[0, body])
-        sides = (quads.rights[0, index], quads.downs[0, index])
-        return center, *(turned @ side.numpy() for side in sides)
+        right, down = (turned @ side[0, index].numpy() for side in (quads.rights, quads.downs))
+        return center, right, down
 
     def look(self, x: float, y: float) -> tuple[float, int]:
         """Return the inverse depth at a point of the view, and which rectangle is there."""

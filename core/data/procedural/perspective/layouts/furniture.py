@@ -165,6 +165,25 @@ VEHICLE_TEMPLATE = Template.of(
 )
 """A car and a van."""
 
+
+def _partition(left: float, right: float, top: float) -> list[Rect]:
+    # A wall with an opening and its frame.
+    wall, depth = "front back left right", (-1.0, 1.0)
+    return [
+        *cuboid((-1, left), (0, 1), depth, faces=wall),
+        *cuboid((right, 1), (0, 1), depth, faces=wall),
+        *cuboid((left, right), (top, 1), depth, faces="front back bottom"),
+        _front((left - 0.03, left), (0.0, top), -1.3, 1),
+        _front((right, right + 0.03), (0.0, top), -1.3, 1),
+        _front((left - 0.03, right + 0.03), (top, top + 0.03), -1.3, 1),
+    ]
+
+
+PARTITION_TEMPLATE = Template.of(
+    [_partition(-0.15, 0.3, 0.8), _partition(-0.7, 0.2, 0.9), _partition(0.35, 0.75, 0.78)]
+)
+"""Walls with a door or a wide opening: wall and frame are materials 0 and 1."""
+
 BOX_TEMPLATE = Template.of([_BOX])
 """A box."""
 

@@ -95,13 +95,26 @@ def draw_ground(rng: SceneRandom, scene_colors: SceneColors, finish: Finish, rea
 
 
 def draw_plants(
-    rng: SceneRandom, scene_colors: SceneColors, positions: Float[Tensor, "b n 3"], share: float
+    rng: SceneRandom,
+    scene_colors: SceneColors,
+    positions: Float[Tensor, "b n 3"],
+    share: float,
+    scale: float = 1.0,
 ) -> Quads:
-    """Draw trees, bushes, stones and tufts at positions on the ground."""
+    """Draw trees, bushes, stones and tufts at positions on the ground.
+
+    Args:
+        rng: Random generator of the scenes.
+        scene_colors: Common colours.
+        positions: Where they stand.
+        share: How likely each of them is there.
+        scale: Factor on their sizes.
+    """
     n = positions.shape[1]
     kinds = rng.choose([3.0, 2.0, 2.0, 1.0], n)
     ranges = _PLANT_SIZES[kinds].log()
     span = (ranges[..., 0] + (ranges[..., 1] - ranges[..., 0]) * rng.uniform(0.0, 1.0, n)).exp()
+    span = scale * span
     outlines = torch.tensor([OUTLINES.index(plant) for plant in _PLANTS])[kinds]
     distance = positions[..., ::2].norm(dim=-1)
     present = rng.bernoulli(share, n) & (distance > 0.6 * span + 0.5)

@@ -14,8 +14,10 @@ from core.data.procedural.perspective.layouts.furniture import (
     FIXTURE_TEMPLATE,
     FURNITURE,
     FURNITURE_TEMPLATE,
+    PARTITION_TEMPLATE,
     ROOM_TEMPLATE,
 )
+from core.data.procedural.perspective.layouts.outdoors import draw_plants
 from core.data.procedural.perspective.layouts.people import draw_people
 from core.data.procedural.perspective.layouts.views import draw_viewpoint
 from core.data.procedural.perspective.quads import (
@@ -26,7 +28,7 @@ from core.data.procedural.perspective.quads import (
     turn,
 )
 from core.data.procedural.perspective.surfaces import Finish, Surfaces, draw_surfaces, interleave
-from core.data.procedural.perspective.world import Illumination, Viewpoint, World
+from core.data.procedural.perspective.world import Illumination, MovableBodies, Viewpoint, World
 from core.data.procedural.randomness.scene_random import SceneRandom
 
 # mottled, patches, gradient, stripes, checks, bricks, dots, cells, writing
@@ -58,7 +60,7 @@ _WINDOW = Finish(
 )
 _SMALL = Finish([2, 2, 2, 2, 1, 0.5, 1.5, 1, 3], (0.15, 1.2), (0.2, 1.0), (0, 0.5), (0, 0.6))
 
-_NUM_FURNITURE, _NUM_FIXTURES, _NUM_SMALL = 12, 9, 10
+_NUM_FURNITURE, _NUM_PUSHED, _NUM_FIXTURES, _NUM_SMALL = 14, 3, 9, 10
 
 
 @dataclass(frozen=True)
@@ -108,17 +110,17 @@ def draw_room(rng: SceneRandom, scene_colors: SceneColors) -> World:
     )
     room = _Room(half, yaw, origin, height)
     shell = _draw_shell(rng, scene_colors, room)
+    partition = _draw_partition(rng, scene_colors, room, viewpoint)
     fixtures = _draw_fixtures(rng, scene_colors, room)
-    furniture, placement = _draw_furniture(rng, scene_colors, room, viewpoint)
+    furniture, placement, pushed = _draw_furniture(rng, scene_colors, room, viewpoint)
     small = _draw_small(rng, scene_colors, placement, viewpoint)
-    spread = torch.cat([rng.uniform(-0.8, 0.8, 6, 2) * half[:, None]], dim=-1)
-    people, bodies = draw_people(
-        rng, scene_colors, room.to_world(spread, torch.zeros_like(spread[..., 0])), share=0.12
-    )
+    floor = room.to_world(rng.uniform(-0.85, 0.85, 6, 2) * half[:, None], torch.zeros(len(yaw), 6))
+    people, walking = draw_people(rng, scene_colors, floor[:, :3], 0.2, 1 + _NUM_PUSHED)
+    plants = draw_plants(rng, scene_colors, floor[:, 3:], 0.35, scale=0.4)
     return World(
-        solids=Quads.cat([shell, fixtures, furniture, small], dim=1),
-        cutouts=people,
-        bodies=bodies,
+        solids=Quads.cat([shell, partition, fixtures, furniture, small], dim=1),
+        cutouts=Quads.cat([people, plants], dim=1),
+        bodies=MovableBodies.cat([pushed, walking], dim=1),
         viewpoint=viewpoint,
         illumination=_draw_light(rng, room),
     )
@@ -174,6 +176,32 @@ def _draw_shell(rng: SceneRandom, scene_colors: SceneColors, room: _Room) -> Qua
     return place(ROOM_TEMPLATE, torch.zeros(b, 1, dtype=torch.long), placement, surfaces)
 
 
+def _draw_partition(
+    rng: SceneRandom, scene_colors: SceneColors, room: _Room, viewpoint: Viewpoint
+) -> Quads:
+    """Draw a wall with an opening across the room."""
+    b = len(room.yaw)
+    along = rng.bernoulli(0.5, 1)
+    width = 2.0 * torch.where(along, room.half[:, 1:], room.half[:, :1])
+    where = rng.uniform(-0.7, 0.7, 1, 2) * room.half[:, None]
+    where = where * torch.stack([along, ~along], dim=-1)
+    thickness = rng.uniform(0.08, 0.3, 1)
+    flip = torch.where(rng.bernoulli(0.5, 1), math.pi, 0.0)
+    placement = Placement(
+        room.to_world(where, torch.zeros(b, 1)),
+        room.yaw[:, None] + 0.5 * math.pi * along + flip,
+        torch.stack([width, room.height[:, None], thickness], dim=-1),
+        rng.bernoulli(0.4, 1),
+    )
+    parts = [draw_surfaces(rng, scene_colors, f, 1) for f in (_WALL, _FURNITURE)]
+    return place(
+        PARTITION_TEMPLATE,
+        rng.choose([1.0] * 3, 1),
+        clear(placement, viewpoint.height, 0.8, 0.8),
+        interleave(parts),
+    )
+
+
 def _at_walls(
     room: _Room,
     walls: Int[Tensor, "b n"],
@@ -220,7 +248,8 @@ def _draw_fixtures(rng: SceneRandom, scene_colors: SceneColors, room: _Room) -> 
 
 def _draw_furniture(
     rng: SceneRandom, scene_colors: SceneColors, room: _Room, viewpoint: Viewpoint
-) -> tuple[Quads, Placement]:
+) -> tuple[Quads, Placement, MovableBodies]:
+    """Draw furniture, of which the first pieces may be pushed if they stand free."""
     n = _NUM_FURNITURE
     weights = list(zip(*(kind.weights for kind in _KINDS), strict=True))
     style = rng.choose([1.2, 1.0, 1.0])
@@ -229,7 +258,6 @@ def _draw_furniture(
     ranges = torch.tensor([[k.width, k.height, k.depth, k.base] for k in _KINDS])[kinds]
     sizes = ranges[..., 0] + (ranges[..., 1] - ranges[..., 0]) * rng.uniform(0.0, 1.0, n, 4)
     sizes, base = sizes[..., :3], sizes[..., 3]
-    sizes = torch.cat([sizes[..., :1], sizes[..., 1:2].clamp(max=9.0), sizes[..., 2:]], dim=-1)
     sizes[..., 1] = torch.minimum(sizes[..., 1], room.height[:, None] - base - 0.02)
 
     at_wall = rng.uniform(0.0, 1.0, n) < torch.tensor([k.at_wall for k in _KINDS])[kinds]
@@ -253,7 +281,13 @@ def _draw_furniture(
     placement = clear(placement, viewpoint.height, 0.6, 0.1)
     names = torch.tensor([FURNITURE.index(kind.name) for kind in _KINDS])
     parts = [draw_surfaces(rng, scene_colors, f, n) for f in (_FURNITURE, _FURNITURE, _SMALL)]
-    return place(FURNITURE_TEMPLATE, names[kinds], placement, interleave(parts)), placement
+    m = _NUM_PUSHED
+    bodies = (torch.arange(1, n + 1) * (torch.arange(n) < m)).expand(len(kinds), n)
+    quads = place(FURNITURE_TEMPLATE, names[kinds], placement, interleave(parts), bodies)
+    angle = rng.uniform(-math.pi, math.pi, m)
+    headings = torch.stack([angle.sin(), torch.zeros_like(angle), angle.cos()], dim=-1)
+    free = placement.present & ~at_wall
+    return quads, placement, MovableBodies(placement.positions[:, :m], headings, free[:, :m])
 
 
 def _draw_small(
@@ -261,7 +295,8 @@ def _draw_small(
 ) -> Quads:
     """Draw boxes and screens that lie on furniture."""
     n = _NUM_SMALL
-    below = (rng.uniform(0.0, 1.0, n) * furniture.yaws.shape[1]).long()
+    # Not on what may be pushed, which would leave them behind.
+    below = rng.uniform(_NUM_PUSHED, _NUM_FURNITURE - 1e-3, n).long()
 
     def of(value: Tensor) -> Tensor:
         return value[torch.arange(len(below))[:, None], below]
