@@ -16,7 +16,8 @@ _BLOCK = 256
 """Points of a program."""
 
 
-@triton.jit
+# Sizes differ from batch to batch; a variant for each would be compiled again and again.
+@triton.jit(do_not_specialize=["points", "width", "views", "count", "whole"])
 def _kernel(
     back_pointer,
     x_pointer,

@@ -95,7 +95,7 @@ def shade(
     owners = hits.owners.long()  # (b, v, h, w)
     missed = owners == p
     owners = owners.clamp(max=p - 1)
-    spots = _locate(maps, posed, light, owners, x, y, pixel)
+    spots = _locate(maps, posed, light, surfaces.roundness, owners, x, y, pixel)
     scenes = torch.arange(b, device=x.device)[:, None, None, None]
     rows = (owners + scenes * p).flatten()
 
@@ -143,6 +143,7 @@ def _locate(
     maps: Float[Tensor, "b v p 3 3"],
     posed: Posed,
     light: Light,
+    rounded: Float[Tensor, "b p"],
     owners: Int[Tensor, "b v h w"],
     x: Float[Tensor, " w"],
     y: Float[Tensor, "h 1"],
@@ -169,7 +170,7 @@ def _locate(
     density = torch.linalg.det(maps).abs().clamp(min=1e-12)
     area = of(pixel**2 * half.prod(dim=-1) / density) * depth**3
     across = pixel * depth / _over_points(light.focal)
-    direct, (lamp_a, lamp_c, lamp_height) = _light(light, posed)
+    direct, round_a, round_c, (lamp_a, lamp_c, lamp_height) = _light(light, posed, rounded)
     squared = of(lamp_height) ** 2 + 0.05
     squared = squared + (of(lamp_a) - a * half_a) ** 2 + (of(lamp_c) - c * half_c) ** 2
     return _Spots(
@@ -178,21 +179,32 @@ def _locate(
         # Between the mean of both directions and half the longer one.
         extent=torch.maximum(area.sqrt(), 0.5 * area / across),
         depth=depth,
-        direct=of(direct),
+        direct=(of(direct) + of(round_a) * a + of(round_c) * c).clamp(min=0.1),
         lamp=of(lamp_height).clamp(min=0.0) * squared.rsqrt() / (1.0 + squared / 4.0),
     )
 
 
 def _light(
-    light: Light, posed: Posed
-) -> tuple[Float[Tensor, "b v p"], tuple[Float[Tensor, "b v p"], ...]]:
-    """Return light that is even on a rectangle, and the lamp in coordinates of the rectangle."""
+    light: Light, posed: Posed, rounded: Float[Tensor, "b p"]
+) -> tuple[
+    Float[Tensor, "b v p"],
+    Float[Tensor, "b v p"],
+    Float[Tensor, "b v p"],
+    tuple[Float[Tensor, "b v p"], ...],
+]:
+    """Return what lights rectangles.
+
+    Returns:
+        Light at their middle but that of the lamp, how it grows along both sides of those that
+        stand for something round, and the lamp's place along both sides and before them.
+    """
     illumination = light.illumination
     seen = ((light.eyes[:, None, None] - posed.centers) * posed.normals).sum(dim=-1, keepdim=True)
     normals = posed.normals * torch.where(seen < 0, -1.0, 1.0)
-    upwards = -normals[..., 1]
-    ambient = illumination.ambient[:, None, None] * (0.85 + 0.15 * upwards)
-    sun = einsum(normals, illumination.sun, "b v p c, b c -> b v p").clamp(min=0.0)
-    way = illumination.lamp[:, None, None] - posed.centers
     axes = (F.normalize(posed.rights, dim=-1), F.normalize(posed.downs, dim=-1), normals)
-    return ambient + sun, tuple((way * axis).sum(dim=-1) for axis in axes)
+    ambient = illumination.ambient[:, None, None] * (0.85 - 0.15 * normals[..., 1])
+    facing = [einsum(axis, illumination.sun, "b v p c, b c -> b v p") for axis in axes]
+    round_a, round_c = (rounded[:, None] * light for light in facing[:2])
+    way = illumination.lamp[:, None, None] - posed.centers
+    lamp = tuple((way * axis).sum(dim=-1) for axis in axes)
+    return ambient + facing[2].clamp(min=0.0), round_a, round_c, lamp

@@ -33,6 +33,8 @@ class Surfaces(TensorDataclass):
     """Share of the colour that needs no light."""
     corner: Float[Tensor, "b m"]
     """How much darker the border is, as where walls meet."""
+    roundness: Float[Tensor, "b m"]
+    """How much the side towards the light is brighter, as of something round."""
     haze: Float[Tensor, "b m 2"]
     """Share of the air's colour at infinity, and how it thickens with depth, per metre."""
 
@@ -55,6 +57,8 @@ class Finish:
     """Share of the colour that needs no light."""
     corner: tuple[float, float] = (0.0, 0.0)
     """How much darker the border is."""
+    roundness: tuple[float, float] = (0.0, 0.0)
+    """How much the side towards the light is brighter."""
 
 
 def draw_surfaces(
@@ -75,6 +79,7 @@ def draw_surfaces(
         grain=rng.uniform(*finish.grain, count),
         glow=rng.uniform(*finish.glow, count),
         corner=rng.uniform(*finish.corner, count),
+        roundness=rng.uniform(*finish.roundness, count),
         haze=torch.zeros(*variant.shape, 2),
     )
 

@@ -44,7 +44,7 @@ def draw_landscape(rng: SceneRandom, scene_colors: SceneColors) -> World:
     blocks = Placement(
         _scatter(rng, n, 1.5, 30.0),
         rng.uniform(-3.0, 3.0, n),
-        rng.log_uniform(0.2, 3.0, n, 3),
+        rng.log_uniform(0.2, 1.6, n, 3),
         rng.bernoulli(0.4, n),
     )
     boxes = place(

@@ -28,7 +28,9 @@ from core.data.procedural.randomness.scene_random import SceneRandom
 # mottled, patches, gradient, stripes, checks, bricks, dots, cells, writing
 LAND = Finish([5, 2, 0.2, 0.2, 0.2, 0.5, 0.5, 1, 0], (1.5, 8), (0.2, 1.0), (0.3, 1.0))
 _SKY = Finish([3, 2, 0.5, 0, 0, 0, 0, 0, 0], (500, 4000), (1, 1), (0.0, 0.3), glow=(1, 1))
-_LEAVES = Finish([5, 2, 0.5, 0, 0, 0, 0.3, 0.5, 0], (0.7, 4), (0.4, 1.0), (0.5, 1.2))
+_LEAVES = Finish(
+    [5, 2, 0.5, 0, 0, 0, 0.3, 0.5, 0], (0.7, 4), (0.4, 1), (0.5, 1.2), roundness=(0.3, 1.5)
+)
 _HILLS = Finish([5, 2, 1, 0, 0, 0, 0.2, 0.5, 0], (15, 80), (0.2, 1.0), (0.2, 0.9))
 
 _SKY_HEIGHT, _SKY_REACH = 400.0, 20_000.0

@@ -19,7 +19,7 @@ from core.data.procedural.randomness.scene_random import SceneRandom
 FOOT = 0.75
 """Where outlines touch the ground, in their own coordinates."""
 
-_CLOTHES = Finish([2, 2, 3, 2, 1, 0.2, 0.7, 0.5, 0.3], (0.5, 3.0), (0.3, 1.0))
+_CLOTHES = Finish([2, 2, 3, 2, 1, 0.2, 0.7, 0.5, 0.3], (0.5, 3.0), (0.3, 1.0), roundness=(0.5, 2.5))
 
 
 def draw_people(

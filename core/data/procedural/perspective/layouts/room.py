@@ -160,6 +160,9 @@ def _draw_extent(rng: SceneRandom) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     where = -ahead * rng.uniform(0.2, 1.1)[:, None] + rng.uniform(-0.4, 0.4, 2)
     border = 1.0 - 0.35 / half
     origin = half * torch.maximum(torch.minimum(where, border), -border)
+    # Who stands close before a wall turns round.
+    to_wall = ((half - origin * ahead.sign()) / ahead.abs().clamp(min=1e-3)).amin(dim=1)
+    yaw = torch.where(to_wall < 1.6, yaw + math.pi, yaw)
     return half, yaw, origin, rng.uniform(2.3, 3.4)
 
 
