@@ -29,8 +29,10 @@ def spectral_slope(image: torch.Tensor) -> float:
 
 
 @pytest.mark.slow
-def test_scenes_have_natural_statistics() -> None:
-    source = ProceduralSource(ProceduralOptions(height=160, width=256), seed=0)
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_scenes_have_natural_statistics(share: float) -> None:
+    options = ProceduralOptions(height=160, width=256, perspective_share=share)
+    source = ProceduralSource(options, seed=0)
     frames = torch.cat(
         [source.clip([index], torch.tensor([[0.5]])).frames[:, 0] for index in range(14)]
     )

@@ -66,7 +66,7 @@ def _kernel(
             v = 0.5 * side * (tl.where(hit, b / depth, 0.0) + 1.0) - 0.5
             left, upper = tl.floor(u), tl.floor(v)
             total = tl.zeros((block,), tl.float32)
-            for corner in tl.static_range(4):
+            for corner in range(4):
                 c, r = left + corner % 2, upper + corner // 2
                 valid = hit & (c >= 0) & (c < side) & (r >= 0) & (r < side)
                 texel = r.to(tl.int32) * side + c.to(tl.int32)
@@ -100,7 +100,8 @@ def cast_in_kernel(
     points = x.shape[2] * x.shape[3]
     depths = torch.empty(x.shape, device=x.device)
     owners = torch.empty(x.shape, device=x.device, dtype=torch.int16)
-    _kernel[(triton.cdiv(points, _BLOCK), x.shape[0] * views)](
+    grid = (triton.cdiv(points, _BLOCK), x.shape[0] * views)
+    _kernel[grid](
         back.contiguous(),
         x,
         y,
@@ -116,6 +117,6 @@ def cast_in_kernel(
         sprites.shape[-1],
         *x.stride(),
         *y.stride(),
-        block=_BLOCK,
+        block=_BLOCK,  # pyright: ignore[reportArgumentType]
     )
     return depths, owners

@@ -43,6 +43,9 @@ _LAYOUTS: dict[Layout, Callable[[SceneRandom, SceneColors], World]] = {
     "landscape": draw_landscape,
 }
 
+_CONTRAST = 1.4
+"""Factor on the contrasts of layered scenes."""
+
 _MARGIN = 1.1
 """How far beyond the image something must lie to be left out, as a factor."""
 
@@ -60,7 +63,10 @@ def draw_perspective_scenes(
     """Draw the scenes of ``indices``, each a function of (layout, seed, index) alone."""
     rng = SceneRandom(f"{seed}:{layout}", indices)
     scene_colors = draw_scene_colors(rng)
+    # Plain surfaces need stronger colours and contrasts to have those of real frames.
+    scene_colors = replace(scene_colors, saturation=scene_colors.saturation**0.6)
     lighting = draw_lighting(rng, scene_colors)
+    lighting = replace(lighting, contrast=_CONTRAST * lighting.contrast)
     world = _LAYOUTS[layout](rng, scene_colors)
     camera = draw_camera_motion(rng, 2.0 * options.camera_motion)
     sensor = draw_sensor(rng, options.sensor_blur, options.sensor_noise)

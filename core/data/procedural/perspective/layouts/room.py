@@ -41,7 +41,7 @@ _FLOOR = Finish(
     corner=(0.1, 0.6),
 )
 _CEILING = Finish(
-    [3, 1, 2, 0.5, 0.5, 1, 0.3, 0, 0], (1, 4), (0.02, 0.2), (0, 0.2), (0.4, 0.9), corner=(0.1, 0.6)
+    [3, 1, 2, 0.5, 0.5, 1, 0.3, 0, 0], (1, 4), (0.02, 0.2), (0, 0.2), (0.4, 0.9), corner=(0.1, 0.7)
 )
 _WALL = Finish(
     [4, 2, 3, 1, 0.4, 2, 0.4, 0.4, 0.2],
@@ -52,13 +52,13 @@ _WALL = Finish(
     corner=(0.1, 0.6),
 )
 _FURNITURE = Finish(
-    [4, 2, 3, 2, 0.8, 0.5, 0.5, 0.5, 0.2], (0.4, 3), (0.05, 1.0), (0, 0.5), (0, 0.5)
+    [4, 2, 3, 2, 0.8, 0.5, 0.5, 0.5, 0.2], (0.4, 3), (0.05, 1.0), (0, 0.6), (0, 0.3)
 )
 _PICTURE = Finish([1, 3, 2, 2, 2, 1, 2, 2, 3], (0.4, 3), (0.5, 1.0), (0, 0.4), (0, 0.4))
 _WINDOW = Finish(
     [3, 3, 3, 0.3, 0.3, 1, 0.3, 1, 0], (1, 6), (0.1, 0.7), (0, 0.3), (0.3, 0.9), glow=(0.7, 1)
 )
-_SMALL = Finish([2, 2, 2, 2, 1, 0.5, 1.5, 1, 3], (0.15, 1.2), (0.2, 1.0), (0, 0.5), (0, 0.6))
+_SMALL = Finish([2, 2, 2, 2, 1, 0.5, 1.5, 1, 3], (0.15, 1.2), (0.2, 1.0), (0, 0.5), (0, 0.4))
 
 _NUM_FURNITURE, _NUM_PUSHED, _NUM_FIXTURES, _NUM_SMALL = 14, 3, 9, 10
 
@@ -336,9 +336,9 @@ def _draw_light(rng: SceneRandom, room: _Room) -> Illumination:
     sun = rng.uniform(-1.0, 1.0, 3)
     sun = sun / sun.norm(dim=-1, keepdim=True).clamp(min=0.1)
     return Illumination(
-        ambient=rng.uniform(0.5, 0.9),
+        ambient=rng.uniform(0.4, 0.8),
         sun=sun * rng.uniform(0.05, 0.4)[:, None],
         lamp=lamp,
-        lamp_color=rng.uniform(0.3, 1.8)[:, None]
+        lamp_color=rng.uniform(0.4, 2.5)[:, None]
         * torch.stack([torch.ones(b), warm, warm**2], dim=-1),
     )
