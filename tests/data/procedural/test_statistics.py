@@ -38,9 +38,9 @@ def test_scenes_have_natural_statistics(share: float) -> None:
     )
     grey = frames.mean(dim=1)
     slopes = torch.tensor([spectral_slope(image[:, :160]) for image in grey])
-    # Real frames at 288x512: -3.1 to -2.3 (5% to 95%), median -2.6.
-    assert ((slopes > -3.6) & (slopes < -1.2)).all()
-    assert -3.0 < slopes.median() < -2.0
+    # Real frames at 288x512: -3.1 to -2.3 (5% to 95%), median -2.6; an indoor walk: -3.9 to -2.0.
+    assert ((slopes > -4.0) & (slopes < -1.2)).all()
+    assert -3.1 < slopes.median() < -2.0
     contrast, brightness = grey.std(dim=(1, 2)), grey.mean(dim=(1, 2))
     assert contrast.median() > 0.1
     assert contrast.max() > 2.0 * contrast.min()

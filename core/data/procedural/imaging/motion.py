@@ -147,6 +147,12 @@ def homographies(
     return turned[:, :, None] @ body + camera_part
 
 
+def determinant(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
+    """Return determinants of 3x3 matrices, as :func:`invert` has them."""
+    a, b, c = matrices.unbind(-2)
+    return (a * torch.linalg.cross(b, c)).sum(dim=-1)
+
+
 def invert(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
     """Invert 3x3 matrices by cross products, which makes no device wait for a check."""
     a, b, c = matrices.unbind(-2)

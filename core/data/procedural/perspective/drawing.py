@@ -16,6 +16,7 @@ from core.data.procedural.appearance.palettes import SceneColors, draw_scene_col
 from core.data.procedural.imaging.motion import (
     FOCAL,
     CameraMotion,
+    determinant,
     draw_camera_motion,
     invert,
     rotation,
@@ -164,5 +165,5 @@ def _may_be_seen(geometry: Geometry, aspect: float) -> Bool[Tensor, "b p"]:
     ]
     outside = torch.stack([(side > 0).all(dim=-1) for side in beyond]).any(dim=0)
     # The determinant's sign tells on which side of the rectangle the camera is.
-    hidden = geometry.quads.closed[:, None] & (torch.linalg.det(maps) < 0)
+    hidden = geometry.quads.closed[:, None] & (determinant(maps) < 0)
     return ~(outside | hidden).all(dim=1)

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.data.procedural.appearance.lighting import Lighting, tone
-from core.data.procedural.imaging.motion import invert
+from core.data.procedural.imaging.motion import determinant, invert
 from core.data.procedural.perspective.raycast import Hits
 from core.data.procedural.perspective.surfaces import Surfaces
 from core.data.procedural.perspective.texture_bank import TextureBank
@@ -167,7 +167,7 @@ def _locate(
     half_a, half_c = of(half[..., 0]), of(half[..., 1])
 
     # By the determinant, the area that a pixel shows grows with the cube of the depth.
-    density = torch.linalg.det(maps).abs().clamp(min=1e-12)
+    density = determinant(maps).abs().clamp(min=1e-12)
     area = of(pixel**2 * half.prod(dim=-1) / density) * depth**3
     across = pixel * depth / _over_points(light.focal)
     direct, round_a, round_c, (lamp_a, lamp_c, lamp_height) = _light(light, posed, rounded)
