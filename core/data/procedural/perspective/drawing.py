@@ -74,12 +74,14 @@ def draw_perspective_scenes(
     paths = _draw_paths(rng, world, options)
 
     aspect, view = options.height / options.width, world.viewpoint
-    still = camera.map(torch.zeros_like)
-    depths = _coarse_inverse_depths(Geometry(world.solids, paths, view, still), aspect)
+    still = Geometry(world.solids, paths, view, camera.map(torch.zeros_like))
+    around = _outside(still.maps(_TIMES[:, 2:3].expand(len(indices), -1)), 2.0, aspect)
+    solids = world.solids.keep(~around[:, 0])
+    depths = _coarse_inverse_depths(replace(still, quads=solids), aspect)
     camera = _scale_motion(camera, view.focal, depths)
     solids, cutouts = (
         quads.keep(_may_be_seen(Geometry(quads, paths, view, camera), aspect))
-        for quads in (world.solids, world.cutouts)
+        for quads in (solids, world.cutouts)
     )
     geometry = Geometry(Quads.cat([solids, cutouts], dim=1), paths, view, camera)
     light = Light(world.illumination, view.position, view.focal, lighting.haze_color)
@@ -97,8 +99,8 @@ def draw_perspective_scenes(
 
 def _coarse_inverse_depths(geometry: Geometry, aspect: float) -> Float[Tensor, "b n"]:
     """Return inverse depths on a coarse grid of the reference view."""
-    x = ((torch.arange(24) + 0.5) / 12.0 - 1.0).repeat(14)
-    y = aspect * ((torch.arange(14) + 0.5) / 7.0 - 1.0).repeat_interleave(24)
+    x = ((torch.arange(16) + 0.5) / 8.0 - 1.0).repeat(9)
+    y = aspect * ((torch.arange(9) + 0.5) / 4.5 - 1.0).repeat_interleave(16)
     rays = torch.stack([x, y, torch.ones_like(x)])
     maps = geometry.maps(torch.full((len(geometry.viewpoint.focal), 1), 0.5))[:, 0]
     a, b, depths = (invert(maps) @ rays).unbind(-2)  # (b, p, n)
@@ -152,18 +154,18 @@ def _draw_paths(rng: SceneRandom, world: World, options: ProceduralOptions) -> B
 
 def _may_be_seen(geometry: Geometry, aspect: float) -> Bool[Tensor, "b p"]:
     """Return which rectangles reach into a view and show their outside."""
-    b = len(geometry.viewpoint.focal)
-    maps = geometry.maps(_TIMES.expand(b, -1))  # (b, v, p, 3, 3)
-    corners = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 1.0], [-1.0, 1.0, 1.0], [-1.0, -1.0, 1.0]])
-    x, y, z = einsum(maps, corners, "b v p i j, k j -> i b v p k")
-    beyond = [
-        x - _MARGIN * z,
-        -x - _MARGIN * z,
-        y - _MARGIN * aspect * z,
-        -y - _MARGIN * aspect * z,
-        -z,
-    ]
-    outside = torch.stack([(side > 0).all(dim=-1) for side in beyond]).any(dim=0)
+    maps = geometry.maps(_TIMES.expand(len(geometry.viewpoint.focal), -1))
     # The determinant's sign tells on which side of the rectangle the camera is.
     hidden = geometry.quads.closed[:, None] & (determinant(maps) < 0)
-    return ~(outside | hidden).all(dim=1)
+    return ~(_outside(maps, _MARGIN, aspect) | hidden).all(dim=1)
+
+
+def _outside(
+    maps: Float[Tensor, "b v p 3 3"], margin: float, aspect: float
+) -> Bool[Tensor, "b v p"]:
+    """Return which rectangles lie beyond one border of a view, ``margin`` times as large."""
+    corners = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 1.0], [-1.0, 1.0, 1.0], [-1.0, -1.0, 1.0]])
+    x, y, z = (maps @ corners.T).unbind(-2)  # (b, v, p, 4)
+    x, y = x / margin, y / (margin * aspect)
+    beyond = (x - z, -x - z, y - z, -y - z, -z)
+    return torch.stack([(side > 0).all(dim=-1) for side in beyond]).any(dim=0)
