@@ -30,6 +30,9 @@ from core.data.procedural.scenes import ProceduralScenes, Scenes
 from core.geometry.canonical import normalize_inverse_depth
 from core.types import ClipBatch
 
+_FARTHEST = 2.0
+"""Motion, in canonical units, from which on it is not known; this is the width of the image."""
+
 
 class ProceduralSource:
     """Random scenes with exact depth and motion before a moving camera.
@@ -147,14 +150,15 @@ def _clip(scenes: Scenes, times: Float[Tensor, "b v"]) -> ClipBatch:
     since, span = times - times[:, :1], times[:, -1:] - times[:, :1]
     yes = torch.ones(len(times), dtype=torch.bool, device=times.device)
     motion = _motion(scenes, times)
-    known = (span > 0)[:, :, None, None].expand(-1, 2, *motion.shape[-2:])
+    # What passes the camera leaves the image by any distance, or to behind the camera.
+    known = (span > 0)[:, :, None, None] & (motion.abs().amax(dim=2) < _FARTHEST)
     return ClipBatch(
         frames=views.frames,
         inverse_depths=normalize_inverse_depth(views.inverse_depths),
         masks=views.masks,
         times=torch.where(span > 0, since / torch.where(span > 0, span, 1.0), 0.0),
-        motion=motion,
-        motion_known=known.contiguous(),
+        motion=motion * known[:, :, None],
+        motion_known=known,
         has_depth=yes,
         has_mask=yes,
     )

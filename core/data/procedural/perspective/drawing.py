@@ -77,8 +77,8 @@ def draw_perspective_scenes(
     still = Geometry(world.solids, paths, view, camera.map(torch.zeros_like))
     around = _outside(still.maps(_TIMES[:, 2:3].expand(len(indices), -1)), 2.0, aspect)
     solids = world.solids.keep(~around[:, 0])
-    depths = _coarse_inverse_depths(replace(still, quads=solids), aspect)
-    camera = _scale_motion(camera, view.focal, depths)
+    still = replace(still, quads=Quads.cat([solids, world.cutouts], dim=1))
+    camera = _scale_motion(camera, view.focal, _coarse_inverse_depths(still, aspect))
     solids, cutouts = (
         quads.keep(_may_be_seen(Geometry(quads, paths, view, camera), aspect))
         for quads in (solids, world.cutouts)
@@ -98,13 +98,13 @@ def draw_perspective_scenes(
 
 
 def _coarse_inverse_depths(geometry: Geometry, aspect: float) -> Float[Tensor, "b n"]:
-    """Return inverse depths on a coarse grid of the reference view."""
+    """Return inverse depths on a coarse grid of the reference view, as if no outlines were cut."""
     x = ((torch.arange(16) + 0.5) / 8.0 - 1.0).repeat(9)
     y = aspect * ((torch.arange(9) + 0.5) / 4.5 - 1.0).repeat_interleave(16)
     rays = torch.stack([x, y, torch.ones_like(x)])
     maps = geometry.maps(torch.full((len(geometry.viewpoint.focal), 1), 0.5))[:, 0]
     a, b, depths = (invert(maps) @ rays).unbind(-2)  # (b, p, n)
-    hit = torch.maximum(a.abs(), b.abs()) <= depths
+    hit = (torch.maximum(a.abs(), b.abs()) <= depths) & geometry.quads.present[..., None]
     return depths.where(hit, 0.0).amax(dim=1)
 
 
