@@ -67,7 +67,7 @@ def draw_perspective_scenes(
     # Plain surfaces need stronger colours and contrasts to have those of real frames.
     scene_colors = replace(scene_colors, saturation=scene_colors.saturation**0.6)
     lighting = draw_lighting(rng, scene_colors)
-    lighting = replace(lighting, contrast=_CONTRAST * lighting.contrast)
+    lighting = replace(lighting, contrast=(_CONTRAST * lighting.contrast).clamp(max=1.6))
     world = _LAYOUTS[layout](rng, scene_colors)
     camera = draw_camera_motion(rng, 2.0 * options.camera_motion)
     sensor = draw_sensor(rng, options.sensor_blur, options.sensor_noise)
