@@ -1,4 +1,4 @@
-"""Procedural clips: layered scenes with exact depth, masks and motion, on any device."""
+"""Procedural clips, layered and in perspective, with exact depth, masks and motion."""
 
 from core.data.procedural.options import ProceduralOptions
 from core.data.procedural.scenes import ProceduralScenes, SceneViews, Tracks

@@ -15,12 +15,14 @@ class ProceduralOptions:
     """Height of the frames in pixels."""
     width: int = 512
     """Width of the frames in pixels."""
+    perspective_share: float = 0.5
+    """Share of rooms, streets and landscapes in perspective; the other scenes are layers."""
     min_objects: int = 4
-    """Fewest foreground objects in a scene; the backdrop comes on top."""
+    """Fewest foreground objects in a layered scene; the backdrop comes on top."""
     max_objects: int = 10
-    """Most foreground objects in a scene."""
+    """Most foreground objects in a layered scene."""
     moving_fraction: float = 0.65
-    """Share of the objects that move on their own; the others only follow the camera."""
+    """Share of the objects, cars and people that move on their own; others follow the camera."""
     object_motion: float = 0.08
     """Longest path of an object through the image within a clip, as a fraction of the width."""
     camera_motion: float = 0.05
@@ -46,6 +48,7 @@ class ProceduralOptions:
                 f"{self.max_objects}; expected 1 <= min_objects <= max_objects."
             )
         limits = {
+            "perspective_share": 1.0,
             "moving_fraction": 1.0,
             "object_motion": 0.25,
             "camera_motion": 0.1,

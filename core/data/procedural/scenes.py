@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -38,28 +39,39 @@ class Tracks:
 
 
 @dataclass(frozen=True)
-class ProceduralScenes:
-    """``b`` scenes of textured planes that move before a moving camera, from time 0 to time 1."""
+class Scenes(ABC):
+    """``b`` scenes of textured planes that move before a moving camera, from time 0 to time 1.
 
-    stack: LayerStack
-    """The planes, from far to near."""
-    camera: CameraMotion
-    """How the camera moves."""
-    bodies: BodyMotion
-    """How each layer moves on its own."""
+    What kinds of scenes share: planes whose points a view shows by a homography each, at any time.
+    """
+
     sensor: Sensor
     """What the camera does to the images."""
     image_size: tuple[int, int]
     """(height, width) of the views in pixels."""
 
+    @abstractmethod
+    def _moving(self) -> Bool[Tensor, "b l"]:
+        """Return which layers move on their own."""
+
+    @abstractmethod
+    def _maps(self, times: Float[Tensor, "b v"]) -> Float[Tensor, "b v l 3 3"]:
+        """Map fixed homogeneous coordinates of each layer to those of the views at ``times``."""
+
+    @abstractmethod
+    def _foremost(
+        self, maps: Float[Tensor, "b v l 3 3"], x: Float[Tensor, "..."], y: Float[Tensor, "..."]
+    ) -> Int[Tensor, "b v h w"]:
+        """Return which layer is seen at points of the views."""
+
+    @abstractmethod
+    def _composite(self, times: Float[Tensor, "b v"]) -> Composite:
+        """Return what the pixels of the views show."""
+
     def render(self, times: Float[Tensor, "b v"]) -> SceneViews:
         """Look at each scene at its own ``times``; gradients are not recorded."""
         with torch.no_grad():
-            height, width = self.image_size
-            columns = torch.arange(width, device=times.device, dtype=torch.float32)
-            rows = torch.arange(height, device=times.device, dtype=torch.float32)
-            x, y = self._view_from_pixels(columns, rows[:, None])
-            seen = composite(self.stack, self._homographies(times), x, y)
+            seen = self._composite(times)
             frames = expose(self.sensor, seen.colors, times)
             return SceneViews(
                 frames=frames,
@@ -86,14 +98,14 @@ class ProceduralScenes:
         """
         with torch.no_grad():
             x, y = self._view_from_pixels(*points[:, None, None].unbind(-1))  # (b, 1, 1, n)
-            start, end = self._homographies(start_times[:, None]), self._homographies(times)
-            owners = foremost(self.stack, start, x, y)  # (b, 1, 1, n)
+            start, end = self._maps(start_times[:, None]), self._maps(times)
+            owners = self._foremost(start, x, y)  # (b, 1, 1, n)
             owners = owners.expand(-1, times.shape[1], -1, -1)
             x, y = _follow(end @ invert(start), owners, x, y)  # (b, v, 1, n)
             uv = self._pixels_from_view(x, y)
             (height, width), (u, v) = self.image_size, uv.unbind(-1)
             inside = (u >= -0.5) & (u < width - 0.5) & (v >= -0.5) & (v < height - 0.5)
-            visible = inside & (foremost(self.stack, end, x, y) == owners)
+            visible = inside & (self._foremost(end, x, y) == owners)
             return Tracks(uv[:, :, 0], visible[:, :, 0])
 
     def flow(
@@ -132,18 +144,22 @@ class ProceduralScenes:
             u = 2.0 * torch.arange(width, device=first_times.device) + 0.5
             v = 2.0 * torch.arange(height, device=first_times.device) + 0.5
             x, y = self._view_from_pixels(u, v[:, None])
-            maps = self._homographies(torch.stack([first_times, last_times], dim=1))
-            owners = foremost(self.stack, maps, x, y)
+            maps = self._maps(torch.stack([first_times, last_times], dim=1))
+            owners = self._foremost(maps, x, y)
             there_x, there_y = _follow(maps.flip(1) @ invert(maps), owners, x, y)
             # Canonical z is 1 at the upper border, view y is -height / width there.
             rise = (y - there_y) * (self.image_size[1] / self.image_size[0])
             return torch.stack([there_x - x, rise], dim=2)
 
-    def _homographies(self, times: Float[Tensor, "b v"]) -> Float[Tensor, "b v l 3 3"]:
-        return homographies(self.camera, self.bodies, self.stack.planes, times)
+    def _pixel_centers(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return view coordinates of the columns and of the rows."""
+        height, width = self.image_size
+        columns = torch.arange(width, device=device, dtype=torch.float32)
+        rows = torch.arange(height, device=device, dtype=torch.float32)
+        return self._view_from_pixels(columns, rows[:, None])
 
     def _is_moving(self, seen: Composite) -> Float[Tensor, "b v h w"]:
-        flags = self.stack.moving.to(torch.float32)
+        flags = self._moving().to(torch.float32)
         return flags.gather(1, seen.layers.flatten(1).long()).view(seen.layers.shape)
 
     def _view_from_pixels(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,6 +171,32 @@ class ProceduralScenes:
         u = ((x + 1.0) * width - 1.0) / 2.0
         v = (y * width + height - 1.0) / 2.0
         return torch.stack([u, v], dim=-1)
+
+
+@dataclass(frozen=True)
+class ProceduralScenes(Scenes):
+    """Layered scenes: planes that are painted one over the other."""
+
+    stack: LayerStack
+    """The planes, from far to near."""
+    camera: CameraMotion
+    """How the camera moves."""
+    bodies: BodyMotion
+    """How each layer moves on its own."""
+
+    def _moving(self) -> Bool[Tensor, "b l"]:
+        return self.stack.moving
+
+    def _maps(self, times: Float[Tensor, "b v"]) -> Float[Tensor, "b v l 3 3"]:
+        return homographies(self.camera, self.bodies, self.stack.planes, times)
+
+    def _foremost(
+        self, maps: Float[Tensor, "b v l 3 3"], x: Float[Tensor, "..."], y: Float[Tensor, "..."]
+    ) -> Int[Tensor, "b v h w"]:
+        return foremost(self.stack, maps, x, y)
+
+    def _composite(self, times: Float[Tensor, "b v"]) -> Composite:
+        return composite(self.stack, self._maps(times), *self._pixel_centers(times.device))
 
 
 def _follow(

@@ -1,4 +1,4 @@
-"""Draws procedural scenes and renders clips of them."""
+"""Draws procedural scenes, layered and perspective ones, and renders clips of them."""
 
 from __future__ import annotations
 
@@ -14,21 +14,32 @@ from core.data.procedural.appearance.lighting import draw_lighting
 from core.data.procedural.appearance.palettes import draw_scene_colors
 from core.data.procedural.backdrop import MARGIN, BackdropPlan, bake_backdrop, draw_backdrop
 from core.data.procedural.imaging.compositor import LayerStack
-from core.data.procedural.imaging.motion import FOCAL, BodyMotion, CameraMotion
-from core.data.procedural.imaging.sensor import Sensor
+from core.data.procedural.imaging.motion import BodyMotion, draw_camera_motion
+from core.data.procedural.imaging.sensor import draw_sensor
 from core.data.procedural.objects import ObjectPlan, bake_objects, draw_objects
 from core.data.procedural.options import ProceduralOptions
+from core.data.procedural.perspective.drawing import (
+    LAYOUT_WEIGHTS,
+    Layout,
+    draw_perspective_scenes,
+)
+from core.data.procedural.perspective.scenes import PerspectiveScenes
 from core.data.procedural.randomness.scene_random import SceneRandom
-from core.data.procedural.scenes import ProceduralScenes
+from core.data.procedural.records import Rows
+from core.data.procedural.scenes import ProceduralScenes, Scenes
 from core.geometry.canonical import normalize_inverse_depth
 from core.types import ClipBatch
 
+_FARTHEST = 2.0
+"""Motion, in canonical units, from which on it is not known; this is the width of the image."""
+
 
 class ProceduralSource:
-    """Random scenes of textured, moving, occluding shapes before a moving camera.
+    """Random scenes with exact depth and motion before a moving camera.
 
-    A scene is a function of (seed, index) alone, not of the rest of the batch. Its parameters are
-    drawn on the CPU; everything with pixels happens on ``device``.
+    Some are layers of textured, moving, occluding shapes, others rooms, streets and landscapes in
+    perspective. A scene is a function of (seed, index) alone, not of the rest of the batch. Its
+    parameters are drawn on the CPU; everything with pixels happens on ``device``.
 
     Args:
         options: Size, objects and motion of the clips.
@@ -44,13 +55,12 @@ class ProceduralSource:
         self.device = torch.device(device)
 
     def sample_scenes(self, indices: Sequence[int]) -> ProceduralScenes:
-        """Build the scenes of ``indices``.
+        """Build layered scenes of ``indices``, whatever the share of perspective ones.
 
         Raises:
             UserError: If ``indices`` is empty.
         """
-        if not indices:
-            raise UserError("ProceduralSource: no scene indices were given; expected at least one.")
+        _check(indices)
         options, image_size = self.options, (self.options.height, self.options.width)
         with torch.no_grad():
             rng = SceneRandom(self.seed, indices)
@@ -60,8 +70,12 @@ class ProceduralSource:
                 rng, scene_colors, options.width, options.height / options.width
             )
             objects = draw_objects(rng, scene_colors, lighting, backdrop, options)
-            camera = _draw_camera(rng, options).to(self.device, non_blocking=True)
-            sensor = _draw_sensor(rng, options).to(self.device, non_blocking=True)
+            camera = draw_camera_motion(rng, 2.0 * options.camera_motion).to(
+                self.device, non_blocking=True
+            )
+            sensor = draw_sensor(rng, options.sensor_blur, options.sensor_noise).to(
+                self.device, non_blocking=True
+            )
             scene_colors = scene_colors.to(self.device, non_blocking=True)
             lighting = lighting.to(self.device, non_blocking=True)
             backdrop = backdrop.to(self.device, non_blocking=True)
@@ -76,6 +90,18 @@ class ProceduralSource:
                 image_size=image_size,
             )
 
+    def sample_perspective_scenes(
+        self, layout: Layout, indices: Sequence[int]
+    ) -> PerspectiveScenes:
+        """Build perspective scenes of ``indices``, whatever their share.
+
+        Raises:
+            UserError: If ``indices`` is empty.
+        """
+        _check(indices)
+        with torch.no_grad():
+            return draw_perspective_scenes(layout, self.seed, indices, self.options, self.device)
+
     def clip(self, indices: Sequence[int], times: Float[Tensor, "b v"]) -> ClipBatch:
         """Render a clip of each scene, with exact depth and masks.
 
@@ -84,73 +110,65 @@ class ProceduralSource:
             times: Rising times in [0, 1] at which each scene is rendered; the batch's own times
                 run from 0 to 1 over them.
         """
-        scenes = self.sample_scenes(indices)
+        _check(indices)
         times = times.to(self.device)
         if times.shape[0] != len(indices):
             raise UserError(
                 f"ProceduralSource.clip: times has shape {tuple(times.shape)}, but there are "
                 f"{len(indices)} indices; expected one row of times for each."
             )
-        views = scenes.render(times)
-        since, span = times - times[:, :1], times[:, -1:] - times[:, :1]
-        yes = torch.ones(len(indices), dtype=torch.bool, device=self.device)
-        motion = self._motion(scenes, times)
-        known = (span > 0)[:, :, None, None].expand(-1, 2, *motion.shape[-2:])
-        return ClipBatch(
-            frames=views.frames,
-            inverse_depths=normalize_inverse_depth(views.inverse_depths),
-            masks=views.masks,
-            times=torch.where(span > 0, since / torch.where(span > 0, span, 1.0), 0.0),
-            motion=motion,
-            motion_known=known.contiguous(),
-            has_depth=yes,
-            has_mask=yes,
-        )
-
-    def _motion(
-        self, scenes: ProceduralScenes, times: Float[Tensor, "b v"]
-    ) -> Float[Tensor, "b 2 2 g_h g_w"]:
-        if times.shape[1] > 1:
-            return scenes.motion_between(times[:, 0], times[:, -1])
-        height, width = scenes.image_size
-        return times.new_zeros(len(times), 2, 2, height // 2, width // 2)
+        share = self.options.perspective_share
+        weights = [1.0 - share, *(share * weight for weight in LAYOUT_WEIGHTS.values())]
+        kinds = SceneRandom(f"{self.seed}:kind", indices).choose(weights)
+        parts, order = [], []
+        for kind, layout in enumerate((None, *LAYOUT_WEIGHTS)):
+            rows = Rows.where(kinds == kind, self.device)
+            own = [indices[row] for row in rows.host.tolist()]
+            if own:
+                if layout is None:
+                    scenes = self.sample_scenes(own)
+                else:
+                    scenes = self.sample_perspective_scenes(layout, own)
+                parts.append(_clip(scenes, times[rows.device]))
+                order.append(rows.device)
+        if len(parts) == 1:
+            return parts[0]
+        return ClipBatch.cat(parts).select(torch.cat(order).argsort())
 
     def sample(self, index: int, *, num_views: int = 6) -> ClipBatch:
         """Render scene ``index`` at ``num_views`` even times over the whole of its clip."""
         return self.clip([index], torch.linspace(0.0, 1.0, num_views)[None])
 
 
-def _draw_camera(rng: SceneRandom, options: ProceduralOptions) -> CameraMotion:
-    # Each kind of motion is in a part of the scenes only: a tripod stands still, a dolly
-    # does not pan. Lengths are drawn in the image, in half widths, as seen at inverse depth 0.6.
-    reach = 2.0 * options.camera_motion
-    pans, travels, dollies, zooms, rolls, shakes = (
-        rng.bernoulli(p).to(torch.float32) for p in (0.55, 0.65, 0.45, 0.25, 0.35, 0.5)
-    )
-    tripod = 1.0 - rng.bernoulli(0.12).to(torch.float32)
-    bend = torch.tensor([1.0, 0.35])[:, None]
-    turn = rng.uniform(-1.0, 1.0, 2, 3) * bend
-    turn = turn * torch.tensor([1.0, 0.5, 0.0]) * (pans * reach / FOCAL)[:, None, None]
-    turn[..., 2] = 0.05 * (reach / 0.1) * rng.uniform(-1.0, 1.0, 2) * bend[:, 0] * rolls[:, None]
-    travel = rng.uniform(-1.0, 1.0, 2, 3) * bend * torch.tensor([1.0, 0.5, 0.0])
-    travel = travel * (travels * reach / (0.6 * FOCAL))[:, None, None]
-    travel[..., 2] = reach * rng.uniform(-1.0, 1.0, 2) * bend[:, 0] * dollies[:, None]
-    zoom = 0.6 * reach * rng.uniform(-1.0, 1.0, 2) * bend[:, 0] * zooms[:, None]
-    amplitude = 0.04 * reach / FOCAL * rng.uniform(0.0, 1.0, 2) * shakes[:, None]
-    shake = torch.stack(
-        [amplitude, rng.uniform(0.5, 2.5, 2), rng.uniform(0.0, 1.0, 2)], dim=1
-    ).transpose(1, 2)
-    still = tripod[:, None, None]
-    return CameraMotion(turn * still, travel * still, zoom * still[..., 0], shake * still)
+def _check(indices: Sequence[int]) -> None:
+    if not indices:
+        raise UserError("ProceduralSource: no scene indices were given; expected at least one.")
 
 
-def _draw_sensor(rng: SceneRandom, options: ProceduralOptions) -> Sensor:
-    return Sensor(
-        blur=options.sensor_blur * rng.uniform(0.0, 1.0),
-        noise=options.sensor_noise * rng.uniform(0.0, 1.0) ** 2,
-        vignette=rng.uniform(0.0, 0.35) * rng.bernoulli(0.4),
-        keys=rng.keys(),
+def _clip(scenes: Scenes, times: Float[Tensor, "b v"]) -> ClipBatch:
+    views = scenes.render(times)
+    since, span = times - times[:, :1], times[:, -1:] - times[:, :1]
+    yes = torch.ones(len(times), dtype=torch.bool, device=times.device)
+    motion = _motion(scenes, times)
+    # What passes the camera leaves the image by any distance, or to behind the camera.
+    known = (span > 0)[:, :, None, None] & (motion.abs().amax(dim=2) < _FARTHEST)
+    return ClipBatch(
+        frames=views.frames,
+        inverse_depths=normalize_inverse_depth(views.inverse_depths),
+        masks=views.masks,
+        times=torch.where(span > 0, since / torch.where(span > 0, span, 1.0), 0.0),
+        motion=motion * known[:, :, None],
+        motion_known=known,
+        has_depth=yes,
+        has_mask=yes,
     )
+
+
+def _motion(scenes: Scenes, times: Float[Tensor, "b v"]) -> Float[Tensor, "b 2 2 g_h g_w"]:
+    if times.shape[1] > 1:
+        return scenes.motion_between(times[:, 0], times[:, -1])
+    height, width = scenes.image_size
+    return times.new_zeros(len(times), 2, 2, height // 2, width // 2)
 
 
 def _stack(

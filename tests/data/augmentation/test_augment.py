@@ -244,8 +244,9 @@ def test_fine_texture_is_averaged_where_it_shrinks():
 
 def _clean_scenes(count):
     options = ProceduralOptions(
-        height=96, width=160, sensor_noise=0.0, sensor_blur=0.0, shadow_opacity=0.0
-    )
+        height=96, width=160, sensor_noise=0.0, sensor_blur=0.0, shadow_opacity=0.0,
+        perspective_share=0.0,
+    )  # fmt: skip
     source = ProceduralSource(options, seed=3)
     scenes = source.sample_scenes(range(count))
     scenes = replace(

@@ -29,16 +29,18 @@ def spectral_slope(image: torch.Tensor) -> float:
 
 
 @pytest.mark.slow
-def test_scenes_have_natural_statistics() -> None:
-    source = ProceduralSource(ProceduralOptions(height=160, width=256), seed=0)
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_scenes_have_natural_statistics(share: float) -> None:
+    options = ProceduralOptions(height=160, width=256, perspective_share=share)
+    source = ProceduralSource(options, seed=0)
     frames = torch.cat(
         [source.clip([index], torch.tensor([[0.5]])).frames[:, 0] for index in range(14)]
     )
     grey = frames.mean(dim=1)
     slopes = torch.tensor([spectral_slope(image[:, :160]) for image in grey])
-    # Real frames at 288x512: -3.1 to -2.3 (5% to 95%), median -2.6.
-    assert ((slopes > -3.6) & (slopes < -1.2)).all()
-    assert -3.0 < slopes.median() < -2.0
+    # Real frames at 288x512: -3.1 to -2.3 (5% to 95%), median -2.6; an indoor walk: -3.9 to -2.0.
+    assert ((slopes > -4.0) & (slopes < -1.2)).all()
+    assert -3.1 < slopes.median() < -2.0
     contrast, brightness = grey.std(dim=(1, 2)), grey.mean(dim=(1, 2))
     assert contrast.median() > 0.1
     assert contrast.max() > 2.0 * contrast.min()

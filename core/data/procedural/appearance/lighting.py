@@ -71,6 +71,13 @@ def light_up(
     air = lighting.haze[:, None, None] * torch.exp(-inverse_depth.clamp(min=0.0) / 0.3)
     color = color.lerp(lighting.haze_color[..., None, None], air[:, None])
     contrast, exposure = (v[:, None, None, None] for v in (lighting.contrast, lighting.exposure))
+    return tone(color, contrast, exposure)
+
+
+def tone(
+    color: Float[Tensor, "*shape"], contrast: Float[Tensor, "..."], exposure: Float[Tensor, "..."]
+) -> Float[Tensor, "*shape"]:
+    """Apply the tone curve; ``contrast`` and ``exposure`` broadcast to the colours."""
     color = ((color - 0.45) * contrast + 0.45) * exposure
     # A soft shoulder instead of a hard clip keeps highlights textured.
     return torch.where(color > 0.8, 0.8 + 0.2 * torch.tanh((color - 0.8) / 0.2), color).clamp(

@@ -83,7 +83,28 @@ def paint(
     random_fields: Float[Tensor, "n 4 h w"],
     light: Float[Tensor, "n 2"],
 ) -> Float[Tensor, "n 3 h w"]:
-    """Paint surfaces.
+    """Paint surfaces: colours of :func:`pattern_layers`, of which the arguments are."""
+    layers = pattern_layers(materials, chart, footprint, random_fields, light)
+    color = einsum(layers[:, :4], materials.palette, "n k h w, n k c -> n c h w")
+    return color * gains(layers[:, 4], layers[:, 5], dim=1)
+
+
+def gains(
+    brightness: Float[Tensor, "*shape"], tint: Float[Tensor, "*shape"], *, dim: int
+) -> Float[Tensor, "..."]:
+    """Return the factors on RGB, along a new axis ``dim``, of the last two pattern layers."""
+    exponents = torch.stack([brightness + tint, brightness, brightness - tint], dim=dim)
+    return exponents.clamp(-2.0, 0.9).exp()
+
+
+def pattern_layers(
+    materials: Materials,
+    chart: Float[Tensor, "n 2 h w"],
+    footprint: Float[Tensor, "n h w"],
+    random_fields: Float[Tensor, "n 4 h w"],
+    light: Float[Tensor, "n 2"],
+) -> Float[Tensor, "n 6 h w"]:
+    """Make what surfaces are painted from, whatever their palette.
 
     Args:
         materials: What they are made of.
@@ -91,17 +112,19 @@ def paint(
         footprint: Extent of a pixel of the reference view in the unit of the chart.
         random_fields: Two rough and two smooth fields of unit deviation.
         light: Direction towards the light, in the image; its length is the light's strength.
+
+    Returns:
+        Weights of the palette's colours, then the logarithm of the brightness and of the ratio of
+        red to green and of green to blue.
     """
     weights = _pattern_weights(materials, chart, footprint, random_fields)
-    color = einsum(weights, materials.palette, "n k h w, n k c -> n c h w")
     rough, other = random_fields[:, :2].unbind(1)
     slope_x = rough.roll(-1, -1) - rough.roll(1, -1)
     slope_y = rough.roll(-1, -2) - rough.roll(1, -2)
     lit = light[:, 0, None, None] * slope_x + light[:, 1, None, None] * slope_y
     brightness = materials.detail[:, None, None] * rough + materials.relief[:, None, None] * lit
     tint = materials.tint[:, None, None] * other
-    gains = torch.stack([brightness + tint, brightness, brightness - tint], dim=1)
-    return color * gains.clamp(-2.0, 0.9).exp()
+    return torch.cat([weights, brightness[:, None], tint[:, None]], dim=1)
 
 
 def _pattern_weights(

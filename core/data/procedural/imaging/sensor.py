@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.data.procedural.randomness.hashing import hash_int32, unit_pair
+from core.data.procedural.randomness.scene_random import SceneRandom
 from core.types import TensorDataclass
 
 
@@ -25,6 +26,16 @@ class Sensor(TensorDataclass):
     """Share of the light that is lost in the corners."""
     keys: Int[Tensor, " b"]
     """Keys of the noise."""
+
+
+def draw_sensor(rng: SceneRandom, blur: float, noise: float) -> Sensor:
+    """Draw cameras with up to these values of :class:`Sensor`."""
+    return Sensor(
+        blur=blur * rng.uniform(0.0, 1.0),
+        noise=noise * rng.uniform(0.0, 1.0) ** 2,
+        vignette=rng.uniform(0.0, 0.35) * rng.bernoulli(0.4),
+        keys=rng.keys(),
+    )
 
 
 def expose(

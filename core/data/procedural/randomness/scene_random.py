@@ -20,11 +20,11 @@ class SceneRandom:
     (seed, index) and on the order of the calls, not on the other scenes of the batch.
 
     Args:
-        seed: Seed of the source.
+        seed: Seed of the source, with the name of what is drawn where it is not all of a scene.
         indices: Index of each scene.
     """
 
-    def __init__(self, seed: int, indices: Sequence[int]) -> None:
+    def __init__(self, seed: int | str, indices: Sequence[int]) -> None:
         self._generators = [
             torch.Generator().manual_seed(_mix(seed, int(index))) for index in indices
         ]
@@ -65,6 +65,6 @@ class SceneRandom:
         return (self.uniform(0.0, 1.0, *shape) * 2.0**24).to(torch.int32)
 
 
-def _mix(seed: int, index: int) -> int:
+def _mix(seed: int | str, index: int) -> int:
     digest = hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little")
