@@ -11,11 +11,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from core.models.config import PRESETS, StreamSplatConfig
+from core.models import PRESETS, MatchingConfig, ModelConfig
 
 
-def reduced(config: StreamSplatConfig, size: tuple[int, int]) -> StreamSplatConfig:
+def reduced(config: ModelConfig, size: tuple[int, int]) -> ModelConfig:
     """Return a network of the same kind, a layer deep, for frames of another size."""
+    if isinstance(config, MatchingConfig):
+        return replace(config, image_height=size[0], image_width=size[1], matcher_layers=1)
     return replace(
         config,
         image_height=size[0],

@@ -59,7 +59,7 @@ from run_differences import Difference, compare_runs, largest
 from core.checks import UserError, cli_errors
 from core.command_line import parse
 from core.data.miniature import write_miniature
-from core.models.config import PRESETS
+from core.models import PRESETS
 from core.models.factory import build_static_model
 from core.models.model_files import save_model
 

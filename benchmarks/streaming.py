@@ -38,7 +38,7 @@ from core.checks import UserError, cli_errors
 from core.command_line import parse
 from core.depth import CONFIGS, DepthAnythingV2
 from core.devices import choose_device
-from core.models import PRESETS, StreamSplat, build_model, load_model
+from core.models import PRESETS, Network, StreamSplat, StreamSplatConfig, build_model, load_model
 from core.models.dino import build_dino
 from core.models.fast.acceleration import Acceleration, FastDepth, FastModel, Precision
 from core.models.fast.recording import Recorded
@@ -82,14 +82,16 @@ class Options:
 Step = Callable[[np.ndarray], object]
 
 
-def build(preset: str, device: torch.device) -> StreamSplat:
+def build(preset: str, device: torch.device) -> Network:
     """Return a network whose Gaussians have the size of their pixels."""
     torch.manual_seed(0)
     if preset == "tiny":
         return load_model(EMBEDDED_MODEL).to(device)
     config = PRESETS[preset]
-    model = build_model(replace(config, initial_scale=0.6, initial_opacity=0.9)).eval()
-    if model.dino is not None:
+    if isinstance(config, StreamSplatConfig):
+        config = replace(config, initial_scale=0.6, initial_opacity=0.9)
+    model = build_model(config).eval()
+    if isinstance(model, StreamSplat) and model.dino is not None:
         model.dino.attach(build_dino(model.dino.image_size))
     return model.to(device)
 
@@ -246,7 +248,9 @@ def main() -> None:
     timer = StageTimer(device)
     measure({"breakdown": session(fast, timer=timer)}, frames, min(keys, _RUN), device)
     parts = {name: 1000 * float(np.median(v)) for name, v in timer.seconds().items()}
-    parts["condition"] = time_condition(network, precision == "bfloat16", recorded, min(keys, 50))
+    if isinstance(network, StreamSplat) and network.dino is not None:
+        half = precision == "bfloat16"
+        parts["condition"] = time_condition(network, half, recorded, min(keys, 50))
     print("\n| part | median |\n|---|---:|")
     for name, value in parts.items():
         if np.isfinite(value):

@@ -34,7 +34,7 @@ from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
 from core.command_line import parse
 from core.devices import choose_device
-from core.models import PRESETS, StreamSplat, build_model, load_model
+from core.models import PRESETS, Network, build_model, load_model
 from core.models.fast.acceleration import Acceleration, FastModel
 from core.streaming import Session
 
@@ -72,12 +72,12 @@ class Options:
             )
 
 
-def build(size: tuple[int, int] | None) -> StreamSplat:
+def build(size: tuple[int, int] | None) -> Network:
     """Load the embedded network, or make one of its kind for smaller frames."""
     if size is None:
         return load_model(EMBEDDED_MODEL)
     torch.manual_seed(0)
-    config = replace(PRESETS["tiny"], image_height=size[0], image_width=size[1], window=64)
+    config = replace(PRESETS["tiny"], image_height=size[0], image_width=size[1])
     return build_model(config).eval()
 
 

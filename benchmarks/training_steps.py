@@ -24,9 +24,10 @@ from tqdm import tqdm
 
 from core.checks import UserError
 from core.data.procedural import ProceduralOptions
-from core.models.config import PRESETS
+from core.models import PRESETS
 from core.models.dino import build_dino
 from core.models.factory import build_model
+from core.models.network import Network
 from core.models.streamsplat import StreamSplat
 from core.training import (
     DataOptions,
@@ -87,11 +88,11 @@ class StepOptions:
 class UntrainedDynamicStage(DynamicStage):
     """Stage 2 on random weights, those of DINOv2 included."""
 
-    def build_model(self, *, initial_weights: bool = True) -> StreamSplat:
+    def build_model(self, *, initial_weights: bool = True) -> Network:
         """Build the whole network, its static part frozen."""
         model = build_model(self.config)
         model.freeze_static()
-        if model.dino is not None:
+        if isinstance(model, StreamSplat) and model.dino is not None:
             model.dino.attach(build_dino(model.dino.image_size))
         return model
 

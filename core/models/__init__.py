@@ -1,7 +1,14 @@
 """The networks: from frames and inverse depth to dynamic Gaussians."""
 
-from core.models.config import PRESETS, StreamSplatConfig
-from core.models.factory import build_model, build_static_model
+from core.models.config import StreamSplatConfig
+from core.models.factory import (
+    StaticNetwork,
+    build_model,
+    build_static_model,
+    build_transformer,
+)
+from core.models.matching.config import MatchingConfig
+from core.models.matching.network import MatchedPair, MatchingNetwork, StaticMatchingModel
 from core.models.model_files import (
     files_of_model,
     load_dinov2,
@@ -10,17 +17,27 @@ from core.models.model_files import (
     load_weights,
     save_model,
 )
+from core.models.network import Network
+from core.models.presets import PRESETS, ModelConfig
 from core.models.static_model import StaticModel
 from core.models.streamsplat import KeyFrame, StreamSplat
 
 __all__ = [
     "PRESETS",
     "KeyFrame",
+    "MatchedPair",
+    "MatchingConfig",
+    "MatchingNetwork",
+    "ModelConfig",
+    "Network",
+    "StaticMatchingModel",
     "StaticModel",
+    "StaticNetwork",
     "StreamSplat",
     "StreamSplatConfig",
     "build_model",
     "build_static_model",
+    "build_transformer",
     "files_of_model",
     "load_dinov2",
     "load_model",

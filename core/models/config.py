@@ -1,14 +1,11 @@
-"""Everything that distinguishes one StreamSplat network from another, and the presets."""
+"""Everything that distinguishes one published-style network, a transformer, from another."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from core.checks import UserError
+from core.models.options import LARGEST, ModelOptions
 
 MIN_OPACITY = 0.05
 """Opacity at the anchor time that the static head never goes below."""
@@ -16,9 +13,6 @@ DINO_WIDTH = 768
 """Width of the tokens of DINOv2 ViT-B."""
 DINO_PATCH_SIZE = 14
 _PIXELS_PER_DINO_PATCH = 16
-_SHOWN_LENGTH = 100
-_LARGEST = 2**16
-"""No size of a network is above; products of several stay within 64 bits."""
 _SIZES = (
     "image_height",
     "image_width",
@@ -33,7 +27,7 @@ _SIZES = (
 
 
 @dataclass(frozen=True)
-class StreamSplatConfig:
+class StreamSplatConfig(ModelOptions):
     """Sizes and options of a network; the default is the published one."""
 
     image_height: int = 288
@@ -75,24 +69,13 @@ class StreamSplatConfig:
 
     Negative values make training start with less random displacement."""
 
-    def __post_init__(self) -> None:
-        for holds, name, expected in self._conditions():
-            if not holds:
-                raise UserError(
-                    f"model option {name} is {getattr(self, name)}; expected {expected}."
-                )
-
     def _conditions(self) -> Iterator[tuple[bool, str, str]]:
-        """Yield what must hold, the field to blame otherwise, and what was expected of it.
-
-        Lazily: a condition may rely on those before it.
-        """
         for name in _SIZES:
-            holds = 1 <= getattr(self, name) <= _LARGEST
-            yield holds, name, f"a number from 1 to {_LARGEST}"
+            holds = 1 <= getattr(self, name) <= LARGEST
+            yield holds, name, f"a number from 1 to {LARGEST}"
         widths = self.upsampler_widths
-        holds = 1 <= min(widths, default=0) <= max(widths, default=0) <= _LARGEST
-        yield holds, "upsampler_widths", f"one or more widths from 1 to {_LARGEST}"
+        holds = 1 <= min(widths, default=0) <= max(widths, default=0) <= LARGEST
+        yield holds, "upsampler_widths", f"one or more widths from 1 to {LARGEST}"
         patch, factor, head = self.patch_size, self.upsampling, self.head_width
         for name in ("image_height", "image_width"):
             yield getattr(self, name) % patch == 0, name, f"a multiple of patch_size {patch}"
@@ -115,30 +98,10 @@ class StreamSplatConfig:
         in_range = f"a number in ({MIN_OPACITY}, 1) or null"
         yield opacity is None or MIN_OPACITY < opacity < 1, "initial_opacity", in_range
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], source: str) -> StreamSplatConfig:
-        """Read a configuration as :func:`dataclasses.asdict` writes it, for example from JSON.
-
-        Args:
-            values: Field names and values; those that are absent take their defaults.
-            source: Where the values come from, for the message of an error.
-
-        Raises:
-            UserError: If a field is unknown, of the wrong type, or its value impossible.
-        """
-        defaults = {field.name: field.default for field in fields(cls)}
-        unknown = sorted(set(values) - set(defaults))
-        if unknown:
-            raise UserError(
-                f"{source}: unknown model option {', '.join(unknown)}; "
-                f"expected only {', '.join(defaults)}. Was it written by a newer version?"
-            )
-        try:
-            return cls(
-                **{name: _parse(name, value, defaults[name]) for name, value in values.items()}
-            )
-        except UserError as error:
-            raise UserError(f"{source}: {error}") from error
+    @property
+    def num_layers(self) -> int:
+        """Transformer blocks, of which each has parameters of its own."""
+        return self.encoder_layers + self.decoder_layers
 
     @property
     def upsampling(self) -> int:
@@ -192,60 +155,3 @@ class StreamSplatConfig:
     def condition_width(self) -> int:
         """Channels of those tokens before their projection to ``width``."""
         return DINO_WIDTH if self.use_dino else self.width
-
-
-def _parse(name: str, value: object, default: object) -> Any:
-    """Return a value read from JSON, which has no tuples, as the type of the field's default."""
-    kind = type(value)
-    if isinstance(default, tuple):
-        if isinstance(value, (list, tuple)) and all(type(part) is int for part in value):
-            return tuple(value)
-    elif isinstance(default, (bool, int)):
-        if kind is type(default):
-            return value
-    elif value is None and default is None:
-        return None
-    elif isinstance(value, (int, float)) and kind is not bool and abs(value) < math.inf:
-        with suppress(OverflowError):  # of a whole number that no float holds
-            return float(value)
-    raise UserError(f"model option {name} is {_shown(value)}; expected something like {default!r}.")
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."
-
-
-PRESETS: dict[str, StreamSplatConfig] = {
-    "full": StreamSplatConfig(),
-    "small": StreamSplatConfig(
-        patch_size=16,
-        width=384,
-        head_width=64,
-        encoder_layers=6,
-        decoder_layers=4,
-        upsampler_widths=(192, 128, 64),
-        window=256,
-        use_dino=False,
-        pixel_skip=True,
-        initial_scale=0.6,
-        initial_opacity=0.9,
-        log_scale_offset=-4.5,
-    ),
-    "tiny": StreamSplatConfig(
-        patch_size=16,
-        width=192,
-        head_width=32,
-        encoder_layers=6,
-        decoder_layers=4,
-        upsampler_widths=(128, 64, 64),
-        window=256,
-        use_dino=False,
-        pixel_skip=True,
-        initial_scale=0.6,
-        initial_opacity=0.9,
-        log_scale_offset=-4.5,
-    ),
-}
-"""``full`` is the published network, of 181.7 million parameters, ``small`` has 24.7, ``tiny`` 7.0;
-the last two need no DINOv2 and start training from a sharp picture."""

@@ -9,14 +9,24 @@ from core.models.dino import DinoEncoder
 from core.models.dynamic_model import ConditionEncoder, DynamicDecoder, DynamicModel
 from core.models.heads import DynamicHeads, StaticHeads, three_layer_mlp
 from core.models.initialization import initialize
+from core.models.matching.config import MatchingConfig
+from core.models.matching.factory import build_matching_network, build_static_matching_model
+from core.models.matching.network import StaticMatchingModel
+from core.models.network import Network
+from core.models.presets import ModelConfig
 from core.models.static_model import PixelSkip, StaticEncoder, StaticModel
 from core.models.streamsplat import StreamSplat
 from core.models.truncated_gaussian import TanhHead, TruncatedGaussianHead
 from core.models.upsampler import Upsampler
 
+StaticNetwork = StaticModel | StaticMatchingModel
+"""Any network for single frames."""
 
-def build_static_model(config: StreamSplatConfig) -> StaticModel:
-    """Build an untrained stage-1 network, whose positions are sampled while it trains."""
+
+def build_static_model(config: ModelConfig) -> StaticNetwork:
+    """Build an untrained stage-1 network; the transformer samples its positions in training."""
+    if isinstance(config, MatchingConfig):
+        return build_static_matching_model(config)
     width = config.upsampler_widths[-1]
     position = TruncatedGaussianHead(
         nn.Linear(width, 3),
@@ -28,12 +38,19 @@ def build_static_model(config: StreamSplatConfig) -> StaticModel:
     return model
 
 
-def build_model(config: StreamSplatConfig) -> StreamSplat:
+def build_model(config: ModelConfig) -> Network:
     """Build an untrained whole network; its static positions are deterministic.
 
     Where the configuration asks for DINOv2, its weights are still to be attached; see
     :func:`core.models.load_dinov2`.
     """
+    if isinstance(config, MatchingConfig):
+        return build_matching_network(config)
+    return build_transformer(config)
+
+
+def build_transformer(config: StreamSplatConfig) -> StreamSplat:
+    """Build an untrained network of the published kind."""
     dino = None
     if config.use_dino:
         dino = DinoEncoder(config.dino_image_size, normalize=config.dino_normalize)

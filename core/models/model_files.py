@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,12 @@ from core.io.weights import (
     read_tensors,
     write_safetensors,
 )
-from core.models.config import PRESETS, StreamSplatConfig
+from core.models.config import StreamSplatConfig
 from core.models.dino import DINO_FILE, load_dino
-from core.models.factory import build_model
+from core.models.factory import StaticNetwork, build_model
+from core.models.matching.network import StaticMatchingModel
+from core.models.network import Network
+from core.models.presets import ModelConfig, read_config, write_config
 from core.models.published import PUBLISHED_FILE, assign_published_weights, is_published_naming
 from core.models.static_model import StaticModel
 from core.models.streamsplat import StreamSplat
@@ -43,7 +45,7 @@ def files_of_model(reference: str | Path) -> list[Path]:
     return [path / CONFIG_NAME, path / SAFETENSORS_SINGLE_FILE] if path.is_dir() else [path]
 
 
-def load_model(reference: str | Path, *, dinov2_path: str | Path | None = None) -> StreamSplat:
+def load_model(reference: str | Path, *, dinov2_path: str | Path | None = None) -> Network:
     """Load a whole network for inference, on the CPU, in float32 and evaluation mode.
 
     Args:
@@ -66,7 +68,7 @@ def load_model(reference: str | Path, *, dinov2_path: str | Path | None = None) 
                 f"it that describes another network; expected {PUBLISHED_FILE}, or both files of a "
                 "network."
             )
-        config = PRESETS["full"]
+        config = StreamSplatConfig()
     else:
         if is_published_naming(shapes):
             raise UserError(
@@ -74,19 +76,19 @@ def load_model(reference: str | Path, *, dinov2_path: str | Path | None = None) 
                 "beside it; move it into a folder of its own."
             )
         _expect_whole_network(shapes, weights_path)
-        config = StreamSplatConfig.from_dict(_read_json(config_path), str(config_path))
+        config = read_config(_read_json(config_path), str(config_path))
         _compare(config, shapes, weights_path)
     model = build_model(config)
     load_weights(model, weights_path)
     model.eval()
-    if dinov2_path is None and model.dino is not None and (CHECKPOINTS / DINO_FILE).is_file():
+    if dinov2_path is None and config.use_dino and (CHECKPOINTS / DINO_FILE).is_file():
         dinov2_path = CHECKPOINTS / DINO_FILE
     if dinov2_path is not None:
         load_dinov2(model, dinov2_path)
     return model
 
 
-def load_weights(model: StaticModel | StreamSplat, path: str | Path) -> None:
+def load_weights(model: Network | StaticNetwork, path: str | Path) -> None:
     """Load weights of a network of the same kind and configuration.
 
     Args:
@@ -99,9 +101,9 @@ def load_weights(model: StaticModel | StreamSplat, path: str | Path) -> None:
     """
     path = _weights_in(path)
     weights = read_tensors(path)
-    if isinstance(model, StaticModel):
+    if isinstance(model, (StaticModel, StaticMatchingModel)):
         _expect_static_network(weights, path)
-    elif is_published_naming(weights):
+    elif is_published_naming(weights) and isinstance(model, StreamSplat):
         assign_published_weights(model, weights, str(path))
         return
     else:
@@ -109,7 +111,7 @@ def load_weights(model: StaticModel | StreamSplat, path: str | Path) -> None:
     assign_weights(model, weights, str(path))
 
 
-def load_static_weights(model: StreamSplat, path: str | Path) -> None:
+def load_static_weights(model: Network, path: str | Path) -> None:
     """Load the result of stage 1 into the static part of a whole network and freeze it there.
 
     The log-scales of stage 1's random positions are left out: positions are deterministic now.
@@ -125,11 +127,11 @@ def load_static_weights(model: StreamSplat, path: str | Path) -> None:
     weights = read_tensors(path)
     _expect_static_network(weights, path)
     weights = {k: v for k, v in weights.items() if not k.startswith("heads.position.log_scale.")}
-    assign_weights(model.static, weights, str(path))
+    assign_weights(model.get_submodule("static"), weights, str(path))
     model.freeze_static()
 
 
-def load_dinov2(model: StreamSplat, path: str | Path) -> None:
+def load_dinov2(model: Network, path: str | Path) -> None:
     """Attach the published DINOv2 weights to a network that is conditioned on them.
 
     Args:
@@ -139,14 +141,14 @@ def load_dinov2(model: StreamSplat, path: str | Path) -> None:
     Raises:
         UserError: If the network has no use for them, or the file is missing or something else.
     """
-    if model.dino is None:
+    if not isinstance(model, StreamSplat) or model.dino is None:
         raise UserError(f"{path}: this network has use_dino = false and takes no DINOv2 weights.")
     vit = load_dino(path, model.dino.image_size)
     model.dino.attach(vit.to(next(model.parameters()).device))
 
 
 def save_model(
-    model: StaticModel | StreamSplat, folder: str | Path, *, dtype: torch.dtype = torch.float32
+    model: Network | StaticNetwork, folder: str | Path, *, dtype: torch.dtype = torch.float32
 ) -> None:
     """Write ``config.json`` and ``model.safetensors``.
 
@@ -160,7 +162,9 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     write_safetensors(model, folder / SAFETENSORS_SINGLE_FILE, dtype=dtype)
     with atomic_path(folder / CONFIG_NAME) as partial:
-        partial.write_text(json.dumps(asdict(model.config), indent=2) + "\n", encoding="utf-8")
+        partial.write_text(
+            json.dumps(write_config(model.config), indent=2) + "\n", encoding="utf-8"
+        )
 
 
 def _find(reference: str | Path) -> tuple[Path | None, Path]:
@@ -229,13 +233,13 @@ def _expect_whole_network(names: Iterable[str], path: Path) -> None:
         )
 
 
-def _compare(config: StreamSplatConfig, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
+def _compare(config: ModelConfig, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
     """Check that a file's tensors are those of a configuration, before memory is taken for it.
 
     Raises:
         UserError: If they are not.
     """
-    layers = config.encoder_layers + config.decoder_layers
+    layers = config.num_layers
     if layers > len(shapes):
         raise UserError(
             f"{path} does not fit the network: its {len(shapes)} tensors cannot be those of "

@@ -10,9 +10,9 @@ from einops import rearrange, reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.checks import UserError
 from core.models.config import StreamSplatConfig
 from core.models.heads import StaticHeads
+from core.models.options import expect_size
 from core.models.transformer import (
     RecomputingStack,
     RMSNorm,
@@ -126,13 +126,7 @@ class StaticModel(nn.Module):
         Raises:
             UserError: If the frames are not of the size that the network was built for.
         """
-        expected = (self.config.image_height, self.config.image_width)
-        if images.shape[-2:] != expected or inverse_depths.shape[-2:] != expected:
-            raise UserError(
-                f"the network takes frames and depth maps of {expected[1]}x{expected[0]} pixels, "
-                f"but got {images.shape[-1]}x{images.shape[-2]} and "
-                f"{inverse_depths.shape[-1]}x{inverse_depths.shape[-2]}; resize them first."
-            )
+        expect_size(images, inverse_depths, self.config)
         rgbd = torch.cat((images, inverse_depths), dim=1)
         tokens = self.encoder(rgbd)
         features = self.upsampler(tokens)

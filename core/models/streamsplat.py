@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import torch
 from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.models.config import StreamSplatConfig
 from core.models.dino import DinoEncoder
 from core.models.dynamic_model import DynamicModel
 from core.models.heads import GaussianDynamics
+from core.models.network import Network
 from core.models.static_model import StaticModel
 from core.types import DynamicGaussians, TensorDataclass
 
@@ -31,7 +32,7 @@ class KeyFrame(TensorDataclass):
     """The frame's own Gaussians, static, anchored at time 0."""
 
 
-class StreamSplat(nn.Module):
+class StreamSplat(Network):
     """Static encoder, dynamic decoder and, if the configuration asks for it, DINOv2."""
 
     def __init__(
@@ -46,7 +47,6 @@ class StreamSplat(nn.Module):
         self.static = static
         self.dynamic = dynamic
         self.dino = dino
-        self.static_is_frozen = False
 
     def encode(
         self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"]

@@ -10,7 +10,8 @@ import torch
 
 import core.models
 from core.checks import UserError
-from core.models import PRESETS, StreamSplatConfig, build_model
+from core.models import PRESETS, MatchingConfig, StreamSplatConfig, build_model
+from core.models.presets import read_config, write_config
 
 
 def test_full_preset_is_the_published_size() -> None:
@@ -22,7 +23,7 @@ def test_full_preset_is_the_published_size() -> None:
     assert full.dino_image_size == (252, 448)
 
 
-@pytest.mark.parametrize(("name", "millions"), [("full", 181.7), ("small", 24.7), ("tiny", 7.0)])
+@pytest.mark.parametrize(("name", "millions"), [("full", 181.7), ("small", 8.9), ("tiny", 3.4)])
 def test_presets_have_as_many_parameters_as_documented(name: str, millions: float) -> None:
     with torch.device("meta"):
         model = build_model(PRESETS[name])
@@ -58,8 +59,31 @@ def test_impossible_values_are_refused_by_name(changes: dict, message: str) -> N
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_json_round_trip(name: str) -> None:
-    values = json.loads(json.dumps(asdict(PRESETS[name])))
-    assert StreamSplatConfig.from_dict(values, "config.json") == PRESETS[name]
+    values = json.loads(json.dumps(write_config(PRESETS[name])))
+    assert read_config(values, "config.json") == PRESETS[name]
+
+
+def test_files_without_an_architecture_are_of_the_published_kind() -> None:
+    assert read_config(asdict(StreamSplatConfig()), "config.json") == StreamSplatConfig()
+    with pytest.raises(UserError, match=r"architecture is 'diffusion'; expected transformer or"):
+        read_config({"architecture": "diffusion"}, "config.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_height": 280}, "image_height is 280; expected a multiple of 16"),
+        ({"pixel_width": 0}, "pixel_width is 0; expected a number from 1"),
+        ({"feature_widths": (64, 96)}, r"feature_widths is \(64, 96\); expected 3 numbers"),
+        ({"feature_widths": (64, 96, 100)}, "expected a last width divisible by head_width 32"),
+        ({"updates": (0, 2)}, r"updates is \(0, 2\); expected 2 numbers"),
+    ],
+)
+def test_impossible_sizes_of_networks_with_a_matcher_are_refused(
+    changes: dict, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        MatchingConfig(**changes)
 
 
 @pytest.mark.parametrize(
@@ -80,11 +104,14 @@ def test_a_broken_config_file_is_refused(values: dict, message: str) -> None:
         StreamSplatConfig.from_dict(values, "config.json")
 
 
-def test_every_option_is_read() -> None:
+@pytest.mark.parametrize("options", [StreamSplatConfig, MatchingConfig])
+def test_every_option_is_read(options: type) -> None:
     folder = Path(core.models.__file__).parent
-    # What stands before from_dict are the fields and their checks, which are no use.
-    rest = (folder / "config.py").read_text().partition("def from_dict")[2]
-    others = [path.read_text() for path in folder.glob("*.py") if path.name != "config.py"]
-    for field in fields(StreamSplatConfig):
-        use = rf"\b(?:config|self)\.{field.name}\b"
-        assert any(re.search(use, source) for source in (rest, *others)), f"{field.name} is unused"
+    files = [path for path in folder.rglob("*.py") if path.name != "config.py"]
+    # Of the files of the options themselves, what stands before the properties are fields and
+    # their checks, which are no use.
+    properties = [path.read_text().partition("@property")[2] for path in folder.rglob("config.py")]
+    sources = [*properties, *(path.read_text() for path in files)]
+    for field in fields(options):
+        use = rf"\b(?:config|self|options)\.{field.name}\b"
+        assert any(re.search(use, source) for source in sources), f"{field.name} is unused"

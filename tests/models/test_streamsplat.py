@@ -177,4 +177,4 @@ def test_tiny_preset_runs_at_its_size() -> None:
     model = build_model(PRESETS["tiny"]).eval()
     with torch.no_grad():
         scene = model(torch.rand(1, 2, 3, 288, 512), torch.zeros(1, 2, 1, 288, 512))
-    assert scene.num_gaussians == 2 * 144 * 256
+    assert scene.gaussians.num_gaussians == 2 * 144 * 256

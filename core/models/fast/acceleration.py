@@ -21,11 +21,17 @@ from core.depth import DepthAnythingV2
 from core.devices import has_c_compiler
 from core.models.fast.recording import Recorded
 from core.models.heads import DynamicHeads, StaticHeads
+from core.models.matching.dynamic_heads import DynamicHeads as MatchingHeads
+from core.models.matching.network import MatchableFrame, MatchingNetwork
+from core.models.matching.static_heads import PixelHead
+from core.models.network import Network
 from core.models.streamsplat import KeyFrame, StreamSplat
 from core.models.transformer import FeedForward
 from core.types import DynamicGaussians
 
 Precision = Literal["float32", "bfloat16"]
+Encoded = KeyFrame | MatchableFrame
+"""A key frame as a network encodes it."""
 Acceleration = Literal["none", "graphs", "compile"]
 T = TypeVar("T")
 
@@ -50,7 +56,7 @@ class FastModel:
 
     def __init__(
         self,
-        model: StreamSplat,
+        model: Network,
         *,
         precision: Precision = "float32",
         acceleration: Acceleration = "none",
@@ -64,10 +70,13 @@ class FastModel:
         if self._half:
             _round_weights(model)
         if acceleration == "compile":
-            if self._half and on_cuda:
-                _fuse_wide_layers(model)
-            _compile_parts(model)
-        self._encode: Callable[..., KeyFrame] = self._in_precision(self._encode_one_after_another)
+            if isinstance(model, MatchingNetwork):
+                _compile_matching_parts(model)
+            elif isinstance(model, StreamSplat):
+                if self._half and on_cuda:
+                    _fuse_wide_layers(model)
+                _compile_parts(model)
+        self._encode: Callable[..., Encoded] = self._in_precision(self._encode_one_after_another)
         self._decode: Callable[..., DynamicGaussians] = self._in_precision(model.decode)
         if on_cuda and acceleration != "none":
             self._side = torch.cuda.Stream(self.device)
@@ -76,35 +85,36 @@ class FastModel:
 
     def encode(
         self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"], /
-    ) -> KeyFrame:
+    ) -> Encoded:
         """Run everything that takes one frame alone."""
         return self._encode(images, inverse_depths)
 
-    def decode(self, first: KeyFrame, second: KeyFrame, /) -> DynamicGaussians:
+    def decode(self, first: Encoded, second: Encoded, /) -> DynamicGaussians:
         """Return the Gaussians of the pairs."""
         return self._decode(first, second)
 
-    def static_gaussians(self, keyframe: KeyFrame, /) -> DynamicGaussians:
+    def static_gaussians(self, keyframe: Encoded, /) -> DynamicGaussians:
         """Return the Gaussians of frames by themselves."""
         return self._model.static_gaussians(keyframe)
 
-    def _encode_one_after_another(self, images: Tensor, inverse_depths: Tensor) -> KeyFrame:
+    def _encode_one_after_another(self, images: Tensor, inverse_depths: Tensor) -> Encoded:
         return self._round_features(self._model.encode(images, inverse_depths))
 
-    def _encode_side_by_side(self, images: Tensor, inverse_depths: Tensor) -> KeyFrame:
+    def _encode_side_by_side(self, images: Tensor, inverse_depths: Tensor) -> Encoded:
         """Run DINOv2 beside the encoder, which leaves part of the GPU idle; to be recorded."""
-        if self._model.dino is None:
+        model = self._model
+        if not isinstance(model, StreamSplat) or model.dino is None:
             return self._encode_one_after_another(images, inverse_depths)
         here = torch.cuda.current_stream(self.device)
         self._side.wait_stream(here)
         with torch.cuda.stream(self._side):
-            condition = self._model.dino_condition(images)
-        keyframe = self._model.encode_static(images, inverse_depths, condition)
+            condition = model.dino_condition(images)
+        keyframe = model.encode_static(images, inverse_depths, condition)
         here.wait_stream(self._side)
         return self._round_features(keyframe)
 
-    def _round_features(self, keyframe: KeyFrame) -> KeyFrame:
-        if not self._half:
+    def _round_features(self, keyframe: Encoded) -> Encoded:
+        if not self._half or isinstance(keyframe, MatchableFrame):
             return keyframe
         # The layer that reads them rounds them anyway; bfloat16 halves the memory of a key frame.
         return replace(keyframe, features=keyframe.features.bfloat16())
@@ -186,6 +196,18 @@ def _compile_parts(model: StreamSplat) -> None:
         _compile(model, "dino_condition")
 
 
+def _compile_matching_parts(model: MatchingNetwork) -> None:
+    """Compile what lies between rendering and look-ups, in place."""
+    static, dynamic = model.static, model.dynamic
+    for head in (static.heads.first, static.heads.correction):
+        _compile(head, "forward")
+    _compile(static.encoder, "forward")
+    _compile(static.heads.depth, "forward")
+    _compile(dynamic.matcher.at_eighth, "forward")
+    _compile(dynamic.matcher.at_quarter, "forward")
+    _compile(dynamic.heads, "forward")
+
+
 def _compile(module: nn.Module, method: str) -> None:
     # Shapes are fixed: kernels for sizes that vary would be slower.
     setattr(module, method, torch.compile(getattr(module, method), dynamic=False))
@@ -203,12 +225,13 @@ def _tensor_cores(device: torch.device) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def _round_weights(model: StreamSplat) -> None:
+def _round_weights(model: Network) -> None:
     """Store the weights that autocast would cast in each pass as bfloat16."""
-    heads = [m for m in model.modules() if isinstance(m, (StaticHeads, DynamicHeads))]
+    kinds = (StaticHeads, DynamicHeads, PixelHead, MatchingHeads)
+    heads = [m for m in model.modules() if isinstance(m, kinds)]
     in_float32 = {module for head in heads for module in head.modules()}
     modules = list(model.modules())
-    if model.dino is not None and model.dino.vit is not None:
+    if isinstance(model, StreamSplat) and model.dino is not None and model.dino.vit is not None:
         modules += model.dino.vit.modules()
     for module in modules:
         if isinstance(module, (nn.Linear, nn.Conv2d)) and module not in in_float32:

@@ -9,6 +9,7 @@ import torch
 from core.checks import UserError
 from core.logging import get_logger
 from core.models.config import StreamSplatConfig
+from core.models.matching.config import MatchingConfig
 from core.training.options import RunOptions
 from core.training.stages.stage import Stage
 
@@ -46,6 +47,11 @@ def activation_bytes(stage: Stage, *, half_precision: bool) -> ActivationBytes:
         half_precision: Whether matrix products take bfloat16 rather than float32.
     """
     config, w = stage.config, 2 if half_precision else 4
+    if isinstance(config, MatchingConfig):
+        kept = stage.num_encoded * _convolutions(config, w)
+        if stage.trains_dynamic:
+            kept += 2 * _correlations(config)
+        return ActivationBytes(kept=kept, recomputed=kept)
     tokens = config.num_tokens * config.width
     grids = _upsampled(config)
     blocks: list[tuple[int, int]] = []  # bytes kept and bytes of the input, block by block
@@ -63,6 +69,26 @@ def activation_bytes(stage: Stage, *, half_precision: bool) -> ActivationBytes:
         kept=sum(kept for kept, _ in blocks),
         recomputed=sum(given for _, given in blocks) + max(kept for kept, _ in blocks),
     )
+
+
+def _convolutions(config: MatchingConfig, w: int) -> int:
+    """Return what the convolutions of one frame keep: about four maps for each residual pair.
+
+    Those on the grid of the Gaussians are in float32.
+    """
+    fine = config.num_gaussians
+    per_cell = 32 * (config.pixel_blocks * config.pixel_width + config.dynamics_width)
+    levels = zip(config.feature_widths[:2], config.refinement_widths, config.updates, strict=True)
+    coarse = sum(
+        fine // 4 ** (level + 1) * 8 * w * (features + updates * hidden)
+        for level, (features, hidden, updates) in enumerate(levels)
+    )
+    return fine * per_cell + coarse
+
+
+def _correlations(config: MatchingConfig) -> int:
+    """Return what look-ups in the correlation of all pairs of one frame keep, float32."""
+    return 4 * (config.num_gaussians // 16) ** 2 * 3
 
 
 def _block(size: int, w: int) -> tuple[int, int]:
@@ -113,6 +139,13 @@ def decide_recomputation(
         device: Whose memory counts; elsewhere than on CUDA ``auto`` keeps all.
     """
     choice = stage.options.gradient_checkpointing
+    if isinstance(stage.config, MatchingConfig):
+        if choice == "on":
+            raise UserError(
+                "--gradient_checkpointing on: networks with a matcher keep their activations; "
+                "choose auto or off, and a smaller --batch_size where memory is short."
+            )
+        return False
     if choice != "auto":
         return choice == "on"
     if device.type != "cuda":
@@ -138,7 +171,7 @@ def out_of_memory(stage: Stage, run: RunOptions, *, recomputes: bool) -> UserErr
     sizes = activation_bytes(stage, half_precision=run.half_precision)
     used = run.batch_size * (sizes.recomputed if recomputes else sizes.kept) / _GIB
     advice = []
-    if not recomputes:
+    if sizes.recomputed < sizes.kept and not recomputes:
         less = run.batch_size * (sizes.kept - sizes.recomputed) / _GIB
         advice.append(f"--gradient_checkpointing on needs about {less:.1f} GiB less")
     if run.batch_size > 1:

@@ -11,11 +11,23 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.checks import UserError, naming
-from core.losses import Distance, depth_loss, masked_mse, motion_loss, mse, perceptual_loss
-from core.models.config import StreamSplatConfig
+from core.losses import (
+    Distance,
+    depth_loss,
+    flow_loss,
+    flow_of_gaussians,
+    hidden_loss,
+    masked_mse,
+    mse,
+    perceptual_loss,
+    pixels_from_displacements,
+)
 from core.models.factory import build_model
+from core.models.matching.config import MatchingConfig
+from core.models.matching.network import MatchedPair
 from core.models.model_files import load_dinov2, load_static_weights, load_weights
-from core.models.streamsplat import StreamSplat
+from core.models.network import Network
+from core.models.presets import ModelConfig
 from core.training.stages.noise import StepNoise
 from core.training.stages.stage import (
     StageOptions,
@@ -25,9 +37,11 @@ from core.training.stages.stage import (
     measure_quality,
     render_training_views,
 )
-from core.types import ClipBatch
+from core.types import ClipBatch, DynamicGaussians
 
 _MIN_ALPHA = 0.1
+_MOTION_WEIGHT = 0.02
+"""Loss of a pixel of mean error of the motion, for networks with a matcher."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,18 +59,22 @@ class DynamicStageOptions(StageOptions):
     """Weight of the depth loss."""
     lambda_mask: float = 3.0
     """Weight of the colour error on moving objects, on top of that of all pixels."""
-    lambda_motion: float = 0.0
-    """Weight of the motion loss where the motion of a sample is known: in procedural and layered
-    ones, and with --label_motion; not part of the published recipe."""
+    lambda_motion: float | None = None
+    """Weight of a pixel of mean error of the motion, where that is known: in procedural and layered
+    samples, and with --label_motion. By default 0.02 for networks with a matcher, whose flow learns
+    from nothing else, and 0 otherwise, as in the published recipe."""
+    lambda_hidden: float = 0.005
+    """Weight of the loss of what is hidden in the other key frame; networks with a matcher only."""
     train_static: bool = False
-    """Train the static network along; the published recipe keeps it frozen."""
+    """Train the static network along; the published recipe keeps it frozen. Of networks with a
+    matcher only the heads that see the pixels are frozen."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.num_frames < 2:
             raise UserError(f"--num_frames is {self.num_frames}; expected at least 2 (key frames).")
-        for name in ("lambda_mask", "lambda_motion"):
-            if not 0 <= getattr(self, name) < math.inf:
+        for name in ("lambda_mask", "lambda_motion", "lambda_hidden"):
+            if not 0 <= (getattr(self, name) or 0) < math.inf:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
         if (self.encoder_path is None) == (self.init_from is None):
             raise UserError(
@@ -77,7 +95,8 @@ class DynamicStage:
     num_encoded = 2
     trains_dynamic = True
 
-    def __init__(self, config: StreamSplatConfig, options: DynamicStageOptions) -> None:
+    def __init__(self, config: ModelConfig, options: DynamicStageOptions) -> None:
+        matches = isinstance(config, MatchingConfig)
         if config.use_dino and options.dinov2_path is None:
             raise UserError(
                 f"--preset {options.preset} is conditioned on DINOv2: give its weights with "
@@ -88,8 +107,11 @@ class DynamicStage:
         self.num_frames = options.num_frames
         self.trains_static = options.train_static
         self._image_size = (config.image_height, config.image_width)
+        default = _MOTION_WEIGHT if matches else 0.0
+        given = options.lambda_motion
+        self._lambda_motion = default if given is None else given
 
-    def build_model(self, *, initial_weights: bool = True) -> StreamSplat:
+    def build_model(self, *, initial_weights: bool = True) -> Network:
         """Build the whole network with its static part loaded and, by default, frozen."""
         model = build_model(self.config)
         if initial_weights:
@@ -114,7 +136,8 @@ class DynamicStage:
     ) -> StepLosses:
         """Colour error of all frames, more of it on moving objects, depth and perceptual loss."""
         inverse_depths = hide_depth(batch.inverse_depths, noise.depth_dropped)
-        gaussians = model(_key_frames(batch.frames), _key_frames(inverse_depths))
+        output = model(_key_frames(batch.frames), _key_frames(inverse_depths))
+        gaussians = _scene(output)
         rendered = render_training_views(
             gaussians,
             batch.times,
@@ -131,14 +154,15 @@ class DynamicStage:
             batch.has_depth,
             trimmed=True,
         )
-        motion = motion_loss(gaussians, self.config.gaussian_grid, batch.motion, batch.motion_known)
-        total = (
-            color
-            + self.options.lambda_mask * moving
-            + self.options.lambda_depth * depth
-            + self.options.lambda_motion * motion
-        )
-        terms = {"mse": color, "mask": moving, "depth": depth, "motion": motion}
+        terms = {"mse": color, "mask": moving, "depth": depth, **self._motion_terms(output, batch)}
+        weights = {
+            "mse": 1.0,
+            "mask": self.options.lambda_mask,
+            "depth": self.options.lambda_depth,
+            "motion": self._lambda_motion,
+            "hidden": self.options.lambda_hidden,
+        }
+        total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         if perceptual is not None:
             terms["lpips"] = perceptual_loss(
                 perceptual, rendered.rgb.flatten(0, 1), batch.frames.flatten(0, 1)
@@ -147,13 +171,30 @@ class DynamicStage:
         terms = {"loss": total, **terms, **measure_quality(rendered.rgb, batch.frames)}
         return StepLosses(total, {name: value.detach() for name, value in terms.items()})
 
+    def _motion_terms(
+        self, output: DynamicGaussians | MatchedPair, batch: ClipBatch
+    ) -> dict[str, Tensor]:
+        """Return the losses of known motion, in pixels, and of what is hidden."""
+        target = pixels_from_displacements(batch.motion, self._image_size)
+        final = flow_of_gaussians(_scene(output), self.config.gaussian_grid, self._image_size)
+        if isinstance(output, DynamicGaussians):
+            return {"motion": flow_loss([final], target, batch.motion_known)}
+        return {
+            "motion": flow_loss([*output.flows, final], target, batch.motion_known),
+            "hidden": hidden_loss(output.hidden, target, batch.motion_known),
+        }
+
     def reconstruct(self, model: nn.Module, batch: ClipBatch) -> StageOutput:
         """Render all frames from the first and the last, over grey."""
-        gaussians = model(_key_frames(batch.frames), _key_frames(batch.inverse_depths))
+        gaussians = _scene(model(_key_frames(batch.frames), _key_frames(batch.inverse_depths)))
         views = render_training_views(
             gaussians, batch.times, self._image_size, backend=self.options.rasterizer
         )
         return StageOutput(gaussians, views)
+
+
+def _scene(output: DynamicGaussians | MatchedPair) -> DynamicGaussians:
+    return output.gaussians if isinstance(output, MatchedPair) else output
 
 
 def _key_frames(values: Float[Tensor, "b v *rest"]) -> Float[Tensor, "b 2 *rest"]:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from core.checks import UserError
 from core.losses import Distance
 from core.metrics import VGG16_FILE, psnr, ssim
-from core.models.config import StreamSplatConfig
-from core.models.static_model import StaticModel
-from core.models.streamsplat import StreamSplat
+from core.models.factory import StaticNetwork
+from core.models.network import Network
+from core.models.presets import ModelConfig
 from core.rendering import render
 from core.training.stages.noise import StepNoise
 from core.types import ClipBatch, DynamicGaussians, RenderOutput
@@ -96,7 +96,7 @@ class Stage(Protocol):
 
     name: str
     """Written into checkpoints, so that one stage does not resume another's."""
-    config: StreamSplatConfig
+    config: ModelConfig
     """The network's configuration."""
     num_frames: int
     """Frames of a sample."""
@@ -112,7 +112,7 @@ class Stage(Protocol):
         """What the user chose."""
         ...
 
-    def build_model(self, *, initial_weights: bool = True) -> StaticModel | StreamSplat:
+    def build_model(self, *, initial_weights: bool = True) -> StaticNetwork | Network:
         """Build the network.
 
         Args:

@@ -30,7 +30,7 @@ def decode(model: Any, frames: Pair) -> DynamicGaussians:
 
 def test_half_precision_changes_gaussians_by_rounding_only() -> None:
     torch.manual_seed(0)
-    config = replace(PRESETS["tiny"], image_height=64, image_width=64, window=64)
+    config = replace(PRESETS["tiny"], image_height=64, image_width=64)
     model = build_model(config).eval()
     inputs = torch.rand(1, 3, 64, 64), torch.zeros(1, 1, 64, 64)
     with torch.inference_mode():

@@ -1,0 +1,153 @@
+"""Motion and opacity windows from what the matcher found."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from core.models.matching.layers import ResidualPair, convolution
+from core.models.matching.matcher import Matches, enlarge_features, swap
+from core.models.matching.sampling import cell_centers, follow
+from core.types import TensorDataclass
+
+_FLOW_UNIT = 32.0
+_MISMATCH_UNIT = 4.0
+"""Pixels between a place and where its flow forth and back leads that the head sees as 1."""
+_SLOPE, _HALF_LIFE = 8.0, 0.55
+"""Opacity window of an untrained network."""
+_NEAREST, _FARTHEST = 0.999, 0.001
+_DEPTH_REACH = 0.1
+_RESIDUAL_REACH = 1.5
+"""Pixels by which the head may correct the matched displacement."""
+_HIDDEN_DEPTH_SHARE = 0.1
+"""Share of its inverse depth that a Gaussian which is certainly hidden keeps."""
+_KNOWN = 16
+_GEOMETRY = 2 + 2 + 1 + 3 + 3 + 2
+_OUTPUTS = 6
+
+
+@dataclass(frozen=True)
+class PairDynamics(TensorDataclass):
+    """What ``b`` ordered pairs add to the static Gaussians of each first frame."""
+
+    motion: Float[Tensor, "b n 1 3"]
+    """Displacement until the other frame: canonical (x, inverse depth, z)."""
+    opacity_slopes: Float[Tensor, "b n"]
+    """Steepness of the opacity window."""
+    opacity_half_lives: Float[Tensor, "b n"]
+    """Its midpoint, in (0, 1)."""
+    hidden: Float[Tensor, "b h2 w2"]
+    """Logit of what a Gaussian shows being hidden in the other frame."""
+
+
+class DynamicHeads(nn.Module):
+    """Motion is the matched displacement and a residual; windows follow from what is visible.
+
+    Always in float32.
+
+    What is hidden in the other frame sinks away from the camera on its way there, so that what
+    covers it lies before it. Inverse depth changes to that which the other frame shows at the
+    matched place.
+
+    Args:
+        image_size: Height and width of the frames.
+        hidden: Channels of the matcher's hidden state.
+        width: Channels of the head.
+    """
+
+    def __init__(self, image_size: tuple[int, int], hidden: int, width: int) -> None:
+        super().__init__()
+        self.image_size = image_size
+        self.known = nn.Conv2d(hidden, _KNOWN, 1)
+        self.mix = convolution(_KNOWN + _GEOMETRY, width)
+        self.block = ResidualPair(width)
+        self.values = convolution(width, _OUTPUTS)
+
+    def forward(
+        self,
+        matches: Matches,
+        colors: Float[Tensor, "b2 3 h2 w2"],
+        inverse_depths: Float[Tensor, "b2 1 h2 w2"],
+    ) -> PairDynamics:
+        """Return the dynamics of all first frames, then of all second frames.
+
+        Args:
+            matches: From the matcher, in this order too.
+            colors: Mean colours of the cells of the Gaussian grid.
+            inverse_depths: Their inverse depths in (0, 1).
+        """
+        with torch.autocast(matches.flow.device.type, enabled=False):
+            return self._in_float32(matches, colors, inverse_depths)
+
+    def _in_float32(
+        self,
+        matches: Matches,
+        colors: Float[Tensor, "b2 3 h2 w2"],
+        inverse_depths: Float[Tensor, "b2 1 h2 w2"],
+    ) -> PairDynamics:
+        # Pictures teach no motion: their gradients reach only as far as a Gaussian is wide.
+        flow = matches.flow.detach()
+        shown = follow(
+            swap(torch.cat((flow, colors, inverse_depths), dim=1)), flow, self.image_size
+        )
+        back, other_colors, other_depths = shown.split((2, 3, 1), dim=1)
+        known = enlarge_features(self.known(F.silu(matches.hidden.float())))
+        geometry = (
+            flow / _FLOW_UNIT,
+            ((flow + back) / _MISMATCH_UNIT).clamp(-4, 4),
+            self._is_inside(flow),
+            colors,
+            other_colors - colors,
+            inverse_depths,
+            other_depths - inverse_depths,
+        )
+        x = torch.cat((known, *geometry), dim=1)
+        values = self.values(F.silu(self.block(self.mix(x))))
+        residual, nearer, slope, half_life, hidden = values.split((2, 1, 1, 1, 1), dim=1)
+        motion = self._motion(
+            flow + _RESIDUAL_REACH * residual.tanh(),
+            inverse_depths,
+            other_depths,
+            _DEPTH_REACH * nearer.tanh(),
+            hidden,
+        )
+        return PairDynamics(
+            motion=rearrange(motion, "b xyz h w -> b (h w) 1 xyz"),
+            opacity_slopes=F.softplus(slope + _SLOPE).flatten(1),
+            opacity_half_lives=(half_life + _logit(_HALF_LIFE)).sigmoid().flatten(1),
+            hidden=hidden[:, 0],
+        )
+
+    def _is_inside(self, flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 1 h w"]:
+        """Return 1 where a flow leads inside the frame, else 0."""
+        height, width = self.image_size
+        places = cell_centers((flow.shape[-2], flow.shape[-1]), self.image_size, flow.device) + flow
+        u, v = places.unbind(1)
+        return ((u >= 0) & (u <= width) & (v >= 0) & (v <= height)).to(flow.dtype)[:, None]
+
+    def _motion(
+        self,
+        flow: Float[Tensor, "b 2 h w"],
+        inverse_depths: Float[Tensor, "b 1 h w"],
+        other_depths: Float[Tensor, "b 1 h w"],
+        nearer: Float[Tensor, "b 1 h w"],
+        hidden: Float[Tensor, "b 1 h w"],
+    ) -> Float[Tensor, "b 3 h w"]:
+        height, width = self.image_size
+        # Nothing sinks before it is more likely hidden than not.
+        share = (2 * hidden.sigmoid() - 1).clamp_min(0)
+        arrival = torch.lerp(other_depths, _HIDDEN_DEPTH_SHARE * inverse_depths, share) + nearer
+        # A straight way between two valid inverse depths is valid all along.
+        depth = arrival.clamp(_FARTHEST, _NEAREST) - inverse_depths
+        u, v = flow.split(1, dim=1)
+        return torch.cat((u * (2 / width), depth, v * (-2 / height)), dim=1)
+
+
+def _logit(share: float) -> float:
+    return math.log(share / (1 - share))
