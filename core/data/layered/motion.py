@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from core.types import TensorDataclass
 
-Points = tuple[Float[Tensor, "b v h w"], Float[Tensor, "b v h w"]]
+Points = tuple[Float[Tensor, "..."], Float[Tensor, "..."]]
 """x and y of points, of a layer or of views."""
 _ITERATIONS = 9
 """The error of the inverse shrinks to 0.4**9, 1/4000 of the deformation."""
@@ -40,7 +40,7 @@ class LayerMaps(TensorDataclass):
         """Reduce maps of (b, v, l) to one layer, with axes for the rows and columns of views."""
         return self.map(lambda values: values[..., layer, None, None])
 
-    def at(self, layers: Int[Tensor, "b v h w"]) -> LayerMaps:
+    def at(self, layers: UInt8[Tensor, "b v h w"]) -> LayerMaps:
         """Return the maps of the layer of each point, for maps of (b, v, l)."""
         index = layers.flatten(2).long()  # (b, v, h w)
 
@@ -63,7 +63,7 @@ def layer_from_view(maps: LayerMaps, x: Tensor, y: Tensor) -> Points:
     return _add_waves(straight, maps.waves, straight, 1.0)
 
 
-def view_from_layer(maps: LayerMaps, points: Points) -> tuple[Points, Float[Tensor, "b v h w"]]:
+def view_from_layer(maps: LayerMaps, points: Points) -> tuple[Points, Float[Tensor, "..."]]:
     """Return where points of the layers are in the views.
 
     Args:
@@ -80,15 +80,13 @@ def view_from_layer(maps: LayerMaps, points: Points) -> tuple[Points, Float[Tens
     return apply_affine(maps.to_view, *straight), torch.hypot(x - points[0], y - points[1])
 
 
-def apply_affine(matrices: Float[Tensor, "2 3 b v _ _"], x: Tensor, y: Tensor) -> Points:
+def apply_affine(matrices: Float[Tensor, "2 3 ..."], x: Tensor, y: Tensor) -> Points:
     """Multiply (x, y, 1) with the matrices."""
     (xx, xy, x0), (yx, yy, y0) = matrices
     return xx * x + (xy * y + x0), yx * x + (yy * y + y0)
 
 
-def _add_waves(
-    points: Points, waves: Float[Tensor, "k 5 b v _ _"], at: Points, sign: float
-) -> Points:
+def _add_waves(points: Points, waves: Float[Tensor, "k 5 ..."], at: Points, sign: float) -> Points:
     x, y = points
     for along_x, along_y, phase, size_x, size_y in waves:
         swing = torch.addcmul(phase, along_x, at[0]).addcmul_(along_y, at[1]).sin_()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from core.data.layered.motion import LayerMaps, Points, apply_affine, layer_from_view
@@ -48,7 +48,7 @@ class Painter:
         """RGB."""
         self.inverse_depths: Float[Tensor, "b v h w"] = _inverse_depth(plane, points)
         """Inverse depth of the foremost layer that covers at least half of a pixel."""
-        self.layers: Int[Tensor, "b v h w"] = torch.zeros_like(
+        self.layers: UInt8[Tensor, "b v h w"] = torch.zeros_like(
             self.inverse_depths, dtype=torch.uint8
         )
         """Which layer that is."""

@@ -263,8 +263,8 @@ def _matrix(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Float[Tensor, "*batch
 
 
 def _multiply(
-    matrices: Float[Tensor, "*batch 2 2"], vectors: Float[Tensor, "*batch 2"]
-) -> Float[Tensor, "*batch 2"]:
+    matrices: Float[Tensor, "*#batch 2 2"], vectors: Float[Tensor, "*#batch 2"]
+) -> Float[Tensor, "... 2"]:
     return (matrices * vectors[..., None, :]).sum(dim=-1)
 
 

@@ -29,31 +29,31 @@ _KINDS = (3.0, 1.5, 2.0, 1.5, 1.2)
 
 @dataclass(frozen=True)
 class Shapes(TensorDataclass):
-    """Outlines of ``l`` layers of ``b`` samples; lengths in units of half the frame's width."""
+    """Outlines of layers; ``batch`` is (b, l) or both in one, half the frame's width is 1."""
 
-    centers: Float[Tensor, "b l 2"]
+    centers: Float[Tensor, "*batch 2"]
     """Where they lie, to the right and down from the frame's centre."""
-    radii: Float[Tensor, "b l"]
+    radii: Float[Tensor, "*batch"]
     """Half the length of the longer axis."""
-    angles: Float[Tensor, "b l"]
+    angles: Float[Tensor, "*batch"]
     """Direction of the longer axis."""
-    squeezes: Float[Tensor, "b l"]
+    squeezes: Float[Tensor, "*batch"]
     """Ratio of the longer axis to the shorter one."""
-    bends: Float[Tensor, "b l"]
+    bends: Float[Tensor, "*batch"]
     """How far the ends of the longer axis bend to one side, in radii."""
-    powers: Float[Tensor, "b l"]
+    powers: Float[Tensor, "*batch"]
     """From a rhombus (1) over the ellipse (2) to a rectangle."""
-    cuts: Float[Tensor, "b l cuts 3"]
+    cuts: Float[Tensor, "*batch cuts 3"]
     """Normals and offsets of straight lines beyond which there is nothing, in radii."""
-    bumps: Float[Tensor, "b l 2"]
+    bumps: Float[Tensor, "*batch 2"]
     """How strongly the smooth and the rough random field shift the outline."""
-    bands: Float[Tensor, "b l"]
+    bands: Float[Tensor, "*batch"]
     """Half the width of the bands along zeros of a field that alone remain."""
-    holes: Float[Tensor, "b l"]
+    holes: Float[Tensor, "*batch"]
     """Value of a field above which there are holes."""
-    softness: Float[Tensor, "b l"]
+    softness: Float[Tensor, "*batch"]
     """Width of the edge in pixels."""
-    keys: Int[Tensor, "b l"]
+    keys: Int[Tensor, "*batch"]
     """Keys of the random fields."""
 
 

@@ -30,15 +30,15 @@ _AFTER_CUT = 1 << 30
 
 @dataclass(frozen=True)
 class LayeredScenes(TensorDataclass):
-    """``b`` samples of a background and ``l`` layers before it, from far to near."""
+    """``b`` samples of a background and ``l`` layers before it, ``n`` in all, from far to near."""
 
-    textures: Int[Tensor, "b l+1"] = field(metadata=HOST)
+    textures: Int[Tensor, "b n"] = field(metadata=HOST)
     """Which texture each is cut out of."""
-    places: Float[Tensor, "b l+1 2"] = field(metadata=HOST)
+    places: Float[Tensor, "b n 2"] = field(metadata=HOST)
     """Where in the texture."""
-    flips: Bool[Tensor, "b l+1 2"] = field(metadata=HOST)
+    flips: Bool[Tensor, "b n 2"] = field(metadata=HOST)
     """Whether it is turned upside down, and whether left and right are exchanged."""
-    tones: Float[Tensor, "b l+1 3"]
+    tones: Float[Tensor, "b n 3"]
     """Factors of the colours."""
     shapes: Shapes
     """Outlines of the layers without the background."""

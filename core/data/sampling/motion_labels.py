@@ -48,7 +48,7 @@ def _agrees(
     height, width = flow.shape[:2]
     x = np.arange(width, dtype=np.float32) + 0.5 * flow[..., 0]
     y = np.arange(height, dtype=np.float32)[:, None] + 0.5 * flow[..., 1]
-    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    returned = flow + cv2.remap(back, x, y, cv2.INTER_LINEAR)
+    inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+    returned = flow + cv2.remap(back, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     allowed = np.maximum(_TOLERANCE_PX, _TOLERANCE_SHARE * np.linalg.norm(flow, axis=-1))
     return inside & (np.linalg.norm(returned, axis=-1) <= allowed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -150,9 +151,9 @@ def test_there_is_a_row_of_times_for_each_sample(bank: TextureBank) -> None:
 
 
 @pytest.mark.gpu
-def test_the_device_gives_the_same(photographs: object) -> None:
+def test_the_device_gives_the_same(photographs: Path) -> None:
     banks = [
-        TextureBank(str(photographs), min_side=72, budget_mib=4, device=device)
+        TextureBank(photographs, min_side=72, budget_mib=4, device=device)
         for device in ("cpu", "cuda")
     ]
     times = TIMES.expand(6, -1)
