@@ -124,11 +124,6 @@ class StreamSplatConfig(ModelOptions):
         return self.token_grid[0] * self.upsampling, self.token_grid[1] * self.upsampling
 
     @property
-    def num_gaussians(self) -> int:
-        """Gaussians of a frame."""
-        return self.gaussian_grid[0] * self.gaussian_grid[1]
-
-    @property
     def pixel_stride(self) -> int:
         """Side, in pixels, of what one Gaussian stands for."""
         return self.patch_size // self.upsampling

@@ -27,6 +27,7 @@ from core.io.weights import (
 from core.models.config import StreamSplatConfig
 from core.models.dino import DINO_FILE, load_dino
 from core.models.factory import StaticNetwork, build_model
+from core.models.matching.config import MatchingConfig
 from core.models.matching.network import StaticMatchingModel
 from core.models.network import Network
 from core.models.presets import ModelConfig, read_config, write_config
@@ -158,13 +159,13 @@ def save_model(
         dtype: Type of the stored parameters; ``torch.float16`` halves the file, and is loaded to
             float32 again.
     """
+    config = model.config
+    assert isinstance(config, (StreamSplatConfig, MatchingConfig))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_safetensors(model, folder / SAFETENSORS_SINGLE_FILE, dtype=dtype)
     with atomic_path(folder / CONFIG_NAME) as partial:
-        partial.write_text(
-            json.dumps(write_config(model.config), indent=2) + "\n", encoding="utf-8"
-        )
+        partial.write_text(json.dumps(write_config(config), indent=2) + "\n", encoding="utf-8")
 
 
 def _find(reference: str | Path) -> tuple[Path | None, Path]:

@@ -8,7 +8,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.models.presets import ModelConfig
+from core.models.options import ModelOptions
 from core.types import DynamicGaussians
 
 
@@ -19,7 +19,7 @@ class Network(nn.Module, ABC):
     is the batch.
     """
 
-    config: ModelConfig
+    config: ModelOptions
     """Its configuration."""
     static_is_frozen: bool = False
     """Whether what stage 1 trained is left as it is."""

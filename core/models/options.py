@@ -25,6 +25,16 @@ class ModelOptions:
     image_height: int
     image_width: int
 
+    @property
+    def gaussian_grid(self) -> tuple[int, int]:
+        """Rows and columns of a frame's Gaussians."""
+        raise NotImplementedError
+
+    @property
+    def num_gaussians(self) -> int:
+        """Gaussians of a frame."""
+        return self.gaussian_grid[0] * self.gaussian_grid[1]
+
     def __post_init__(self) -> None:
         for holds, name, expected in self._conditions():
             if not holds:

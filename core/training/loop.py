@@ -16,7 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from core.checks import UserError
 from core.logging import get_logger
-from core.models import StaticModel, StreamSplat, save_model
+from core.models import Network, StaticMatchingModel, StaticModel, StaticNetwork, save_model
 from core.training.compute.memory import out_of_memory
 from core.training.compute.networks import TrainedNetwork
 from core.training.compute.optimizer import OptimizerOptions
@@ -362,10 +362,10 @@ class Trainer:
         self._save_due = False
         self._timer.restart()
 
-    def _save_result(self) -> StaticModel | StreamSplat:
+    def _save_result(self) -> Network | StaticNetwork:
         """Write the network as the run's result, and return it."""
         model = self._accelerator.unwrap_model(self._model)
-        assert isinstance(model, (StaticModel, StreamSplat))
+        assert isinstance(model, (StaticModel, StaticMatchingModel, Network))
         on_main_process(self._accelerator, lambda: save_model(model, self._run.workspace))
         return model
 

@@ -21,7 +21,7 @@ from core.command_line import parse
 from core.data.augmentation import AugmentationOptions
 from core.data.datasets import DATASETS
 from core.data.miniature import write_miniature
-from core.models.config import PRESETS
+from core.models import PRESETS
 from core.training import (
     DynamicStageOptions,
     OptimizerOptions,

@@ -22,6 +22,7 @@ from core.models import (
     model_files,
     save_model,
 )
+from core.models.presets import read_config
 
 Pair = tuple[Tensor, Tensor]
 
@@ -96,7 +97,7 @@ def test_stage_one_of_another_size_is_refused(
     save_model(static_model, tmp_path)
     values = json.loads((tmp_path / "config.json").read_text())
     values["encoder_layers"] = 3
-    whole = build_model(StreamSplatConfig.from_dict(values, "test"))
+    whole = build_model(read_config(values, "test"))
     with pytest.raises(UserError, match=r"missing: encoder\.blocks\.2"):
         load_static_weights(whole, tmp_path)
     assert not whole.static_is_frozen

@@ -83,11 +83,6 @@ class MatchingConfig(ModelOptions):
         return self.image_height // STRIDE, self.image_width // STRIDE
 
     @property
-    def num_gaussians(self) -> int:
-        """Gaussians of a frame."""
-        return self.gaussian_grid[0] * self.gaussian_grid[1]
-
-    @property
     def coarse_grid(self) -> tuple[int, int]:
         """Rows and columns of the coarsest features."""
         return self.image_height // _COARSEST, self.image_width // _COARSEST

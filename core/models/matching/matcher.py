@@ -185,16 +185,13 @@ def look_up(
 ) -> Float[Tensor, "b k h w"]:
     """Return the similarities around where the flow leads, for each level of the pyramid."""
     rows, columns = flow.shape[-2:]
-    places = cell_centers((rows, columns), image_size, flow.device) + flow
-    places = rearrange(places, "b uv h w -> (b h w) 1 1 uv")
-    size = flow.new_tensor((image_size[1], image_size[0]))
+    u, v = (cell_centers((rows, columns), image_size, flow.device) + flow).unbind(1)
     steps = torch.arange(-_RADIUS, _RADIUS + 1, device=flow.device, dtype=flow.dtype)
-    v, u = torch.meshgrid(steps, steps, indexing="ij")
-    around = torch.stack((u, v), dim=-1)  # (2r+1, 2r+1, 2)
     found: list[Tensor] = []
     for volume in pyramid:
-        cells = flow.new_tensor((volume.shape[-1], volume.shape[-2]))
-        grid = (places / size + around / cells) * 2 - 1
+        x = (u / image_size[1]).flatten()[:, None, None] + steps / volume.shape[-1]
+        y = (v / image_size[0]).flatten()[:, None, None] + steps[:, None] / volume.shape[-2]
+        grid = torch.stack(torch.broadcast_tensors(x, y), dim=-1) * 2 - 1
         found.append(F.grid_sample(volume, grid, align_corners=False).flatten(1))
     return rearrange(torch.cat(found, dim=1), "(b h w) k -> b k h w", h=rows, w=columns)
 

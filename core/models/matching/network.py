@@ -33,7 +33,7 @@ class MatchableFrame(TensorDataclass):
 
 
 @dataclass(frozen=True)
-class MatchedPair(TensorDataclass):
+class MatchedPair:
     """Scenes of ``b`` pairs, with what a loss compares besides their pictures."""
 
     gaussians: DynamicGaussians

@@ -31,11 +31,11 @@ def follow(
     image_size: tuple[int, int],
 ) -> Float[Tensor, "b c h w"]:
     """Return what ``values`` are where the flow leads, bilinearly; the border is repeated."""
-    size = flow.new_tensor((2 / image_size[1], 2 / image_size[0]))
-    places = cell_centers((flow.shape[-2], flow.shape[-1]), image_size, flow.device) + flow
-    grid = rearrange(places, "b uv h w -> b h w uv") * size - 1
+    grid = (flow.shape[-2], flow.shape[-1])
+    u, v = (cell_centers(grid, image_size, flow.device) + flow).unbind(1)
+    places = torch.stack((u * (2 / image_size[1]) - 1, v * (2 / image_size[0]) - 1), dim=-1)
     # Half precision would place what is read pixels away.
-    read = F.grid_sample(values.float(), grid, padding_mode="border", align_corners=False)
+    read = F.grid_sample(values.float(), places, padding_mode="border", align_corners=False)
     return read.to(values.dtype)
 
 

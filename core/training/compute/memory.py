@@ -50,7 +50,7 @@ def activation_bytes(stage: Stage, *, half_precision: bool) -> ActivationBytes:
     if isinstance(config, MatchingConfig):
         kept = stage.num_encoded * _convolutions(config, w)
         if stage.trains_dynamic:
-            kept += 2 * _correlations(config)
+            kept += 2 * _matching(config)
         return ActivationBytes(kept=kept, recomputed=kept)
     tokens = config.num_tokens * config.width
     grids = _upsampled(config)
@@ -71,24 +71,33 @@ def activation_bytes(stage: Stage, *, half_precision: bool) -> ActivationBytes:
     )
 
 
+_PIXEL_MAPS = 10
+_FEATURE_MAPS = 8
+_PAIR_MAPS = 12
+_PAIR_CHANNELS = 550
+"""Channels on the grid of the Gaussians that a pair keeps besides the head: convex upsampling, what
+is read from the other frame, and the Gaussians themselves; measured."""
+
+
 def _convolutions(config: MatchingConfig, w: int) -> int:
-    """Return what the convolutions of one frame keep: about four maps for each residual pair.
+    """Return what the convolutions of one frame keep: some maps of each width, measured.
 
     Those on the grid of the Gaussians are in float32.
     """
     fine = config.num_gaussians
-    per_cell = 32 * (config.pixel_blocks * config.pixel_width + config.dynamics_width)
     levels = zip(config.feature_widths[:2], config.refinement_widths, config.updates, strict=True)
     coarse = sum(
-        fine // 4 ** (level + 1) * 8 * w * (features + updates * hidden)
+        fine // 4 ** (level + 1) * _FEATURE_MAPS * w * (features + updates * hidden)
         for level, (features, hidden, updates) in enumerate(levels)
     )
-    return fine * per_cell + coarse
+    return 4 * fine * _PIXEL_MAPS * config.pixel_blocks * config.pixel_width + coarse
 
 
-def _correlations(config: MatchingConfig) -> int:
-    """Return what look-ups in the correlation of all pairs of one frame keep, float32."""
-    return 4 * (config.num_gaussians // 16) ** 2 * 3
+def _matching(config: MatchingConfig) -> int:
+    """Return what one frame of a pair keeps beyond its own features, float32."""
+    heads = config.num_gaussians * (_PAIR_MAPS * config.dynamics_width + _PAIR_CHANNELS)
+    look_ups = 3 * (config.num_gaussians // 16) ** 2
+    return 4 * (heads + look_ups)
 
 
 def _block(size: int, w: int) -> tuple[int, int]:

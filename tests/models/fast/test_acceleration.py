@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from core.checks import UserError
-from core.models import PRESETS, StreamSplat, StreamSplatConfig, build_model
+from core.models import PRESETS, Network, StreamSplat, StreamSplatConfig, build_model
 from core.models.dino import build_dino
 from core.models.fast.acceleration import FastModel
 from core.models.fast.recording import Recorded
@@ -28,20 +28,32 @@ def decode(model: Any, frames: Pair) -> DynamicGaussians:
         return model.decode(first, second)
 
 
-def test_half_precision_changes_gaussians_by_rounding_only() -> None:
+def matching_network() -> Network:
     torch.manual_seed(0)
-    config = replace(PRESETS["tiny"], image_height=64, image_width=64)
-    model = build_model(config).eval()
-    inputs = torch.rand(1, 3, 64, 64), torch.zeros(1, 1, 64, 64)
-    with torch.inference_mode():
-        plain = model.encode(*inputs).gaussians
-        half = FastModel(model, precision="bfloat16").encode(*inputs).gaussians
+    return build_model(replace(PRESETS["tiny"], image_height=64, image_width=64)).eval()
+
+
+def test_half_precision_changes_gaussians_by_rounding_only(
+    model: StreamSplat, frames: Pair
+) -> None:
+    plain = decode(model, frames)
+    half = decode(FastModel(model, precision="bfloat16"), frames)
     # bfloat16 has 8 bits; a few layers add up.
-    for name, tolerance in (("colors", 0.03), ("means", 0.03), ("opacities", 0.03)):
+    for name in ("colors", "means", "opacities"):
         one, other = getattr(plain, name), getattr(half, name)
         assert one.dtype == other.dtype == torch.float32
         assert not torch.equal(one, other)
-        torch.testing.assert_close(one, other, atol=tolerance, rtol=0)
+        torch.testing.assert_close(one, other, atol=0.03, rtol=0)
+
+
+def test_half_precision_leaves_the_pixels_of_networks_with_a_matcher_alone() -> None:
+    model, frames = matching_network(), (torch.rand(1, 2, 3, 64, 64), torch.zeros(1, 2, 1, 64, 64))
+    plain = decode(model, frames)
+    half = decode(FastModel(model, precision="bfloat16"), frames)
+    for name in ("colors", "scales", "opacities"):
+        torch.testing.assert_close(getattr(plain, name), getattr(half, name), atol=1e-3, rtol=0)
+    assert not torch.equal(plain.means, half.means), "depth and motion come from the features"
+    torch.testing.assert_close(plain.means, half.means, atol=0.03, rtol=0)
 
 
 def test_float32_changes_nothing(model: StreamSplat, frames: Pair) -> None:
@@ -112,6 +124,7 @@ def test_compiled_networks_compute_the_same_at_full_width() -> None:
     torch.manual_seed(0)
     config = replace(PRESETS["full"], encoder_layers=1, decoder_layers=1)
     model = build_model(config).eval()
+    assert isinstance(model, StreamSplat)
     assert model.dino is not None
     model.dino.attach(build_dino(model.dino.image_size, depth=1))
     model = model.cuda()
@@ -165,6 +178,17 @@ def test_recorded_networks_give_the_same_gaussians(
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("acceleration", ["graphs", "compile"])
+def test_recorded_matchers_give_the_same_gaussians(acceleration: Any) -> None:
+    model = matching_network().cuda()
+    frames = torch.rand(1, 2, 3, 64, 64).cuda(), torch.zeros(1, 2, 1, 64, 64).cuda()
+    plain = decode(model, frames)
+    fast = FastModel(model, acceleration=acceleration)
+    for _ in range(2):
+        torch.testing.assert_close(vars(decode(fast, frames)), vars(plain), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.gpu
 def test_results_of_a_recording_stay_as_they_are() -> None:
     with torch.inference_mode():
         double = Recorded(lambda value: 2 * value)
@@ -190,6 +214,7 @@ def dino_network() -> StreamSplat:
         dino_normalize=True,
     )
     model = build_model(config).eval()
+    assert isinstance(model, StreamSplat)
     assert model.dino is not None
     model.dino.attach(build_dino(model.dino.image_size, depth=1))
     return model

@@ -1,12 +1,15 @@
 """Arithmetic of memory, against what a network keeps."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from core.checks import UserError
+from core.models import MatchingConfig, build_model, build_static_model
 from core.models.transformer import ConditionedBlock, TransformerBlock
+from core.training import DynamicStage, DynamicStageOptions, StaticStage, StaticStageOptions
 from core.training.compute.memory import (
     activation_bytes,
     decide_recomputation,
@@ -15,7 +18,7 @@ from core.training.compute.memory import (
 )
 
 
-def _bytes_kept(module, *inputs):
+def _bytes_kept(module, *inputs, half_precision=True):
     """Count what the blocks of a forward pass keep, each storage once, weights left out."""
     weights = {p.untyped_storage().data_ptr() for p in module.parameters()}
     kept = {}
@@ -28,7 +31,7 @@ def _bytes_kept(module, *inputs):
 
     with (
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
-        torch.autocast("cpu", torch.bfloat16),
+        torch.autocast("cpu", torch.bfloat16, enabled=half_precision),
     ):
         result = module(*inputs)
     del result
@@ -55,6 +58,24 @@ def test_memory_of_blocks_is_what_they_keep(make_static_stage, make_dynamic_stag
     per_channel = (second - first) / (tokens * one.config.num_tokens * one.config.width)
     # The weights' copies in bfloat16 and the sums of attention are on top, a few percent.
     assert 0.93 < per_channel / (measured / (length * width)) < 1.0
+
+
+@pytest.mark.parametrize("half_precision", [False, True])
+def test_memory_of_networks_with_a_matcher_is_what_they_keep(half_precision):
+    config = MatchingConfig(image_height=96, image_width=160)
+    size = (96, 160)
+    static = StaticStage(config, StaticStageOptions())
+    dynamic = DynamicStage(config, DynamicStageOptions(encoder_path=Path("stage1")))
+    frames, depths = torch.rand(1, 2, 3, *size), torch.zeros(1, 2, 1, *size)
+    one = _bytes_kept(
+        build_static_model(config), frames[:, 0], depths[:, 0], half_precision=half_precision
+    )
+    pair = _bytes_kept(build_model(config), frames, depths, half_precision=half_precision)
+    for stage, measured in ((static, one), (dynamic, pair)):
+        counted = activation_bytes(stage, half_precision=half_precision)
+        assert counted.kept == counted.recomputed
+        # An estimate: it decides nothing but what a message says.
+        assert counted.kept == pytest.approx(measured, rel=0.25)
 
 
 def test_recomputing_keeps_less_and_half_precision_too(make_dynamic_stage):

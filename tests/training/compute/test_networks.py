@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from core.checks import UserError
 from core.losses.perceptual import perceptual_loss
 from core.metrics import Lpips
-from core.models.config import PRESETS
+from core.models import StreamSplatConfig
 from core.models.factory import build_model, build_static_model
 from core.training import train
 from core.training.compute.networks import compile_blocks
 
 CUDA = torch.device("cuda")
 # The published widths and window, one block of each kind.
-CONFIG = replace(PRESETS["full"], encoder_layers=1, decoder_layers=1, use_dino=False)
+CONFIG = replace(StreamSplatConfig(), encoder_layers=1, decoder_layers=1, use_dino=False)
 
 
 def _static() -> tuple[nn.Module, Callable[[nn.Module], Tensor]]:
