@@ -272,7 +272,7 @@ def test_both_stages_run_on_all_data_sets(tmp_path):
         paths[f"STREAMSPLAT_{name.upper()}_PATH"] = str(root)
     launch = ("-m", "accelerate.commands.launch", "--config_file", "acc_configs/cpu.yaml")
     # Processors without bfloat16 emulate it, which takes several times as long.
-    common = ("--preset", "tiny", "--steps", "1", "--batch_size", "2", "--mixed_precision", "no")
+    common = ("--preset", "tiny", "--steps", "1", "--batch_size", "4", "--mixed_precision", "no")
     common = (*common, "--warmup_steps", "0", "--workers", "0")
     common = (*common, "--eval_every", "0", "--picture_every", "0")
     static, dynamic = str(tmp_path / "static"), str(tmp_path / "dynamic")
