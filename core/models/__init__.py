@@ -8,6 +8,7 @@ from core.models.model_files import (
     load_static_weights,
     load_weights,
     save_model,
+    weights_file,
 )
 from core.models.static_model import StaticModel
 from core.models.streamsplat import KeyFrame, StreamSplat
@@ -25,4 +26,5 @@ __all__ = [
     "load_static_weights",
     "load_weights",
     "save_model",
+    "weights_file",
 ]
