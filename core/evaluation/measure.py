@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,7 +103,8 @@ class Measurement:
             ended = first + gap
             state.note(pair, self.network)
             reconstruction = self.network.reconstruct(pair)
-            rendered = self._render(pair, reconstruction)
+            rendered = self.render(pair, reconstruction)
+            self._save(pair, rendered)
             pairs.append(
                 {
                     "first": first,
@@ -122,15 +123,20 @@ class Measurement:
             record["tracking"] = score_tracking(self.network.model, NETWORK, clip.scene, keys)
         return record
 
-    def _render(self, pair: Pair, reconstruction: Reconstruction) -> dict[str, Images]:
-        """Return the frames of every method, and save them if asked to."""
+    def render(self, pair: Pair, reconstruction: Reconstruction) -> dict[str, Images]:
+        """Return the frames of every method by its name."""
         rendered: dict[str, Images] = {NETWORK: reconstruction.images}
         rendered |= {name: make(pair) for name, make in BASELINES.items()}
-        if self.frames_folder is not None:
-            truth = {place: pair.truth[place] for place in pair.places}
-            for name, images in {TRUTH: truth, **rendered}.items():
-                save_frames(self.frames_folder / name.replace(" ", "_"), pair, images)
         return rendered | {other.name: other.images(pair) for other in self.others}
+
+    def _save(self, pair: Pair, rendered: Mapping[str, Images]) -> None:
+        """Save the truth and what was rendered here, if that was asked for."""
+        if self.frames_folder is None:
+            return
+        own = {name: rendered[name] for name in (NETWORK, *BASELINES)}
+        truth = {place: pair.truth[place] for place in pair.places}
+        for name, images in {TRUTH: truth, **own}.items():
+            save_frames(self.frames_folder / name.replace(" ", "_"), pair, images)
 
     def _score_motion(self, clip: Clip, pair: Pair, reconstruction: Reconstruction) -> Record:
         flow = rendered_flow(reconstruction.scene, pair.network_size, backend=self.network.backend)

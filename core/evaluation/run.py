@@ -22,7 +22,7 @@ from core.evaluation.measure import Measurement
 from core.evaluation.processes import Processes
 from core.evaluation.protocol import comparison_size
 from core.evaluation.records import Records
-from core.evaluation.report.writing import write_report
+from core.evaluation.report.writing import PAGE, write_report
 from core.logging import get_logger
 
 _FORMAT = 1
@@ -85,7 +85,8 @@ def run(evaluation: Evaluation, processes: Processes) -> None:
                 for protocol in measurement.frames.protocols
             },
         }
-        write_report(evaluation.output, result, found)
+        write_report(evaluation.output, result, found, clips, measurement)
+        _logger.info("%s", evaluation.output / PAGE)
 
 
 def _long_enough(evaluation: Evaluation) -> list[Clip]:

@@ -69,7 +69,13 @@ def evaluation(clips_folder: Path, tmp_path: Path) -> BuildEvaluation:
             frames_folder=folder / "frames" if save else None,
         )
         clips = open_dataset_clips("frames", [clips_folder])
-        return Evaluation(clips, measurement, {"sha256": {"network": "0"}}, "a command", folder)
+        return Evaluation(
+            clips,
+            measurement,
+            {"sha256": {"network": "0"}, "parameters": 0, "data": "frames"},
+            "a command",
+            folder,
+        )
 
     return build
 

@@ -18,8 +18,10 @@ from core.io import read_image
 from tests.evaluation.conftest import BuildEvaluation, area_resize
 from tests.pixel_clips import MODEL_SIZE
 
+pytestmark = pytest.mark.slow
+
 ONE = Processes(0, 1)
-REPORT = ("evaluation.json", "evaluation.md")
+REPORT = ("evaluation.json", "evaluation.md", "index.html", "psnr_by_time.png", "worst.png")
 
 
 def result_of(evaluation: Evaluation) -> dict:
