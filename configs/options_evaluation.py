@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import tyro
+
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError
 from core.data.datasets import DatasetName
@@ -37,16 +39,16 @@ class EvaluationOptions:
     """Distances between key frames, each measured by itself."""
     max_pairs: int = 0
     """Pairs of key frames of a clip at each gap, spread evenly over it; 0 takes all."""
-    method: tuple[str, ...] = ()
-    """Other methods as NAME=FOLDER, with frames FOLDER/<clip>/gap_<gap>/<frame in 5 digits>.png of
-    any size."""
+    method: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Another method as NAME=FOLDER, with frames FOLDER/<clip>/gap_<gap>/<frame in 5 digits>.png of
+    any size; may be given several times."""
     save_frames: bool = False
     """Save the frames of the model, the baselines and the truth in frames/ of the output folder, as
     --method reads them."""
     davis_path: Path | None = None
     """Folder of DAVIS 2017, as in training."""
-    davis_resolution: DavisResolution = "Full-Resolution"
-    """Which frames of DAVIS."""
+    davis_resolution: DavisResolution | None = None
+    """Which frames of DAVIS; by default those of training."""
     vos_path: Path | None = None
     """Folder of YouTube-VOS, as in training."""
     co3d_path: Path | None = None

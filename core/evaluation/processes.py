@@ -16,6 +16,7 @@ from core.io import write_bytes
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.5
+_NOTE = "failed-{rank}.txt"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ class Processes:
                 if note.is_file() and note.stat().st_mtime >= since:
                     raise UserError(f"process {rank} of the evaluation failed: {note.read_text()}")
             time.sleep(_POLL_SECONDS)
+        for note in records.folder.glob(_NOTE.format(rank="*")):
+            note.unlink()
 
     @staticmethod
     def _note(folder: Path, rank: int) -> Path:
-        return folder / f"failed-{rank}.txt"
+        return folder / _NOTE.format(rank=rank)

@@ -140,7 +140,9 @@ def _peak_memory(device: torch.device) -> dict[str, float]:
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    name = platform.processor() or platform.machine()
+    return f"{name}, {threads} {'thread' if threads == 1 else 'threads'}"
 
 
 def _versions() -> dict[str, str]:

@@ -13,21 +13,24 @@ from core.data.datasets.sequence_set import DavisResolution, Split
 from core.io.layouts import JPEG_IMAGES
 
 REACH = 4
+_RESOLUTION = "Full-Resolution"
 _MASKS = ("Annotations_unsupervised", "Annotations")
 
 
 def open_davis(
-    listings: FolderListings, split: Split, resolution: DavisResolution = "Full-Resolution"
+    listings: FolderListings, split: Split, resolution: DavisResolution | None = None
 ) -> FileSequenceSet:
     """Open the sequences that ``ImageSets/2017/{train,val}.txt`` names.
 
-    Their files are ``JPEGImages/<resolution>/<sequence>/00000.jpg`` and the same path below
-    ``Annotations_unsupervised``, or else ``Annotations`` (.png), and ``depthImages`` (_pred.png).
+    Their files are ``JPEGImages/<resolution>/<sequence>/00000.jpg``, by default of full resolution,
+    and the same path below ``Annotations_unsupervised``, or else ``Annotations`` (.png), and
+    ``depthImages`` (_pred.png).
 
     Raises:
         UserError: If the list is not there, or empty.
     """
     root = listings.root
+    resolution = resolution or _RESOLUTION
     path = root / "ImageSets" / "2017" / f"{split}.txt"
     names = _read_list(path)
     images = root / JPEG_IMAGES.images / resolution

@@ -35,7 +35,7 @@ def open_dataset(
     split: Split = "train",
     allow_pickle_depth: bool = False,
     cache_folder: Path | None = None,
-    davis_resolution: DavisResolution = "Full-Resolution",
+    davis_resolution: DavisResolution | None = None,
 ) -> SequenceSet:
     """Open a dataset; its index is built if it is missing.
 
@@ -47,7 +47,7 @@ def open_dataset(
             otherwise, which runs the code in these files.
         cache_folder: Where the index is kept; None for the user's cache folder, see
             :func:`core.data.datasets.index.default_cache_folder`.
-        davis_resolution: Which of the sizes of DAVIS.
+        davis_resolution: Which of the sizes of DAVIS; None for full resolution.
 
     Raises:
         UserError: If there is no such dataset.

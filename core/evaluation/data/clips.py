@@ -8,7 +8,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
@@ -18,8 +17,8 @@ from core.data.datasets.file_sequences import FileSequenceSet
 from core.data.datasets.sequence_set import SequenceSet
 from core.io import Frame
 from core.io.frames import open_frames
-from core.io.images import decode_image
 from core.io.layouts import JPEG_IMAGES
+from core.io.png import read_png_values
 
 _OWN_SIZE = (1 << 16, 1 << 16)
 """More than any frame covers, so that readers return frames as they are."""
@@ -123,7 +122,7 @@ class DatasetClip:
         path = image.parents[1] / _SENSOR_FOLDER / f"{image.stem}.png"
         if not path.is_file():
             return None
-        millimetres = decode_image(path, cv2.IMREAD_UNCHANGED)
+        millimetres = read_png_values(path)
         if millimetres.dtype != np.uint16 or millimetres.ndim != 2:
             raise UserError(
                 f"{path} has {millimetres.dtype} pixels of {millimetres.ndim - 1} axes; expected "

@@ -15,7 +15,7 @@ def open_dataset_clips(
     name: DatasetName,
     folders: Sequence[Path],
     *,
-    davis_resolution: DavisResolution = "Full-Resolution",
+    davis_resolution: DavisResolution | None = None,
     allow_pickle_depth: bool = False,
 ) -> list[Clip]:
     """Return the clips of the validation part of data sets of one layout, in their order.
@@ -34,7 +34,7 @@ def open_dataset_clips(
         )
         filled = [i for i, length in enumerate(dataset.lengths) if length > 0]
         if not filled:
-            size = f" of {davis_resolution}" if name == "davis" else ""
+            size = f" of {davis_resolution}" if davis_resolution else ""
             raise UserError(f"{folder} holds no frames{size} ({name}).")
         clips += [DatasetClip(dataset, i) for i in filled]
     return clips
