@@ -129,7 +129,7 @@ def main() -> None:
     """Parse, build, run."""
     options = parse(EvaluationOptions)
     processes = Processes.from_environment()
-    configure_logging(level=logging.INFO if processes.rank == 0 else logging.WARNING)
+    configure_logging(level=logging.INFO if processes.rank == 0 else logging.ERROR)
     run(build(options, sys.argv[1:]), processes)
 
 

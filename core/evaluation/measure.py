@@ -145,7 +145,7 @@ class Measurement:
         if valid.any():
             motion["against_dis"] = score_motion({NETWORK: flow}, truth, valid)
         known = clip.known_flow(pair.index(0), pair.index(pair.gap))
-        if known is not None:
+        if known is not None and known[1].any():
             flows = {NETWORK: flow, "DIS": truth}
             motion["exact"] = score_motion(flows, *(part.to(pair.device) for part in known))
         return {"motion_px": truth.norm(dim=-1).mean().item(), "motion": motion}

@@ -46,7 +46,7 @@ class Processes:
             yield
         except BaseException as error:
             if self.rank > 0:
-                write_bytes(note, str(error).encode())
+                write_bytes(note, (str(error) or type(error).__name__).encode())
             raise
 
     def wait(self, records: Records, clips: Sequence[str], since: float) -> None:

@@ -167,6 +167,14 @@ def test_processes_share_the_clips(evaluation: BuildEvaluation) -> None:
         assert (shared.output / name).read_bytes() == (whole.output / name).read_bytes()
 
 
+def test_a_gap_of_one_has_no_middle(evaluation: BuildEvaluation) -> None:
+    result = result_of(evaluation(gaps=(1,)))
+    by_role = result["summary"]["images"]["published"]["1"]
+    assert by_role["middle"] == {}
+    assert set(by_role["given"]) == {"streamsplat", "half resolution"}
+    assert not (evaluation().output / "best.png").exists()
+
+
 def test_clips_that_are_too_short_are_said(
     evaluation: BuildEvaluation, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from core.geometry.resample import resize
-
-Bytes = UInt8[Tensor, "n 3 h w"]
 
 
 def as_bytes(images: Float[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:
@@ -48,8 +45,3 @@ def at_comparison_size(
 def as_tensor(images: UInt8[Tensor, "n h w 3"]) -> UInt8[Tensor, "n 3 h w"]:
     """Put the channels first."""
     return rearrange(images, "n h w c -> n c h w").contiguous()
-
-
-def concatenate(parts: list[UInt8[Tensor, "n 3 h w"]]) -> UInt8[Tensor, "m 3 h w"]:
-    """Join batches of images of one size."""
-    return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -39,9 +38,11 @@ class DepthScorer:
         inverse = torch.where(alpha > _SEEN_ALPHA, alpha / depth.clamp_min(1e-6), 0.0)
         for j, place in enumerate(reconstruction.places):
             measured = pair.frames[place].sensor_depth
-            if measured is None or not measured.any():
+            if measured is None:
                 continue
-            sized = torch.from_numpy(_nearest(measured, pair.network_size))
+            sized = torch.from_numpy(resize(measured, pair.network_size, nearest=True))
+            if not sized.any():
+                continue
             self._indices.append(pair.index(place))
             self._predicted.append(inverse[j].cpu())
             self._truth.append(torch.where(sized > 0, 1 / sized, 0.0))
@@ -88,7 +89,3 @@ class DepthScorer:
             {name: asdict(errors(guess, i)) for name, guess in guesses.items()}
             for i in range(len(truth))
         ]
-
-
-def _nearest(depth: Float[np.ndarray, "h w"], size: tuple[int, int]) -> Float[np.ndarray, "h w"]:
-    return resize(depth, size, nearest=True)
