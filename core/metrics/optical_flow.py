@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor
 
 
@@ -22,9 +22,17 @@ def dis_flow(
         cv2.cvtColor(rearrange(image.cpu(), "c h w -> h w c").numpy(), cv2.COLOR_RGB2GRAY)
         for image in (first, second)
     ]
+    return torch.from_numpy(grey_flow(*grey)).to(first.device)
+
+
+def grey_flow(
+    first: UInt8[np.ndarray, "h w"], second: UInt8[np.ndarray, "h w"]
+) -> Float32[np.ndarray, "h w 2"]:
+    """Return :func:`dis_flow` of grey images."""
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow = dis.calc(grey[0], grey[1], np.zeros((*grey[0].shape, 2), np.float32))
-    return torch.from_numpy(flow).to(first.device)
+    # A field in place of None, of zeros as well, would be where the search begins at every scale;
+    # the stubs do not know None.
+    return dis.calc(first, second, None)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 def warp(

@@ -19,6 +19,7 @@ from torch import Tensor
 from core.data.procedural import ProceduralScenes
 from core.geometry.canonical import normalize_inverse_depth
 from core.geometry.fit import FrameFit
+from core.metrics.optical_flow import grey_flow
 from core.streaming import PairModel, Session
 from core.tracking import PointTracks, Tracker, grid_points
 
@@ -156,8 +157,7 @@ def lucas_kanade(before: np.ndarray, after: np.ndarray, places: np.ndarray) -> n
 
 def dense_search(before: np.ndarray, after: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Follow points by OpenCV's DIS optical flow."""
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow = torch.from_numpy(dis.calc(before, after, np.zeros((*before.shape, 2), np.float32)))
+    flow = torch.from_numpy(grey_flow(before, after))
     height, width = before.shape
     grid = (2 * torch.from_numpy(places) + 1) / torch.tensor([width, height]) - 1
     moved = F.grid_sample(
