@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from configs.options import PATHS
 from configs.options_evaluation import EvaluationOptions
 from core.checks import cli_errors
@@ -41,6 +43,7 @@ _logger = get_logger(__name__)
 def build(options: EvaluationOptions, command: Sequence[str]) -> Evaluation:
     """Open the clips and load the networks."""
     device = choose_device(options.device)
+    torch.backends.cudnn.allow_tf32 = False  # LPIPS in full precision
     others = [parse_method(text) for text in options.method]
     check_names(others)
     model = load_model(options.resume, dinov2_path=options.dinov2_path).to(device)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -63,6 +65,26 @@ def test_numbers_are_those_of_the_saved_frames(evaluation: BuildEvaluation) -> N
                         checked += 1
     # Seven frames of a clip belong to pairs: three key frames and two times two between them.
     assert checked == 3 * 2 * (3 * 2 + 4 * 4)
+
+
+def test_steadiness_is_that_of_the_saved_frames(evaluation: BuildEvaluation) -> None:
+    settings = evaluation(save=True)
+    result = result_of(settings)
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+    def flows(name: str, pair: dict) -> np.ndarray:
+        folder = settings.output / "frames" / name / "dog" / "gap_3"
+        grey = [
+            cv2.cvtColor(read_image(folder / f"{i:05d}.png"), cv2.COLOR_RGB2GRAY)
+            for i in range(pair["first"], pair["second"] + 1)
+        ]
+        return np.stack([dis.calc(a, b, None) for a, b in pairwise(grey)])
+
+    pairs = result["clips"][2]["gaps"]["3"]["pairs"]
+    assert [pair["first"] for pair in pairs] == [0, 3]  # the second begins as the first one ends
+    for pair in pairs:
+        expected = np.abs(flows("streamsplat", pair) - flows("truth", pair)).sum(axis=-1).mean()
+        assert pair["temporal"]["streamsplat"]["tof"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_means_are_over_frames_then_over_clips(evaluation: BuildEvaluation) -> None:

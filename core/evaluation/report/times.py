@@ -44,17 +44,17 @@ def summarize_times(found: Sequence[tuple[Record, Record]], gaps: Sequence[int])
 
 def times_table(times: Mapping[str, Any]) -> Table:
     """Return what took how long, as a table."""
-    rows = [
-        [part, f"{ms:.1f} ms", f"a {_UNITS[part]}"] for part, ms in times["milliseconds"].items()
-    ]
+    rows = [[part, f"{ms:.1f} ms", _UNITS[part]] for part, ms in times["milliseconds"].items()]
     rows += [
-        [f"all, gap {gap}", f"{ms:.1f} ms", "a frame"]
+        [f"all, gap {gap}", f"{ms:.1f} ms", "frame of the clip"]
         for gap, ms in times["milliseconds_a_frame"].items()
     ]
     rows += [
-        [f"peak memory, {kind}", f"{mib:.0f} MiB", "in use at once"]
+        [f"peak memory, {kind}", f"{mib:.0f} MiB", ""]
         for kind, mib in times["peak_memory_mib"].items()
     ]
-    rows.append(["evaluation", f"{times['seconds']:.0f} s", "all clips"])
+    rows.append(
+        ["evaluation", f"{times['seconds']:.0f} s", "all clips, reading and scoring included"]
+    )
     note = f"{', '.join(times['devices'])}; {times['written']}. Medians."
-    return Table("Time and memory of the network", ["", "", ""], rows, note)
+    return Table("Time and memory of the network", ["", "", "for"], rows, note)
