@@ -10,7 +10,7 @@ from typing import Any
 
 from core.evaluation.report.pictures import Moment
 from core.evaluation.report.plots import PLOTS
-from core.evaluation.report.tables import Table
+from core.evaluation.report.tables import Table, count_clips
 from core.io import write_bytes
 
 _HERE = Path(__file__).parent
@@ -44,7 +44,7 @@ def write_page(
         for moment in moments
     )
     text = Template((_HERE / "page.html").read_text(encoding="utf-8")).substitute(
-        title=f"{len(result['clips'])} clips, {result['data']}",
+        title=f"{count_clips(result)}, {result['data']}",
         style=_style(),
         tables="\n".join(table.html() for table in tables[:_FIRST_TABLES]),
         plots=plots,

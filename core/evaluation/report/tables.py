@@ -115,6 +115,12 @@ def build_tables(result: Mapping[str, Any]) -> list[Table]:
     return found
 
 
+def count_clips(result: Mapping[str, Any]) -> str:
+    """Return how many clips were measured, in words."""
+    count = len(result["clips"])
+    return f"{count} clip{'s' if count > 1 else ''}"
+
+
 def show(values: Mapping[str, float], metrics: Sequence[str]) -> str:
     """Return numbers as they stand in a cell, with slashes between; empty where there is none."""
     present = [f"{values[name]:{METRICS[name].format}}" for name in metrics if name in values]
@@ -124,7 +130,7 @@ def show(values: Mapping[str, float], metrics: Sequence[str]) -> str:
 def _image_tables(result: Mapping[str, Any], protocol: str) -> list[Table]:
     summary = result["summary"]
     height, width = result["sizes"][protocol]
-    where = f"{protocol} ({height} x {width}), {len(result['clips'])} clips"
+    where = f"{protocol} ({height} x {width}), {count_clips(result)}"
     columns = _columns(summary["images"][protocol])
     tables = []
     for metrics in (_IMAGES, _MASKS):
