@@ -11,37 +11,40 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from configs.options import PATHS
 from configs.options_evaluation import EvaluationOptions
 from core.checks import cli_errors
 from core.command_line import parse
-from core.depth import find_depth_weights, load_depth_anything
-from core.devices import choose_device
-from core.evaluation.data.clips import Clip
-from core.evaluation.data.open import choose_clips, open_dataset_clips, open_frame_clips
-from core.evaluation.data.scenes import open_scenes
-from core.evaluation.measure import Measurement, check_names
-from core.evaluation.methods.frame_folders import parse_method
-from core.evaluation.methods.network import NetworkMethod
-from core.evaluation.processes import Processes
-from core.evaluation.run import Evaluation, run
-from core.evaluation.scores.frames import FrameScorer
-from core.io.weights import file_digest
 from core.logging import configure_logging, get_logger
-from core.metrics import VGG16_FILE, load_lpips
-from core.models import load_model, weights_file
-from core.models.dino import DINO_FILE
-from core.models.fast.acceleration import FastModel
-from core.models.model_files import CHECKPOINTS
+
+if TYPE_CHECKING:
+    from core.evaluation.data.clips import Clip
+    from core.evaluation.run import Evaluation
 
 _logger = get_logger(__name__)
 
 
 def build(options: EvaluationOptions, command: Sequence[str]) -> Evaluation:
     """Open the clips and load the networks."""
+    # Here, since PyTorch takes seconds: help and wrong options are answered without it.
+    import torch
+
+    from core.depth import find_depth_weights, load_depth_anything
+    from core.devices import choose_device
+    from core.evaluation.data.open import choose_clips
+    from core.evaluation.measure import Measurement, check_names
+    from core.evaluation.methods.frame_folders import parse_method
+    from core.evaluation.methods.network import NetworkMethod
+    from core.evaluation.run import Evaluation
+    from core.evaluation.scores.frames import FrameScorer
+    from core.io.digest import file_digest
+    from core.metrics.lpips import VGG16_FILE, load_lpips
+    from core.models import load_model, weights_file
+    from core.models.dino import DINO_FILE
+    from core.models.fast.acceleration import FastModel
+    from core.models.model_files import CHECKPOINTS
+
     device = choose_device(options.device)
     torch.backends.cudnn.allow_tf32 = False  # LPIPS in full precision
     others = [parse_method(text) for text in options.method]
@@ -54,9 +57,10 @@ def build(options: EvaluationOptions, command: Sequence[str]) -> Evaluation:
     if options.lpips_path is None and not lpips_weights.is_file():
         _logger.warning("no LPIPS: %s is not there.", lpips_weights)
         lpips_weights = None
+    dinov2_weights = options.dinov2_path or CHECKPOINTS / DINO_FILE
     weights = {
         "network": weights_file(options.resume),
-        "dinov2": (options.dinov2_path or CHECKPOINTS / DINO_FILE) if model.dino else None,
+        "dinov2": dinov2_weights if model.dino and dinov2_weights.is_file() else None,
         "depth": depth_weights,
         "lpips": lpips_weights,
     }
@@ -96,6 +100,10 @@ def build(options: EvaluationOptions, command: Sequence[str]) -> Evaluation:
 
 def open_clips(options: EvaluationOptions, size: tuple[int, int]) -> Sequence[Clip]:
     """Open what the options name."""
+    from configs.options import PATHS
+    from core.evaluation.data.open import open_dataset_clips, open_frame_clips
+    from core.evaluation.data.scenes import open_scenes
+
     if options.data == "videos":
         return open_frame_clips(options.videos)
     if options.data == "procedural":
@@ -131,6 +139,9 @@ def without_output(command: Sequence[str]) -> list[str]:
 def main() -> None:
     """Parse, build, run."""
     options = parse(EvaluationOptions)
+    from core.evaluation.processes import Processes
+    from core.evaluation.run import run
+
     processes = Processes.from_environment()
     configure_logging(level=logging.INFO if processes.rank == 0 else logging.ERROR)
     run(build(options, sys.argv[1:]), processes)

@@ -10,8 +10,6 @@ import tyro
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError
-from core.data.datasets import DatasetName
-from core.data.datasets.sequence_set import DavisResolution
 from core.evaluation.protocol import PUBLISHED_GAPS, ProtocolName
 
 
@@ -25,7 +23,7 @@ class EvaluationOptions:
       accelerate launch --config_file acc_configs/gpu8.yaml evaluate.py --data davis
     """
 
-    data: DatasetName | Literal["videos", "procedural"]
+    data: Literal["davis", "vos", "co3d", "re10k", "frames", "videos", "procedural"]
     """What is measured on: the validation part of a data set, a folder of clips (frames), videos,
     or procedural scenes, whose motion is known exactly."""
     resume: str = str(EMBEDDED_MODEL)
@@ -47,7 +45,7 @@ class EvaluationOptions:
     --method reads them."""
     davis_path: Path | None = None
     """Folder of DAVIS 2017, as in training."""
-    davis_resolution: DavisResolution | None = None
+    davis_resolution: Literal["Full-Resolution", "480p"] | None = None
     """Which frames of DAVIS; by default those of training."""
     vos_path: Path | None = None
     """Folder of YouTube-VOS, as in training."""

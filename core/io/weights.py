@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from core.io.atomic import atomic_path, flush
 from core.io.plain_tensors import load_plain
 
 _LISTED = 20
-_BLOCK = 1 << 20
 
 
 def read_keys(path: str | Path) -> list[str]:
@@ -59,24 +57,6 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"{path} does not hold a plain dictionary of tensors; is it a weight file?")
     return state
-
-
-def file_digest(path: str | Path) -> str:
-    """Return the SHA-256 of a file, as ``sha256sum`` prints it.
-
-    Raises:
-        UserError: If it cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with Path(path).open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise UserError(
-            f"cannot read the weight file {path}: {error.strerror or error}."
-        ) from error
-    return digest.hexdigest()
 
 
 def assign_weights(

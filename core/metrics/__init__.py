@@ -1,4 +1,7 @@
-"""Metrics of images, motion and depth; those of images give one value per image."""
+"""Metrics of images, motion and depth; those of images give one value per image.
+
+The modules of motion, depth, time and optical flow are imported by themselves.
+"""
 
 from core.metrics.lpips import VGG16_FILE, Lpips, load_lpips
 from core.metrics.psnr import masked_psnr, psnr

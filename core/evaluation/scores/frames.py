@@ -17,7 +17,8 @@ from core.evaluation.data.images import at_comparison_size
 from core.evaluation.data.pair import Pair
 from core.evaluation.methods.baselines import Images
 from core.evaluation.protocol import ProtocolName, comparison_size
-from core.metrics import Lpips, compare, masked_psnr
+from core.metrics import compare, masked_psnr
+from core.metrics.lpips import Lpips
 
 FrameScores = dict[str, float]
 """``psnr``, ``ssim``, ``lpips``, ``psnr_moving`` and ``psnr_still``, those that could be had."""
