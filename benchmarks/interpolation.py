@@ -14,11 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
 import tyro
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
@@ -28,10 +25,10 @@ from core.checks import UserError, cli_errors
 from core.command_line import parse
 from core.depth.source import open_depth
 from core.devices import choose_device
-from core.geometry.resample import resize
 from core.io.frames import open_frames
 from core.logging import configure_logging
-from core.metrics import psnr, ssim
+from core.metrics import compare
+from core.metrics.optical_flow import dis_flow, warp
 from core.models import load_model
 from core.streaming import Session
 from core.streaming.reconstruct import ClipReconstructor, RenderedFrame
@@ -69,25 +66,7 @@ def blend(first: Images, second: Images, time: float) -> Images:
 
 def flow_between(first: Images, second: Images) -> Float[Tensor, "1 h w 2"]:
     """Return the displacement of each pixel from ``first`` to ``second``, in pixels, by DIS."""
-    before, after = (
-        cv2.cvtColor(
-            (rearrange(image, "1 c h w -> h w c").cpu().numpy() * 255).round().astype(np.uint8),
-            cv2.COLOR_RGB2GRAY,
-        )
-        for image in (first, second)
-    )
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    nothing = np.zeros((*before.shape, 2), np.float32)
-    return torch.from_numpy(dis.calc(before, after, nothing))[None].to(first.device)
-
-
-def warp(image: Images, flow: Float[Tensor, "1 h w 2"]) -> Images:
-    """Return the image whose pixels lie at ``flow`` from their own place."""
-    height, width = image.shape[-2:]
-    v, u = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    places = torch.stack((u, v), dim=-1).to(image.device) + flow
-    grid = (2 * places + 1) / torch.tensor([width, height], device=image.device) - 1
-    return torch.nn.functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
+    return dis_flow(*((image[0] * 255).round().byte() for image in (first, second)))[None]
 
 
 def interpolate_by_flow(
@@ -107,14 +86,10 @@ def intervals(frames: Iterator[RenderedFrame]) -> Iterator[list[RenderedFrame]]:
             group = [frame]
 
 
-def compare(image: Images, target: Images) -> list[Float[Tensor, "2"]]:
+def scores_at_sizes(image: Images, target: Images) -> Float[Tensor, "scores 2"]:
     """Return PSNR and SSIM at each of ``SIZES``."""
-    scores = []
-    for size in SIZES.values():
-        both = torch.cat((image, target))
-        both = both if size is None else resize(both, size)
-        scores.append(torch.cat((psnr(both[:1], both[1:]), ssim(both[:1], both[1:]))).cpu())
-    return scores
+    values = [compare(image, target, size) for size in SIZES.values()]
+    return torch.stack([torch.cat((value.psnr, value.ssim)) for value in values]).cpu()
 
 
 @torch.inference_mode()
@@ -123,7 +98,7 @@ def score_clip(frames: Iterator[RenderedFrame]) -> Scores:
     scores: dict[str, list[Tensor]] = {column: [] for column in COLUMNS}
 
     def note(column: str, image: Images, target: Images) -> None:
-        scores[column].append(torch.stack(compare(image, target)))
+        scores[column].append(scores_at_sizes(image, target))
 
     for group in intervals(frames):
         first, second = group[0].target, group[-1].target

@@ -21,17 +21,10 @@ from __future__ import annotations
 
 import datetime
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
-import cv2
-import numpy as np
 import torch
-import torch.nn.functional as F
-from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from pixel_oracle import PixelOracle, canonical_displacement
 from torch import Tensor
 from tqdm import tqdm
@@ -39,17 +32,23 @@ from tqdm import tqdm
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
 from core.command_line import parse
-from core.data.procedural import ProceduralOptions, ProceduralScenes, ProceduralSource
-from core.geometry.canonical import normalize_inverse_depth
-from core.geometry.fit import FrameFit
+from core.data.procedural import ProceduralOptions, ProceduralSource
+from core.evaluation.scores.tracking import (
+    THRESHOLDS_PX,
+    TrackGuess,
+    TrackTruth,
+    chain,
+    dense_search,
+    follow,
+    lucas_kanade,
+    make_truth,
+    score,
+    stand_still,
+)
 from core.models import load_model
-from core.streaming import PairModel, Session
-from core.tracking import PointTracks, Tracker, grid_points
+from core.tracking import grid_points
 
-INSIDE = (0.25, 0.5, 0.75)
-THRESHOLDS = (1, 2, 4, 8)
 _WINDOWS = {"constant": 0.0, "fading": 12.0}
-_ROUND_TRIP_PX = 1.0
 _SAME_SURFACE = 0.05
 """Change of a pixel's inverse depth beyond which its nearest neighbour is across an edge."""
 
@@ -76,34 +75,7 @@ class Options:
             raise UserError("give at least 1 for --scenes and at least 2 for --keys.")
 
 
-@dataclass(frozen=True)
-class Truth:
-    """What is known of a scene."""
-
-    scene: ProceduralScenes
-    keys: list[float]
-    """Times of the key frames."""
-    times: list[float]
-    """Times that are scored: between key frames and at all but the first."""
-    frames: Float[Tensor, "k 3 h w"]
-    depths: Float[Tensor, "k h w"]
-    """Inverse depth of the key frames, each normalised by itself."""
-    points: Float[Tensor, "n 2"]
-    places: Float[Tensor, "t n 2"]
-    visible: Bool[Tensor, "t n"]
-
-
-@dataclass(frozen=True)
-class Guess:
-    """What a method says."""
-
-    places: Float[Tensor, "t n 2"]
-    visible: Bool[Tensor, "t n"]
-    seconds: float = math.nan
-    """Time of an interval."""
-
-
-def make_truth(index: int, size: tuple[int, int], options: Options) -> Truth:
+def scene_truth(index: int, size: tuple[int, int], options: Options) -> TrackTruth:
     """Build scene ``index`` and render it."""
     scene_options = ProceduralOptions(
         height=size[0],
@@ -112,19 +84,10 @@ def make_truth(index: int, size: tuple[int, int], options: Options) -> Truth:
         camera_motion=options.camera_motion,
     )
     scene = ProceduralSource(scene_options, seed=23).sample_scenes([index])
-    keys = [i / (options.keys - 1) for i in range(options.keys)]
-    times = [a + t * (b - a) for a, b in pairwise(keys) for t in INSIDE] + keys[1:]
-    times.sort()
-    views = scene.render(torch.tensor([keys]))
-    points = grid_points(size, options.columns)
-    tracks = scene.track(points[None], torch.zeros(1), torch.tensor([times]))
-    depths = normalize_inverse_depth(views.inverse_depths)[0, :, 0]
-    return Truth(
-        scene, keys, times, views.frames[0], depths, points, tracks.points[0], tracks.visible[0]
-    )
+    return make_truth(scene, [i / (options.keys - 1) for i in range(options.keys)], options.columns)
 
 
-def make_oracle(truth: Truth, slope: float) -> PixelOracle:
+def make_oracle(truth: TrackTruth, slope: float) -> PixelOracle:
     """Know the scene's motion."""
 
     def displacement(start: int, end: int) -> Float[Tensor, "1 n 3"]:
@@ -146,82 +109,18 @@ def make_oracle(truth: Truth, slope: float) -> PixelOracle:
     )
 
 
-def follow(model: PairModel, truth: Truth) -> Guess:
-    """Run a session and the tracker."""
-    size = (truth.frames.shape[2], truth.frames.shape[3])
-    tracker = Tracker(truth.points, truth.keys[0], FrameFit(size, size))
-    parts, seconds = [], 0.0
-    with Session(model, image_size=size, detect_cuts=False) as session:
-        for key, frame, depth in zip(truth.keys, truth.frames, truth.depths, strict=True):
-            for interval in session.push(frame, key, depth):
-                start = time.perf_counter()
-                times = [t for t in truth.times if interval.first_time < t <= interval.second_time]
-                parts.append(tracker.advance(interval, times))
-                seconds += time.perf_counter() - start
-    tracks = PointTracks.cat(parts)
-    return Guess(tracks.points, tracks.visible, seconds / len(parts))
-
-
-def chain(truth: Truth, step: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]) -> Guess:
-    """Follow points from key frame to key frame with ``step(before, after, places)``."""
-    pictures = (truth.frames * 255).round().byte()
-    grey = [
-        cv2.cvtColor(rearrange(picture, "c h w -> h w c").numpy(), cv2.COLOR_RGB2GRAY)
-        for picture in pictures
-    ]
-    places, visible = [truth.points.numpy()], [np.ones(len(truth.points), bool)]
-    for before, after in pairwise(grey):
-        there = step(before, after, places[-1])
-        back = step(after, before, there)
-        returns = np.linalg.norm(back - places[-1], axis=-1) <= _ROUND_TRIP_PX
-        height, width = after.shape
-        inside = ((there > -0.5) & (there < np.array([width, height]) - 0.5)).all(-1)
-        places.append(there)
-        visible.append(visible[-1] & returns & inside)
-    moments = np.interp(truth.times, truth.keys, range(len(truth.keys)))
-    first = np.minimum(moments.astype(int), len(truth.keys) - 2)
-    share = torch.from_numpy(moments - first)[:, None, None]
-    at_keys, seen = torch.from_numpy(np.stack(places)), torch.from_numpy(np.stack(visible))
-    between = torch.lerp(at_keys[first].double(), at_keys[first + 1].double(), share)
-    return Guess(between.float(), seen[first + 1])
-
-
-def lucas_kanade(before: np.ndarray, after: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Follow points by OpenCV's pyramidal Lucas-Kanade."""
-    start = np.ascontiguousarray(places[:, None], dtype=np.float32)
-    found, _, _ = cv2.calcOpticalFlowPyrLK(before, after, start, start.copy())
-    return found[:, 0]
-
-
-def dense_search(before: np.ndarray, after: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Follow points by OpenCV's DIS optical flow."""
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow = torch.from_numpy(dis.calc(before, after, np.zeros((*before.shape, 2), np.float32)))
-    height, width = before.shape
-    grid = (2 * torch.from_numpy(places) + 1) / torch.tensor([width, height]) - 1
-    moved = F.grid_sample(
-        rearrange(flow, "h w uv -> 1 uv h w"),
-        grid[None, None],
-        padding_mode="border",
-        align_corners=False,
-    )
-    return places + moved[0, :, 0].T.numpy()
-
-
-def score(guess: Guess, truth: Truth) -> list[float]:
+def columns(guess: TrackGuess, truth: TrackTruth) -> list[float]:
     """Return the columns of the table."""
-    errors = (guess.places - truth.places).norm(dim=-1)
-    seen, hidden = errors[truth.visible], errors[~truth.visible]
-    within = [100 * (seen < limit).float().mean().item() for limit in THRESHOLDS]
-    right = 100 * (guess.visible == truth.visible).float().mean().item()
-    behind = hidden.median().item() if len(hidden) else math.nan
-    return [seen.mean().item(), *within, right, behind, 1000 * guess.seconds]
+    scores = score(guess, truth)
+    within = [100 * share for share in scores.within.values()]
+    right = 100 * scores.visibility
+    return [scores.error_px, *within, right, scores.hidden_error_px, 1000 * guess.seconds]
 
 
 def row(name: str, scores: list[list[float]]) -> str:
     """Return a line of the table: means over scenes."""
     means = torch.tensor(scores).nanmean(0).tolist()
-    formats = [".2f", *[".1f"] * (len(THRESHOLDS) + 1), ".2f", ".0f"]
+    formats = [".2f", *[".1f"] * (len(THRESHOLDS_PX) + 1), ".2f", ".0f"]
     cells = ["" if math.isnan(v) else f"{v:{f}}" for v, f in zip(means, formats, strict=True)]
     return f"| {name} | {' | '.join(cells)} |"
 
@@ -235,25 +134,24 @@ def main() -> None:
     scores: dict[str, list[list[float]]] = {}
     hidden = total = 0
     for index in tqdm(range(options.scenes), unit="scene", disable=None):
-        truth = make_truth(index, size, options)
+        truth = scene_truth(index, size, options)
         hidden, total = hidden + (~truth.visible).sum().item(), total + truth.visible.numel()
-        always = torch.ones_like(truth.visible)
-        guesses = {"still": Guess(truth.points.expand_as(truth.places), always)}
+        guesses = {"still": stand_still(truth)}
         guesses["LK"] = chain(truth, lucas_kanade)
         guesses["DIS"] = chain(truth, dense_search)
         guesses["network"] = follow(network, truth)
         for window, slope in _WINDOWS.items():
             guesses[f"oracle, {window}"] = follow(make_oracle(truth, slope), truth)
         for name, guess in guesses.items():
-            scores.setdefault(name, []).append(score(guess, truth))
+            scores.setdefault(name, []).append(columns(guess, truth))
     points = len(grid_points(size, options.columns))
     print(
         f"{datetime.date.today()}, {options.scenes} scenes of {options.keys} key frames, "
         f"{size[0]} x {size[1]}, {points} points, hidden {100 * hidden / total:.1f} % of the time"
     )
-    within = " | ".join(f"< {limit} px, %" for limit in THRESHOLDS)
+    within = " | ".join(f"< {limit} px, %" for limit in THRESHOLDS_PX)
     print(f"\n| | error, px | {within} | visibility right, % | hidden: median, px | ms |")
-    print("|---" + "|---:" * (len(THRESHOLDS) + 4) + "|")
+    print("|---" + "|---:" * (len(THRESHOLDS_PX) + 4) + "|")
     for name, values in scores.items():
         print(row(name, values))
 

@@ -10,8 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"train", "train_decoder", "splat_inference", "preprocess_depth_davis", "tools"},
+    {
+        *("train", "train_decoder", "splat_inference", "evaluate"),
+        *("preprocess_depth_davis", "tools"),
+    },
     {"configs"},
+    {"core.evaluation"},
     {"core.outputs", "core.tracking"},
     {"core.streaming", "core.training"},
     {"core.data", "core.models", "core.losses", "core.metrics", "core.export"},

@@ -16,6 +16,7 @@ from core.models.model_files import (
     load_static_weights,
     load_weights,
     save_model,
+    weights_file,
 )
 from core.models.network import Network
 from core.models.presets import PRESETS, ModelConfig
@@ -44,4 +45,5 @@ __all__ = [
     "load_static_weights",
     "load_weights",
     "save_model",
+    "weights_file",
 ]

@@ -89,6 +89,15 @@ def load_model(reference: str | Path, *, dinov2_path: str | Path | None = None) 
     return model
 
 
+def weights_file(reference: str | Path) -> Path:
+    """Return the file whose weights :func:`load_model` loads.
+
+    Raises:
+        UserError: If nothing is there, or it is something else.
+    """
+    return _find(reference)[1]
+
+
 def load_weights(model: Network | StaticNetwork, path: str | Path) -> None:
     """Load weights of a network of the same kind and configuration.
 

@@ -27,11 +27,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from core.geometry.fit import FrameFit
-from core.geometry.resample import resize
 from core.io import write_bytes
-from core.metrics import psnr, ssim
+from core.metrics import compare
 from core.streaming.reconstruct import RenderedFrame
 from core.text import printable
 
@@ -143,14 +144,15 @@ class MetricsSink:
     @torch.inference_mode()
     def write(self, frame: RenderedFrame) -> None:
         """Compare one frame."""
-        both = self._fit.content.of(torch.cat([frame.rgb, frame.target]))
+        content = self._fit.content
+        image, target = content.of(frame.rgb), content.of(frame.target)
         self.metrics.frames.append(
             FrameScore(
                 index=frame.index,
                 name=printable(frame.name),
                 role="given" if frame.is_key else "middle",
-                native=_score(both),
-                published=_score(resize(both, _PUBLISHED_SIZE)),
+                native=_score(image, target),
+                published=_score(image, target, _PUBLISHED_SIZE),
             )
         )
 
@@ -166,6 +168,10 @@ def _json(mean: MeanScore | None) -> dict[str, Any] | None:
     return {"frames": mean.frames, "native": asdict(mean.native), "256": asdict(mean.published)}
 
 
-def _score(both: torch.Tensor) -> Score:
-    """Compare image 0 with image 1 of a batch of two."""
-    return Score(psnr(both[:1], both[1:]).item(), ssim(both[:1], both[1:]).item())
+def _score(
+    image: Float[Tensor, "1 3 h w"],
+    target: Float[Tensor, "1 3 h w"],
+    size: tuple[int, int] | None = None,
+) -> Score:
+    values = compare(image, target, size)
+    return Score(values.psnr.item(), values.ssim.item())

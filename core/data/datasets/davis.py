@@ -9,35 +9,40 @@ from tqdm import tqdm
 from core.checks import UserError
 from core.data.datasets.file_sequences import FileSequenceSet, collect_files
 from core.data.datasets.index import FolderListings
-from core.data.datasets.sequence_set import Split
+from core.data.datasets.sequence_set import DavisResolution, Split
 from core.io.layouts import JPEG_IMAGES
 
 REACH = 4
 _RESOLUTION = "Full-Resolution"
-_MASKS = "Annotations_unsupervised"
+_MASKS = ("Annotations_unsupervised", "Annotations")
 
 
-def open_davis(listings: FolderListings, split: Split) -> FileSequenceSet:
+def open_davis(
+    listings: FolderListings, split: Split, resolution: DavisResolution | None = None
+) -> FileSequenceSet:
     """Open the sequences that ``ImageSets/2017/{train,val}.txt`` names.
 
-    Their files are ``JPEGImages/Full-Resolution/<sequence>/00000.jpg`` and the same path below
-    ``Annotations_unsupervised`` (.png) and ``depthImages`` (_pred.png).
+    Their files are ``JPEGImages/<resolution>/<sequence>/00000.jpg``, by default of full resolution,
+    and the same path below ``Annotations_unsupervised``, or else ``Annotations`` (.png), and
+    ``depthImages`` (_pred.png).
 
     Raises:
         UserError: If the list is not there, or empty.
     """
     root = listings.root
+    resolution = resolution or _RESOLUTION
     path = root / "ImageSets" / "2017" / f"{split}.txt"
     names = _read_list(path)
-    images = root / JPEG_IMAGES.images / _RESOLUTION
-    depths = root / JPEG_IMAGES.depths / _RESOLUTION
+    images = root / JPEG_IMAGES.images / resolution
+    depths = root / JPEG_IMAGES.depths / resolution
+    masks = next((root / m / resolution for m in _MASKS if (root / m / resolution).is_dir()), None)
     sequences = [
         collect_files(
             listings,
             name,
             images / name,
             depths=depths / name,
-            masks=root / _MASKS / _RESOLUTION / name,
+            masks=None if masks is None else masks / name,
         )
         for name in tqdm(names, desc="index of DAVIS", unit="sequence", leave=False, delay=1)
     ]

@@ -134,6 +134,10 @@ class FileSequenceSet:
         self._all_moving = all_moving
         self._missing = Issue.of(missing)
 
+    def image_path(self, sequence: int, frame: int) -> Path:
+        """Return the file of a frame."""
+        return self.root / self._sequences[sequence].images[frame]
+
     def read(self, sequence: int, frames: Sequence[int], at_least: tuple[int, int]) -> RawClip:
         """Read frames of one sequence; see :class:`~core.data.datasets.sequence_set.SequenceSet`.
 

@@ -12,11 +12,16 @@ from core.data.datasets.davis import open_davis
 from core.data.datasets.file_sequences import FileSequenceSet
 from core.data.datasets.index import FolderListings, IndexCache
 from core.data.datasets.re10k import RealEstate10K
-from core.data.datasets.sequence_set import DATASETS, DatasetName, SequenceSet, Split
+from core.data.datasets.sequence_set import (
+    DATASETS,
+    DatasetName,
+    DavisResolution,
+    SequenceSet,
+    Split,
+)
 from core.data.datasets.youtube_vos import open_youtube_vos
 
 _FILE_LAYOUTS: dict[DatasetName, Callable[[FolderListings, Split], FileSequenceSet]] = {
-    "davis": open_davis,
     "vos": open_youtube_vos,
     "co3d": open_co3d,
     "frames": lambda listings, _split: open_clip_folder(listings),
@@ -30,6 +35,7 @@ def open_dataset(
     split: Split = "train",
     allow_pickle_depth: bool = False,
     cache_folder: Path | None = None,
+    davis_resolution: DavisResolution | None = None,
 ) -> SequenceSet:
     """Open a dataset; its index is built if it is missing.
 
@@ -41,6 +47,7 @@ def open_dataset(
             otherwise, which runs the code in these files.
         cache_folder: Where the index is kept; None for the user's cache folder, see
             :func:`core.data.datasets.index.default_cache_folder`.
+        davis_resolution: Which of the sizes of DAVIS; None for full resolution.
 
     Raises:
         UserError: If there is no such dataset.
@@ -56,6 +63,9 @@ def open_dataset(
     if name == "re10k":
         return RealEstate10K(root, split, cache, allow_pickle_depth=allow_pickle_depth)
     listings = FolderListings(root, cache)
-    opened = _FILE_LAYOUTS[name](listings, split)
+    if name == "davis":
+        opened = open_davis(listings, split, davis_resolution)
+    else:
+        opened = _FILE_LAYOUTS[name](listings, split)
     listings.save()
     return opened

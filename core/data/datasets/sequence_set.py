@@ -16,6 +16,8 @@ DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
 """All of them."""
 Split = Literal["train", "val"]
 """The part to learn from and the one to measure with, which layouts call val, valid or test."""
+DavisResolution = Literal["Full-Resolution", "480p"]
+"""The sizes in which DAVIS comes, as its folders call them."""
 MAX_EXAMPLES = 5
 """Most examples that a :class:`Issue` names."""
 

@@ -1,0 +1,1 @@
+"""Measures a network beside baselines and other methods: docs/evaluation.md."""

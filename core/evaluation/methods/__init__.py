@@ -1,0 +1,1 @@
+"""What is measured: the network, baselines, and frames that others rendered."""

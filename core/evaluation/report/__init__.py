@@ -1,0 +1,1 @@
+"""What a reader gets: tables, plots, pictures and the page."""
