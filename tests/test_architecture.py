@@ -15,7 +15,7 @@ FLOORS = [
     {"core.outputs", "core.tracking"},
     {"core.streaming", "core.training"},
     {"core.data", "core.models", "core.losses", "core.metrics", "core.export"},
-    {"core.rendering", "core.depth"},
+    {"core.rendering", "core.depth", "core.scene_file"},
     {"core.geometry", "core.io", "core.devices"},
     {
         *("core.types", "core.checks", "core.logging", "core.command_line"),

@@ -1,0 +1,17 @@
+"""The compact file of a whole dynamic scene; its format is specified in docs/format.md."""
+
+from core.scene_file.grades import GRADES, Grade, GradeName
+from core.scene_file.header import SceneHeader
+from core.scene_file.reader import SceneInterval, SceneReader, open_scene
+from core.scene_file.writer import SceneWriter
+
+__all__ = [
+    "GRADES",
+    "Grade",
+    "GradeName",
+    "SceneHeader",
+    "SceneInterval",
+    "SceneReader",
+    "SceneWriter",
+    "open_scene",
+]
