@@ -22,8 +22,10 @@ from core.outputs.orbit_view import OrbitView
 from core.outputs.page import Page, ScoreRow, Video, write_page
 from core.outputs.pictures import depth_picture, rendered_picture, side_by_side_picture
 from core.outputs.ply_sink import ExportedScene, PlySink
+from core.outputs.scene_sink import SceneSink
 from core.outputs.sinks import FrameSink, OrbitSink, OverviewSink, VideoSink
 from core.outputs.staging import Staging
+from core.scene_file import GradeName
 from core.streaming import Session
 from core.streaming.reconstruct import ClipReconstructor, RenderedFrame
 
@@ -34,7 +36,8 @@ SIDE_BY_SIDE = "side_by_side.mp4"
 DEPTH = "depth.mp4"
 ORBIT = "orbit.mp4"
 OVERVIEW = "overview.png"
-SCENE = "gaussians.ply"
+PLY = "gaussians.ply"
+SCENE = "scene.ssplat"
 METRICS = "metrics.json"
 PLOT = "metrics.png"
 PAGE = "index.html"
@@ -56,6 +59,9 @@ class OutputOptions:
     """Frames of one round of the camera in the novel-view video; 0 writes none."""
     horizontal_fov_deg: float = 60.0
     """Field of view that the novel views and the PLY suppose, degrees."""
+    scene_grade: GradeName = "fine"
+    """How the scene file is compressed: fine loses nothing that can be seen, small takes about half
+    as much."""
 
     def __post_init__(self) -> None:
         if not 0.01 <= self.fps <= 1000:
@@ -81,8 +87,10 @@ class Summary:
     """Scores of every frame."""
     num_gaussians: int
     """Gaussians of one interval."""
-    scene: ExportedScene
-    """The scene file."""
+    ply: ExportedScene
+    """The PLY file."""
+    scene_bytes: int
+    """Size of the scene file."""
     seconds_per_frame: float
     """Decoding, depth, model and rasteriser, per frame of the clip."""
     total_seconds: float
@@ -131,7 +139,7 @@ def write_outputs(
     counts = [n for n in (source.expected_frames, reconstructor.max_frames) if n is not None]
     expected = min(counts, default=None)
     with ExitStack() as stack:
-        outputs = _Outputs(stack, staging.folder, fit, options, reconstructor.session)
+        outputs = _Outputs(stack, staging.folder, source, fit, options, reconstructor.session)
         try:
             with tqdm(total=expected, unit="frame", disable=None) as progress:
                 for frame in timed:
@@ -166,11 +174,12 @@ def write_outputs(
             f"{str(failure).rstrip('.')}; the {len(metrics.frames)} frames before it are "
             f"reconstructed in {kept}"
         ) from failure
-    assert outputs.scene.written is not None
+    assert outputs.ply.written is not None
     summary = Summary(
         metrics=metrics,
         num_gaussians=timed.num_gaussians,
-        scene=outputs.scene.written,
+        ply=outputs.ply.written,
+        scene_bytes=outputs.scene.num_bytes,
         seconds_per_frame=timed.seconds / len(metrics.frames),
         total_seconds=time.perf_counter() - start,
     )
@@ -212,9 +221,9 @@ def _page(
         "all": None,
     }
     means = {label: summary.metrics.mean(role) for label, role in labels.items()}
-    scene = summary.scene
+    ply = summary.ply
     return Page(
-        title=str(source.path) if source.is_stream else Path(source.path).resolve().name,
+        title=_title(source),
         preview=OVERVIEW,
         lead=Video(SIDE_BY_SIDE, "Input and reconstruction", "Input left, reconstruction right."),
         videos=videos,
@@ -230,9 +239,15 @@ def _page(
             if mean is not None
         ],
         facts=facts,
+        ply=PLY,
+        ply_note=f"{ply.num_gaussians:,} Gaussians as they are at frame {ply.time:g}",
         scene=SCENE,
-        scene_note=f"{scene.num_gaussians:,} Gaussians as they are at frame {scene.time:g}",
+        scene_note=f"the whole scene over time in {summary.scene_bytes / 1e6:.1f} MB",
     )
+
+
+def _title(source: FrameSource) -> str:
+    return str(source.path) if source.is_stream else Path(source.path).resolve().name
 
 
 class _Outputs:
@@ -242,6 +257,7 @@ class _Outputs:
         self,
         stack: ExitStack,
         folder: Path,
+        source: FrameSource,
         fit: FrameFit,
         options: OutputOptions,
         session: Session,
@@ -254,13 +270,23 @@ class _Outputs:
             return stack.enter_context(writer)
 
         self.metrics = MetricsSink(folder / METRICS, fit, frame_gap=session.frame_gap)
-        self.scene = PlySink(folder / SCENE, lens, fit, time=options.ply_time)
+        self.ply = PlySink(folder / PLY, lens, fit, time=options.ply_time)
+        self.scene = stack.enter_context(
+            SceneSink(
+                folder / SCENE,
+                fit,
+                source=_title(source),
+                frames_per_second=float(source.fps or options.fps),
+                grade=options.scene_grade,
+            )
+        )
         view = OrbitView(lens, fit, backend=session.backend)
         self.sinks: list[FrameSink] = [
             VideoSink(video(RENDERED), rendered_picture, fit),
             VideoSink(video(SIDE_BY_SIDE, 2), side_by_side_picture, fit),
             VideoSink(video(DEPTH), depth_picture, fit),
             OverviewSink(folder / OVERVIEW, view, fit, index=_SHOWN_FRAME),
+            self.ply,
             self.scene,
             self.metrics,
         ]

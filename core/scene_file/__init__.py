@@ -1,7 +1,7 @@
 """The compact file of a whole dynamic scene; its format is specified in docs/format.md."""
 
 from core.scene_file.grades import GRADES, Grade, GradeName
-from core.scene_file.header import SceneHeader
+from core.scene_file.header import SceneHeader, grid_of
 from core.scene_file.reader import SceneInterval, SceneReader, open_scene
 from core.scene_file.writer import SceneWriter
 
@@ -13,5 +13,6 @@ __all__ = [
     "SceneInterval",
     "SceneReader",
     "SceneWriter",
+    "grid_of",
     "open_scene",
 ]

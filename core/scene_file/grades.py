@@ -16,27 +16,27 @@ class Grade:
     error to the picture.
     """
 
-    color: float = 1 / 255
+    color: float = 1 / 160
     """RGB in [0, 1]."""
-    position: float = 1 / 16
+    position: float = 1 / 32
     """Centres along x and z, in cells of the grid."""
-    inverse_depth: float = 1 / 4096
+    inverse_depth: float = 1 / 8192
     """Centres along the depth. The finest one, because it decides which Gaussian is in front."""
-    root_scale: float = 1 / 160
+    root_scale: float = 1 / 240
     """Fourth root of standard deviations."""
-    opacity: float = 1 / 32
+    opacity: float = 1 / 48
     """Opacity in [0, 1]."""
-    angle: int = 4
+    angle: int = 8
     """Rotation about the view axis, in 256ths of half a turn; a power of 2."""
     quaternion: float = 1 / 256
     """Components of other rotations."""
     motion: float = 1 / 12
     """Motion coefficients along x and z, in cells of the grid."""
-    motion_inverse_depth: float = 1 / 1024
+    motion_inverse_depth: float = 1 / 2048
     """Motion coefficients along the depth."""
     root_slope: float = 1 / 8
     """Square root of the slope of the opacity window."""
-    half_life: float = 1 / 64
+    half_life: float = 1 / 32
     """Half-life of the opacity window, in [0, 1]."""
 
     def coarser(self, factor: int) -> Grade:

@@ -121,3 +121,20 @@ class SceneHeader:
             )
         except UserError as error:
             raise damaged(where, str(error)) from error
+
+
+def grid_of(num_gaussians: int, image_size: tuple[int, int]) -> tuple[int, int]:
+    """Return rows and columns of a key frame's grid, whose cells are as wide as high in pixels.
+
+    Raises:
+        ValueError: If there is no such grid.
+    """
+    height, width = image_size
+    rows = math.isqrt(num_gaussians * height // width)
+    columns = num_gaussians // max(rows, 1)
+    if rows * columns != num_gaussians or rows * width != columns * height:
+        raise ValueError(
+            f"grid_of: {num_gaussians} Gaussians do not fill a picture of {height} by {width} "
+            "pixels with square cells."
+        )
+    return rows, columns

@@ -13,7 +13,7 @@ from core.scene_file.channels import Channel, Group, constant, quantize, shift
 from core.scene_file.grades import Grade
 from core.scene_file.records import damaged
 
-COLOR, POSITION, SHAPE, SCALE_Y, ANGLE, QUATERNION, QUATERNION_W = range(1, 8)
+COLOR, POSITION, INVERSE_DEPTH, SHAPE, SCALE_Y, ANGLE, QUATERNION, QUATERNION_W = range(1, 9)
 """Kinds of groups."""
 INVERSE_DEPTH_REACH = (-1.0, 2.0)
 """Inverse depths beyond are stored as these: both are invalid."""
@@ -53,10 +53,10 @@ def quantize_static(
             POSITION,
             (
                 quantize(means[:, 0] - x.astype(np.float64), grade.position * 2 / columns),
-                _quantize_inverse_depths(means[:, 1], grade.inverse_depth),
                 quantize(means[:, 2] - z.astype(np.float64), grade.position * 2 / rows),
             ),
         ),
+        Group(INVERSE_DEPTH, (_quantize_inverse_depths(means[:, 1], grade.inverse_depth),)),
         Group(
             SHAPE,
             (
@@ -80,7 +80,8 @@ def restore_static(
         UserError: If a group is missing or has another number of channels.
     """
     x, z = cell_centers(grid_size)
-    dx, inverse_depth, dz = values_of(groups, POSITION, 3, where)
+    dx, dz = values_of(groups, POSITION, 2, where)
+    (inverse_depth,) = values_of(groups, INVERSE_DEPTH, 1, where)
     root_sx, root_sz, opacities = values_of(groups, SHAPE, 3, where)
     sx, sz = _fourth_power(root_sx), _fourth_power(root_sz)
     if SCALE_Y in groups:

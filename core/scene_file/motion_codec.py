@@ -11,7 +11,7 @@ from core.scene_file.channels import Channel, Group, quantize, shift
 from core.scene_file.grades import Grade
 from core.scene_file.key_frame_codec import is_valid, values_of
 
-WINDOW, MOTION = 8, 16
+WINDOW, MOTION = 15, 16
 """Kinds of groups; coefficient ``j`` of the motion is MOTION + j."""
 MAX_DEGREE = 8
 """Most motion coefficients."""

@@ -28,6 +28,7 @@ FILES = {
     "orbit.mp4",
     "overview.png",
     "gaussians.ply",
+    "scene.ssplat",
     "metrics.json",
     "metrics.png",
     "index.html",
@@ -58,7 +59,7 @@ def test_all_files_are_there_and_frames_add_up(
     assert len(summary.metrics.frames) == count
     assert len(json.loads((tmp_path / "metrics.json").read_text())["frames"]) == count
     vertices = PlyData.read(str(tmp_path / "gaussians.ply"))["vertex"]
-    assert len(vertices) == summary.scene.num_gaussians > 0
+    assert len(vertices) == summary.ply.num_gaussians > 0
     assert read_image(tmp_path / "metrics.png").shape[0] > 100
     assert dict(summary.facts())["Frames"] == str(count)
 
@@ -93,7 +94,7 @@ def test_the_scene_is_that_of_the_time_asked_for(
 ) -> None:
     options = replace(OPTIONS, ply_time=time, orbit_frames=0)
     summary = write(reconstructor(), synthetic_source(5), tmp_path, options)
-    assert summary.scene.time == written
+    assert summary.ply.time == written
 
 
 @pytest.mark.parametrize(("first", "time", "written"), [(3, 6.0, 6.0), (0, 2.0, 2.0), (30, 0, 30)])
@@ -107,7 +108,7 @@ def test_frames_keep_their_numbers_where_others_are_left_out(
     options = replace(OPTIONS, ply_time=time, orbit_frames=0)
     summary = write(reconstructor(), Gaps(first + 8), tmp_path, options)
     assert (tmp_path / "overview.png").exists()
-    assert summary.scene.time == written
+    assert summary.ply.time == written
     frames = json.loads((tmp_path / "metrics.json").read_text())["frames"]
     assert [frame["index"] for frame in frames] == [
         index for index in range(first, first + 8) if index != 5
@@ -121,7 +122,7 @@ def test_padding_is_no_part_of_the_exported_scene(
     options = replace(OPTIONS, orbit_frames=0)
     # A square fills half of the model's picture; the window's edge is included.
     summary = write(reconstructor(), synthetic_source(1, (45, 45)), tmp_path, options, "pad")
-    assert summary.scene.num_gaussians == 32 * 32
+    assert summary.ply.num_gaussians == 32 * 32
 
 
 def test_an_unreadable_frame_keeps_what_came_before_and_what_was_there(
