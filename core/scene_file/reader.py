@@ -43,7 +43,8 @@ class SceneReader:
 
     def __init__(self, file: BinaryIO, where: str) -> None:
         self._file = file
-        self._where = where
+        self.where = where
+        """What messages call the file."""
         size = file.seek(0, 2)
         file.seek(0)
         if file.read(len(SIGNATURE)) != SIGNATURE:
@@ -86,6 +87,15 @@ class SceneReader:
         """All intervals in order of time."""
         return tuple(self._timeline.intervals)
 
+    @property
+    def window(self) -> tuple[float, float]:
+        """First and last time of the scene, seconds.
+
+        Raises:
+            UserError: If no interval is complete.
+        """
+        return self._timeline.window
+
     def locate(self, seconds: float) -> tuple[int, float]:
         """Return the number of the interval that shows a time, and the pair time in it.
 
@@ -108,10 +118,10 @@ class SceneReader:
         """
         interval = self._timeline.intervals[number]
         record = self._record(interval.offset, INTERVAL)
-        fields = Fields(record.payload, self._where)
+        fields = Fields(record.payload, self.where)
         announced = (number, interval.first, interval.second, interval.motion_degree)
         if fields.unpack(INTERVAL_HEAD) != announced:
-            raise damaged(self._where, f"the index and interval {number} differ")
+            raise damaged(self.where, f"the index and interval {number} differ")
         if interval.is_static:
             fields.finish()
             return _gaussians(self._key_frame(interval.first), _still(self.header), 0.0)
@@ -119,7 +129,7 @@ class SceneReader:
         parts = []
         for anchor, key_frame in enumerate((interval.first, interval.second)):
             groups = unpack_groups(fields, grid)
-            dynamics = restore_dynamics(groups, degree, self._where)
+            dynamics = restore_dynamics(groups, degree, self.where)
             parts.append(_gaussians(self._key_frame(key_frame), dynamics, float(anchor)))
         fields.finish()
         return DynamicGaussians.cat(parts, dim=1)
@@ -127,18 +137,18 @@ class SceneReader:
     def _read_key_frame(self, number: int) -> StaticGaussians:
         key_frame = self._timeline.key_frames[number]
         record = self._record(key_frame.offset, KEY_FRAME)
-        fields = Fields(record.payload, self._where)
+        fields = Fields(record.payload, self.where)
         announced = (number, key_frame.shot, key_frame.time)
         if fields.unpack(KEY_FRAME_HEAD) != announced:
-            raise damaged(self._where, f"the index and key frame {number} differ")
+            raise damaged(self.where, f"the index and key frame {number} differ")
         groups = unpack_groups(fields, self.header.grid_size)
         fields.finish()
-        return restore_static(groups, self.header.grid_size, self._where)
+        return restore_static(groups, self.header.grid_size, self.where)
 
     def _record(self, offset: int, kind: bytes) -> Record:
-        record = read_record(self._file, offset, self._size, self._where)
+        record = read_record(self._file, offset, self._size, self.where)
         if record is None or record.kind != kind:
-            raise damaged(self._where, f"there is no {kind.decode()} record at byte {offset}")
+            raise damaged(self.where, f"there is no {kind.decode()} record at byte {offset}")
         return record
 
 

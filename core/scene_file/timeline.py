@@ -147,6 +147,17 @@ class SceneTimeline:
         fields.unpack(_INDEX_OFFSET)
         fields.finish()
 
+    @property
+    def window(self) -> tuple[float, float]:
+        """First and last time of the scene, seconds.
+
+        Raises:
+            UserError: If there is no interval.
+        """
+        if not self.intervals:
+            raise UserError(f"{self.where} holds no interval that is complete.")
+        return self.intervals[0].first_time, self.intervals[-1].second_time
+
     def locate(self, seconds: float) -> tuple[int, float]:
         """Return the interval that shows a time, and the pair time in it.
 
@@ -156,9 +167,7 @@ class SceneTimeline:
         Raises:
             UserError: If there is no interval, or the time is outside of all of them.
         """
-        if not self.intervals:
-            raise UserError(f"{self.where} holds no interval that is complete.")
-        start, end = self.intervals[0].first_time, self.intervals[-1].second_time
+        start, end = self.window
         if not start <= seconds <= end:
             raise UserError(
                 f"{self.where} holds times from {start:g} to {end:g} seconds; {seconds:g} is "
