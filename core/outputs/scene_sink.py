@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from core.geometry.fit import FrameFit
-from core.logging import get_logger
+from core.logging import get_logger, warn_once
 from core.scene_file import GRADES, GradeName, SceneHeader, SceneWriter, grid_of
 from core.streaming import Interval
 from core.streaming.reconstruct import RenderedFrame
@@ -43,13 +43,13 @@ class SceneSink:
         self._source = source
         self._fps = frames_per_second
         self._grade: GradeName = grade
+        self._pool = ThreadPoolExecutor(1, "scene_sink")
         self._stack = ExitStack()
         self._newest: Interval | None = None
         self._writer: SceneWriter | None = None
         self._pending: Future[None] | None = None
 
     def __enter__(self) -> SceneSink:
-        self._pool = self._stack.enter_context(ThreadPoolExecutor(1, "scene_sink"))
         return self
 
     def __exit__(
@@ -58,6 +58,7 @@ class SceneSink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._pool.shutdown()
         self._stack.__exit__(kind, error, trace)
 
     @property
@@ -79,6 +80,8 @@ class SceneSink:
             self._writer.close()
 
     def _append(self, interval: Interval) -> None:
+        if interval.num_survivors:
+            warn_once(_logger, f"{self._path.name} leaves out the survivors of --max_persistent.")
         own = interval.gaussians.num_gaussians - interval.num_survivors
         gaussians = interval.gaussians.select(slice(own), dim=1).to("cpu")
         if self._writer is None:
@@ -93,8 +96,6 @@ class SceneSink:
         )
 
     def _open(self, interval: Interval) -> SceneWriter:
-        if interval.num_survivors:
-            _logger.warning("%s leaves out the survivors of --max_persistent.", self._path.name)
         header = SceneHeader(
             image_size=self._fit.model_size,
             grid_size=grid_of(interval.num_first, self._fit.model_size),
