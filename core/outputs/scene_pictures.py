@@ -61,12 +61,12 @@ def write_videos(
         UserError: If the scene is empty, or a file cannot be read or written.
     """
     start, end = scene.reader.window
-    count = math.floor((end - start) * fps * slow + 1e-6) + 1
     size = view.canvas.shown_size
     with (
         VideoWriter(folder / VIDEO, size, fps) as colors,
         VideoWriter(folder / DEPTH_VIDEO, size, fps) as depth,
     ):
+        count = math.floor((end - start) * fps * slow + 1e-6) + 1
         for i in tqdm(range(count), unit="frame", disable=None):
             picture = _draw(scene, view, min(start + i / (fps * slow), end), orbit_seconds)
             colors.write(to_8bit(picture.rgb))

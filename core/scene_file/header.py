@@ -16,6 +16,8 @@ VERSION = 1
 """Version of the format that is written, and the newest that is read."""
 MAX_SIDE = 16384
 """Most pixels of a side of the picture or of the input frames."""
+MAX_PIXELS = 1 << 25
+"""Most pixels of the picture."""
 MAX_GRID_SIDE = 4096
 """Most rows, and columns, of the Gaussian grid."""
 MAX_GAUSSIANS = 1 << 20
@@ -51,6 +53,10 @@ class SceneHeader:
         sides = (*self.image_size, *self.frame_size)
         if not all(0 < side <= MAX_SIDE for side in sides):
             raise UserError(f"a scene's pictures have sides of 1 to {MAX_SIDE} pixels, not {sides}")
+        if self.image_size[0] * self.image_size[1] > MAX_PIXELS:
+            raise UserError(
+                f"a scene's picture has at most {MAX_PIXELS} pixels, not {self.image_size}"
+            )
         if not (0 < rows <= MAX_GRID_SIDE and 0 < columns <= MAX_GRID_SIDE):
             raise UserError(
                 f"a scene's grid has sides of 1 to {MAX_GRID_SIDE}, not {rows, columns}"

@@ -20,6 +20,10 @@ _ENTRY = struct.Struct("<Q4s16s")
 _INDEX_OFFSET = struct.Struct("<Q")
 
 
+MAX_TIME = 1e12
+"""Largest magnitude of a time, seconds."""
+
+
 @dataclass(frozen=True)
 class StoredKeyFrame:
     """A key frame of the file."""
@@ -80,7 +84,7 @@ class SceneTimeline:
         """
         before = self.key_frames[-1] if self.key_frames else StoredKeyFrame(-1, -1, -math.inf, 0)
         follows = number == before.number + 1 and before.shot <= shot <= before.shot + 1
-        if not (follows and math.isfinite(time) and time > before.time and shot >= 0):
+        if not (follows and before.time < time <= MAX_TIME and time >= -MAX_TIME and shot >= 0):
             raise damaged(self.where, f"key frame {number} does not follow the one before")
         self.key_frames.append(StoredKeyFrame(number, shot, time, offset))
 
@@ -92,7 +96,7 @@ class SceneTimeline:
         """
         last = self.key_frames[-1] if self.key_frames else None
         joins = last is not None and second == last.number and second - first in (0, 1)
-        if not joins or number != len(self.intervals) or degree > MAX_DEGREE or first < 0:
+        if not joins or number != len(self.intervals) or degree > MAX_DEGREE:
             raise damaged(self.where, f"interval {number} does not follow the one before")
         start, end = self.key_frames[first], self.key_frames[second]
         opens = first == 0 or self.key_frames[first - 1].shot != start.shot
