@@ -2,7 +2,8 @@
 
 from core.scene_file.grades import GRADES, Grade, GradeName
 from core.scene_file.header import SceneHeader, grid_of
-from core.scene_file.reader import SceneInterval, SceneReader, open_scene
+from core.scene_file.reader import SceneReader, open_scene
+from core.scene_file.timeline import SceneInterval
 from core.scene_file.writer import SceneWriter
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,8 +92,15 @@ def pack_groups(groups: Sequence[Group], grid_size: tuple[int, int]) -> bytes:
     return b"".join(parts)
 
 
-def unpack_groups(fields: Fields, grid_size: tuple[int, int]) -> dict[int, Group]:
+def unpack_groups(
+    fields: Fields, grid_size: tuple[int, int], kinds: Container[int]
+) -> dict[int, Group]:
     """Read a block of groups, by kind.
+
+    Args:
+        fields: At the beginning of the block.
+        grid_size: Rows and columns.
+        kinds: What to read; groups of other kinds are skipped without being decoded.
 
     Raises:
         UserError: If it breaks the format.
@@ -105,13 +112,17 @@ def unpack_groups(fields: Fields, grid_size: tuple[int, int]) -> dict[int, Group
         if not 1 <= num_channels <= 3 or num_images > 2 or kind in groups:
             raise damaged(fields.where, f"group {kind} cannot be as it is announced")
         ranges = [fields.unpack(_CHANNEL) for _ in range(num_channels)]
-        levels = np.zeros((*grid_size, 3), np.int32)
-        for part in range(num_images):
+        images: list[memoryview] = []
+        for _ in range(num_images):
             (length,) = fields.unpack(_LENGTH)
-            image = decode_image(fields.take(length), grid_size, fields.where)
-            levels += image.astype(np.int32) << 8 * part
-        flat = levels.reshape(-1, 3)
-        channels = [Channel(flat[:, i], low, step) for i, (low, step) in enumerate(ranges)]
+            images.append(fields.take(length))
+        if kind not in kinds:
+            continue
+        levels = np.broadcast_to(np.int32(0), (grid_size[0] * grid_size[1], 3))
+        for part, image in enumerate(images):
+            planes = decode_image(image, grid_size, fields.where).reshape(-1, 3)
+            levels = levels + (planes.astype(np.int32) << 8 * part)
+        channels = [Channel(levels[:, i], low, step) for i, (low, step) in enumerate(ranges)]
         if not all(_is_possible(channel) for channel in channels):
             raise damaged(fields.where, f"a channel of group {kind} has impossible values")
         groups[kind] = Group(kind, tuple(channels))

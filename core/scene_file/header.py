@@ -15,12 +15,14 @@ from core.scene_file.records import Fields, damaged
 VERSION = 1
 """Version of the format that is written, and the newest that is read."""
 MAX_SIDE = 16384
-"""Most pixels of a side of the picture or of the input frames."""
+"""Most pixels of a side of the picture."""
+MAX_FRAME_SIDE = 1 << 20
+"""Most pixels of a side of the input frames."""
 MAX_PIXELS = 1 << 25
 """Most pixels of the picture."""
 MAX_GRID_SIDE = 4096
 """Most rows, and columns, of the Gaussian grid."""
-MAX_GAUSSIANS = 1 << 20
+MAX_GAUSSIANS = 1 << 21
 """Most Gaussians of a key frame."""
 MAX_NAME = 1024
 """Most bytes of the source's name in UTF-8."""
@@ -50,16 +52,16 @@ class SceneHeader:
 
     def __post_init__(self) -> None:
         rows, columns = self.grid_size
-        sides = (*self.image_size, *self.frame_size)
-        if not all(0 < side <= MAX_SIDE for side in sides):
-            raise UserError(f"a scene's pictures have sides of 1 to {MAX_SIDE} pixels, not {sides}")
+        for name, size, most in (
+            ("picture", self.image_size, MAX_SIDE),
+            ("grid", self.grid_size, MAX_GRID_SIDE),
+            ("input frame", self.frame_size, MAX_FRAME_SIDE),
+        ):
+            if not all(0 < side <= most for side in size):
+                raise UserError(f"the {name} of a scene has sides of 1 to {most}, not {size}")
         if self.image_size[0] * self.image_size[1] > MAX_PIXELS:
             raise UserError(
-                f"a scene's picture has at most {MAX_PIXELS} pixels, not {self.image_size}"
-            )
-        if not (0 < rows <= MAX_GRID_SIDE and 0 < columns <= MAX_GRID_SIDE):
-            raise UserError(
-                f"a scene's grid has sides of 1 to {MAX_GRID_SIDE}, not {rows, columns}"
+                f"the picture of a scene has at most {MAX_PIXELS} pixels, not {self.image_size}"
             )
         if rows * columns > MAX_GAUSSIANS:
             raise UserError(

@@ -13,8 +13,9 @@ from core.scene_file.channels import Channel, Group, constant, quantize, shift
 from core.scene_file.grades import Grade
 from core.scene_file.records import damaged
 
-COLOR, POSITION, INVERSE_DEPTH, SHAPE, SCALE_Y, ANGLE, QUATERNION, QUATERNION_W = range(1, 9)
+STATIC_KINDS = range(1, 9)
 """Kinds of groups."""
+COLOR, POSITION, INVERSE_DEPTH, SHAPE, SCALE_Y, ANGLE, QUATERNION, QUATERNION_W = STATIC_KINDS
 INVERSE_DEPTH_REACH = (-1.0, 2.0)
 """Inverse depths beyond are stored as these: both are invalid."""
 _ANGLES = 256

@@ -72,6 +72,11 @@ def quantize_dynamics(
     return [*groups, Group(WINDOW, (slopes, quantize(half_lives, grade.half_life)))]
 
 
+def dynamic_kinds(degree: int) -> tuple[int, ...]:
+    """Return the kinds of groups of dynamics with ``degree`` motion coefficients."""
+    return (WINDOW, *range(MOTION, MOTION + degree))
+
+
 def restore_dynamics(groups: dict[int, Group], degree: int, where: str) -> Dynamics:
     """Undo :func:`quantize_dynamics`, up to rounding.
 

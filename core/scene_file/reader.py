@@ -15,8 +15,8 @@ from torch import Tensor
 from core.checks import UserError
 from core.scene_file.channels import unpack_groups
 from core.scene_file.header import SceneHeader
-from core.scene_file.key_frame_codec import StaticGaussians, restore_static
-from core.scene_file.motion_codec import Dynamics, restore_dynamics
+from core.scene_file.key_frame_codec import STATIC_KINDS, StaticGaussians, restore_static
+from core.scene_file.motion_codec import Dynamics, dynamic_kinds, restore_dynamics
 from core.scene_file.records import (
     HEADER,
     INTERVAL,
@@ -32,7 +32,6 @@ from core.scene_file.records import (
 from core.scene_file.timeline import (
     INTERVAL_HEAD,
     KEY_FRAME_HEAD,
-    SceneInterval,
     SceneTimeline,
 )
 from core.types import DynamicGaussians
@@ -63,6 +62,8 @@ class SceneReader:
         else:
             for record in scan_records(file, head.end, size, where):
                 self._timeline.add(record.kind, record.payload, record.offset)
+        self.intervals = tuple(self._timeline.intervals)
+        """All intervals in order of time."""
         self._size = size
         # An interval and the next one share a key frame.
         self._key_frame = lru_cache(maxsize=2)(self._read_key_frame)
@@ -81,11 +82,6 @@ class SceneReader:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    @property
-    def intervals(self) -> tuple[SceneInterval, ...]:
-        """All intervals in order of time."""
-        return tuple(self._timeline.intervals)
 
     @property
     def window(self) -> tuple[float, float]:
@@ -128,7 +124,7 @@ class SceneReader:
         grid, degree = self.header.grid_size, interval.motion_degree
         parts = []
         for anchor, key_frame in enumerate((interval.first, interval.second)):
-            groups = unpack_groups(fields, grid)
+            groups = unpack_groups(fields, grid, dynamic_kinds(degree))
             dynamics = restore_dynamics(groups, degree, self.where)
             parts.append(_gaussians(self._key_frame(key_frame), dynamics, float(anchor)))
         fields.finish()
@@ -141,7 +137,7 @@ class SceneReader:
         announced = (number, key_frame.shot, key_frame.time)
         if fields.unpack(KEY_FRAME_HEAD) != announced:
             raise damaged(self.where, f"the index and key frame {number} differ")
-        groups = unpack_groups(fields, self.header.grid_size)
+        groups = unpack_groups(fields, self.header.grid_size, STATIC_KINDS)
         fields.finish()
         return restore_static(groups, self.header.grid_size, self.where)
 

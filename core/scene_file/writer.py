@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -11,13 +12,13 @@ import torch
 from torch import Tensor
 
 from core.checks import UserError
-from core.scene_file.channels import Group, pack_groups
+from core.scene_file.channels import pack_groups
 from core.scene_file.grades import GRADES, Grade
 from core.scene_file.header import SceneHeader
-from core.scene_file.key_frame_codec import StaticGaussians, quantize_static, restore_static
-from core.scene_file.motion_codec import Dynamics, quantize_dynamics
+from core.scene_file.key_frame_codec import INVERSE_DEPTH, StaticGaussians, quantize_static
+from core.scene_file.motion_codec import MAX_DEGREE, Dynamics, quantize_dynamics
 from core.scene_file.records import HEADER, INDEX, INTERVAL, KEY_FRAME, SIGNATURE, pack_record
-from core.scene_file.timeline import INTERVAL_HEAD, KEY_FRAME_HEAD, SceneTimeline
+from core.scene_file.timeline import INTERVAL_HEAD, KEY_FRAME_HEAD, MAX_TIME, SceneTimeline
 from core.types import DynamicGaussians
 
 
@@ -89,9 +90,9 @@ class SceneWriter:
                 the interval before, whose Gaussians at their anchor are in the file already.
 
         Raises:
-            ValueError: If there are not as many Gaussians as the grid has, or values that are not
-                finite.
-            UserError: If the file cannot be written, or the times do not follow.
+            ValueError: If there are not as many Gaussians as the grid has, values that are not
+                finite, too many motion coefficients, or times that do not follow.
+            UserError: If the file cannot be written.
         """
         count = self.header.num_gaussians
         parts = 1 if first_time == second_time else 2
@@ -100,8 +101,12 @@ class SceneWriter:
                 f"SceneWriter: got {tuple(gaussians.means.shape[:2])} scenes and Gaussians; "
                 f"expected one scene of {parts} times {count}."
             )
+        degree = gaussians.motion.shape[2]
+        if degree > MAX_DEGREE:
+            raise ValueError(f"SceneWriter: motion of degree {degree}; at most {MAX_DEGREE}.")
         if not all(bool(torch.isfinite(tensor).all()) for tensor in gaussians.tensors()):
             raise ValueError("SceneWriter: the Gaussians have values that are not finite.")
+        self._check_order(first_time, second_time, opens)
         halves = [gaussians.select(slice(i * count, (i + 1) * count), dim=1) for i in range(parts)]
         if opens:
             self._write_key_frame(halves[0], first_time, new_shot=True)
@@ -112,7 +117,6 @@ class SceneWriter:
             blocks.append(self._pack_dynamics(halves[1], far_end=-1.0))
         number = len(self._timeline.intervals)
         second = self._timeline.key_frames[-1].number
-        degree = gaussians.motion.shape[2]
         head = INTERVAL_HEAD.pack(number, second - (parts - 1), second, degree)
         self._add(INTERVAL, b"".join([head, *blocks]))
 
@@ -122,6 +126,16 @@ class SceneWriter:
             self._write(pack_record(INDEX, self._timeline.pack_index(self._offset)))
             self._file.close()
             self._file = None
+
+    def _check_order(self, first_time: float, second_time: float, opens: bool) -> None:
+        key_frames = self._timeline.key_frames
+        last = key_frames[-1].time if key_frames else -math.inf
+        follows = first_time > last if opens else first_time == last < second_time
+        if not (follows and first_time <= second_time and abs(second_time) <= MAX_TIME):
+            raise ValueError(
+                f"SceneWriter: an interval from {first_time} to {second_time} that opens "
+                f"{'a' if opens else 'no'} shot does not follow a key frame at {last}."
+            )
 
     def _write_key_frame(self, gaussians: DynamicGaussians, time: float, *, new_shot: bool) -> None:
         static = StaticGaussians(
@@ -133,8 +147,8 @@ class SceneWriter:
         )
         grid = self.header.grid_size
         groups = quantize_static(static, grid, self._grade)
-        stored = restore_static(_by_kind(groups), grid, self._timeline.where)
-        self._last_inverse_depths = stored.means[:, 1]
+        (stored,) = (group.channels[0] for group in groups if group.kind == INVERSE_DEPTH)
+        self._last_inverse_depths = stored.values
         before = self._timeline.key_frames[-1] if self._timeline.key_frames else None
         shot = (-1 if before is None else before.shot) + new_shot
         number = len(self._timeline.key_frames)
@@ -182,7 +196,3 @@ class SceneWriter:
 def _array(batch: Tensor) -> np.ndarray:
     """Return the values of one scene."""
     return batch[0].detach().cpu().float().numpy()
-
-
-def _by_kind(groups: list[Group]) -> dict[int, Group]:
-    return {group.kind: group for group in groups}

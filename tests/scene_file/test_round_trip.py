@@ -181,6 +181,16 @@ def test_the_writer_refuses_what_does_not_fit(make_scene: MakeScene, tmp_path: P
         broken.opacities[0, 5] = math.nan
         with pytest.raises(ValueError, match="not finite"):
             writer.append(broken, 0, 1, opens=True)
+        with pytest.raises(ValueError, match="opens no shot"):
+            writer.append(gaussians, 0, 1, opens=False)
+        writer.append(gaussians, 0, 1, opens=True)
+        for first, second, opens in ((1, 0.5, False), (2, 3, False), (1, 2, True), (2, 1e13, True)):
+            with pytest.raises(ValueError, match="does not follow"):
+                writer.append(gaussians, first, second, opens=opens)
+        (curved,) = make_scene(2, degree=9)
+        with pytest.raises(ValueError, match="degree 9"):
+            writer.append(curved, 1, 2, opens=False)
+    assert len(read_all(tmp_path / "scene.ssplat")) == 1, "what is refused leaves no trace"
     with pytest.raises(UserError, match="cannot write"):
         SceneWriter(tmp_path, HEADER)
 
@@ -189,7 +199,7 @@ def test_the_writer_refuses_what_does_not_fit(make_scene: MakeScene, tmp_path: P
     ("values", "said"),
     [
         ({"grid_size": (5000, 2)}, "sides of 1 to 4096"),
-        ({"grid_size": (2048, 2048)}, "at most 1048576"),
+        ({"grid_size": (2048, 2048)}, "at most 2097152"),
         ({"image_size": (0, 5)}, "sides of 1 to 16384"),
         ({"background": (0.0, 2.0, 0.0)}, "background"),
         ({"frames_per_second": math.inf}, "frame rate"),
