@@ -19,9 +19,12 @@ from plyfile import PlyData
 from core.export.placement import Placement
 from core.export.splats import Splats
 from core.geometry.cameras import Lens
+from core.geometry.lift import LiftedGaussians, covariances
+from core.rendering.perspective import render_perspective
 from core.types import DynamicGaussians
 
 Reader = Callable[[Path], Splats]
+LENS = Lens(60.0, 24 / 40)
 TURNED = np.float32([1, -1, -1])
 
 
@@ -65,7 +68,7 @@ def scene() -> DynamicGaussians:
 
 @pytest.fixture(scope="session")
 def splats(scene: DynamicGaussians) -> Splats:
-    return Placement(Lens(60.0, 24 / 40)).splats(scene, 0.25)
+    return Placement(LENS).splats(scene, 0.25)
 
 
 def sigmoid(values: np.ndarray) -> np.ndarray:
@@ -147,6 +150,51 @@ READERS: dict[str, Reader] = {
     "fourdgs glb": lambda path: of_fourdgs(fourdgs.from_gltf(str(path)).gaussians),
     "splat-transform": by_splat_transform,
 }
+
+
+@pytest.fixture(scope="session")
+def read_4dgs() -> Callable[[fourdgs.Scene, float], Splats]:
+    """Return what a .4dgs file shows at a time, by its package."""
+
+    def read(file: fourdgs.Scene, seconds: float) -> Splats:
+        state = file.gaussians.state_at(seconds, file.header.cutoff)
+        index = state["indices"]
+        upright = Splats(
+            means=state["centers"],
+            scales=file.gaussians.scales[index].astype(np.float64),
+            quats=state["orientations"][:, [3, 0, 1, 2]],
+            colors=file.gaussians.colors[index, :3],
+            opacities=state["opacity"],
+        )
+        return turned_back(upright)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def covars_of() -> Callable[[Splats], np.ndarray]:
+    return _covars_of
+
+
+def _covars_of(splats: Splats) -> np.ndarray:
+    values = (np.asarray(v, np.float64) for v in (splats.scales, splats.quats))
+    scales, quats = map(torch.from_numpy, values)
+    return covariances(scales, quats / quats.norm(dim=-1, keepdim=True)).numpy()
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[[Splats], torch.Tensor]:
+    """Show by our renderer what a file holds, from the input camera."""
+
+    def draw(splats: Splats) -> torch.Tensor:
+        values = (splats.means, _covars_of(splats), splats.colors, splats.opacities)
+        lifted = LiftedGaussians(
+            *(torch.from_numpy(np.asarray(v, np.float32))[None] for v in values),
+            valid=torch.ones(1, len(splats), dtype=torch.bool),
+        )
+        return render_perspective(lifted, torch.eye(4)[None], LENS, (48, 80)).rgb[0]
+
+    return draw
 
 
 @pytest.fixture(scope="session")
