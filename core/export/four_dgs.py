@@ -9,25 +9,27 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import torch
 
 from core.export.optional import require
 from core.export.placement import Placement
 from core.export.splats import FAINTEST, principal_axes
 from core.export.temporal_fit import SAMPLES, TIMES, Segments, fit_segments
 from core.export.timed_scene import TimedScene
-from core.geometry.lift import lift
+from core.geometry.lift import lift, lift_means
 from core.geometry.motion import freeze_at
 from core.io.atomic import atomic_path
+from core.types import DynamicGaussians
 
 _EXTRA = "export"
-_CHUNK = 1 << 17
-"""Gaussians of a chunk, which is what a player reads at a time."""
+_BLOCK = 1 << 17
+"""Gaussians that are fitted at a time, and make up a chunk: what a player reads at a time."""
 _LEVEL = 3
 """Of deflate: a higher one takes twice the time for 2 % less."""
 
@@ -82,9 +84,10 @@ def write_4dgs(path: str | Path, scenes: Iterable[TimedScene], placement: Placem
         begin, end = None, 0.0
         for scene in scenes:
             begin = scene.start if begin is None else begin
-            moving = _fit(scene, begin, placement, report)
-            for start in range(0, len(moving), _CHUNK):
-                chunks.add(moving.select(slice(start, start + _CHUNK)))
+            for block in _blocks(scene.gaussians, placement):
+                moving = _fit(block, scene, begin, placement, report)
+                if len(moving):
+                    chunks.add(moving)
             end = scene.until - begin
         with partial.open("wb") as file:
             chunks.assemble(file, duration=end, placement=placement)
@@ -109,32 +112,40 @@ class _Moving:
     def __len__(self) -> int:
         return len(self.means)
 
-    def select(self, index: slice) -> _Moving:
-        return _Moving(*(value[index] for value in vars(self).values()))
+
+def _blocks(gaussians: DynamicGaussians, placement: Placement) -> Iterator[DynamicGaussians]:
+    """Yield parts of the Gaussians that show the input, as they are at their anchors."""
+    x, _, z = gaussians.means[0].unbind(-1)
+    shown = (
+        torch.ones_like(x, dtype=torch.bool) if placement.shows is None else placement.shows(x, z)
+    )
+    for index in shown.nonzero()[:, 0].split(_BLOCK):
+        yield gaussians.select(index, dim=1).to("cpu")
 
 
-def _fit(scene: TimedScene, begin: float, placement: Placement, report: FitReport) -> _Moving:
-    gaussians = scene.gaussians
-    if placement.shows is not None:
-        x, _, z = gaussians.means[0].unbind(-1)
-        gaussians = gaussians.select(placement.shows(x, z).nonzero()[:, 0], dim=1)
+def _fit(
+    gaussians: DynamicGaussians,
+    scene: TimedScene,
+    begin: float,
+    placement: Placement,
+    report: FitReport,
+) -> _Moving:
+    duration = scene.end - scene.start
+    unit = duration if duration > 0 else 1.0
     count = gaussians.num_gaussians
     paths = np.empty((count, SAMPLES, 3), dtype=np.float32)
     opacities = np.empty((count, SAMPLES), dtype=np.float32)
-    middle = lift(
-        freeze_at(gaussians, scene.pair_time((scene.start + scene.end) / 2)), placement.lens
-    )
-    duration = scene.end - scene.start
-    unit = duration if duration > 0 else 1.0
-    for sample, time in enumerate(TIMES):
-        lifted = lift(freeze_at(gaussians, float(time) if duration > 0 else 0.0), placement.lens)
-        paths[:, sample] = lifted.means[0].cpu()
-        opacities[:, sample] = (lifted.opacities * lifted.valid)[0].cpu()
+    for sample, time in enumerate(TIMES if duration > 0 else np.zeros(SAMPLES)):
+        still = freeze_at(gaussians, float(time))
+        means, valid = lift_means(still.means, placement.lens)
+        paths[:, sample] = means[0]
+        opacities[:, sample] = (still.opacities * valid)[0]
     segments = fit_segments(opacities, paths, FAINTEST)
-    scales, quats = principal_axes(middle.covars[0].cpu().double())
+    anchored = lift(gaussians, placement.lens)
+    scales, quats = principal_axes(anchored.covars[0].double())
     # Footprints keep their size in the picture, and so grow with the depth.
     depths = paths[segments.gaussian, (segments.first + segments.last) // 2, 2]
-    growth = depths / middle.means[0, :, 2].cpu().numpy()[segments.gaussian]
+    growth = depths / anchored.means[0, :, 2].numpy()[segments.gaussian]
     report.add(count, segments, depths)
     flip = np.array([1, -1, -1]) * placement.scale
     turn = np.array([1, -1, -1, 1])
@@ -146,7 +157,7 @@ def _fit(scene: TimedScene, begin: float, placement: Placement, report: FitRepor
         velocities=segments.velocity * flip / unit,
         scales=scales.numpy()[segments.gaussian] * growth[:, None] * placement.scale,
         quats=quats.numpy()[segments.gaussian][:, [1, 2, 3, 0]] * turn,
-        rgb=gaussians.colors[0].cpu().numpy()[segments.gaussian],
+        rgb=gaussians.colors[0].numpy()[segments.gaussian],
         peaks=segments.peak,
         centers=scene.start - begin + segments.center * duration,
         widths=segments.width * unit,
