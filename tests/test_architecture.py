@@ -10,7 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"train", "train_decoder", "splat_inference", "render", "preprocess_depth_davis", "tools"},
+    {
+        *("train", "train_decoder", "splat_inference", "render", "export"),
+        *("preprocess_depth_davis", "tools"),
+    },
     {"configs"},
     {"core.outputs", "core.tracking"},
     {"core.streaming", "core.training"},

@@ -21,7 +21,6 @@ from core.export.optional import require
 from core.export.placement import Placement
 from core.export.splats import FAINTEST, principal_axes
 from core.export.temporal_fit import SAMPLES, TIMES, Segments, fit_segments
-from core.export.timed_scene import TimedScene
 from core.geometry.lift import lift, lift_means
 from core.geometry.motion import freeze_at
 from core.io.atomic import atomic_path
@@ -32,6 +31,20 @@ _BLOCK = 1 << 17
 """Gaussians that are fitted at a time, and make up a chunk: what a player reads at a time."""
 _LEVEL = 3
 """Of deflate: a higher one takes twice the time for 2 % less."""
+
+
+@dataclass(frozen=True)
+class TimedScene:
+    """The scene from one key frame to the next, or of a shot of one key frame."""
+
+    gaussians: DynamicGaussians
+    """One scene over pair times in [0, 1]."""
+    start: float
+    """When its first key frame is, seconds."""
+    end: float
+    """When its second key frame is; ``start`` for a shot of one key frame."""
+    until: float
+    """How long its last state is shown: until the next interval starts, seconds."""
 
 
 @dataclass
@@ -48,6 +61,13 @@ class FitReport:
     """Largest error of opacity at a sample."""
     max_position_error: float = 0.0
     """Largest distance from the true path times the opacity there, relative to the depth."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.num_segments:,} Gaussians for {self.num_gaussians:,} of all intervals; opacity "
+            f"is off by {self.mean_opacity_error:.1%} where a Gaussian is fitted worst, at most "
+            f"{self.max_opacity_error:.1%}, places by {self.max_position_error:.2%} of the depth"
+        )
 
     def add(self, count: int, segments: Segments, depths: np.ndarray) -> None:
         """Take what was fitted to one interval."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from core.checks import UserError
+from core.checks import UserError, naming
 from core.geometry.cameras import Lens
 from core.geometry.fit import FrameFit
 from core.io import FrameSource
@@ -22,10 +22,17 @@ from core.outputs.orbit_view import OrbitView
 from core.outputs.page import Page, ScoreRow, Video, write_page
 from core.outputs.pictures import depth_picture, rendered_picture, side_by_side_picture
 from core.outputs.ply_sink import ExportedScene, PlySink
+from core.outputs.scene_exports import (
+    ExportFormat,
+    ExportOptions,
+    check_format,
+    export_scene,
+    file_name,
+)
 from core.outputs.scene_sink import SceneSink
 from core.outputs.sinks import FrameSink, OrbitSink, OverviewSink, VideoSink
 from core.outputs.staging import Staging
-from core.scene_file import GradeName
+from core.scene_file import GradeName, open_scene
 from core.streaming import Session
 from core.streaming.reconstruct import ClipReconstructor, RenderedFrame
 
@@ -63,7 +70,14 @@ class OutputOptions:
     """How the scene file is compressed: fine loses nothing that can be seen, small takes about half
     as much."""
 
+    export: tuple[ExportFormat, ...] = ()
+    """Formats of other programs in which the scene is written, too; those that hold one time at
+    ply_time. export.py writes them later, with more options."""
+
     def __post_init__(self) -> None:
+        for kind in self.export:
+            with naming("--export"):
+                check_format(kind)
         if not 0.01 <= self.fps <= 1000:
             raise UserError(f"--fps is {self.fps:g}; expected a rate from 0.01 to 1000")
         if not self.ply_time >= 0:
@@ -175,6 +189,7 @@ def write_outputs(
             f"reconstructed in {kept}"
         ) from failure
     assert outputs.ply.written is not None
+    exports = _export(staging.folder, options)
     summary = Summary(
         metrics=metrics,
         num_gaussians=timed.num_gaussians,
@@ -189,10 +204,24 @@ def write_outputs(
         ("Frame size", f"{fit.input_size[1]} by {fit.input_size[0]} px"),
         ("Fit", f"{fit.mode} to {fit.model_size[1]} by {fit.model_size[0]} px"),
         *summary.facts(),
+        *exports,
         *_lost_frames(source),
     ]
     write_page(staging.folder / PAGE, _page(source, options, summary, facts))
     return summary
+
+
+def _export(folder: Path, options: OutputOptions) -> list[tuple[str, str]]:
+    """Write the scene in the formats asked for; return labels and what was written."""
+    facts = []
+    with open_scene(folder / SCENE) as reader:
+        seconds = [reader.intervals[0].first_time, reader.intervals[-1].second_time]
+        time = min(max(options.ply_time / reader.header.frames_per_second, seconds[0]), seconds[1])
+        how = ExportOptions(time=time, fov=options.horizontal_fov_deg)
+        for kind in options.export:
+            name = file_name(Path(SCENE).stem, kind)
+            facts.append((name, export_scene(reader, kind, folder / name, how)))
+    return facts
 
 
 def _lost_frames(source: FrameSource) -> list[tuple[str, str]]:

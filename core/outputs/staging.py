@@ -41,14 +41,15 @@ class Staging:
 
 @contextmanager
 def staged_outputs(output: Path) -> Iterator[Staging]:
-    """Give a folder to write to, and move its files into ``output`` when the block ends well.
+    """Give a folder to write to, and move what is in it to ``output`` when the block ends well.
 
-    Until then nothing that was in ``output`` is touched. When the block raises, what was written is
-    removed, unless :meth:`Staging.keep_incomplete` was called.
+    A folder replaces one of its name as a whole. Until then nothing that was in ``output`` is
+    touched. When the block raises, what was written is removed, unless
+    :meth:`Staging.keep_incomplete` was called.
 
     Raises:
         UserError: If ``output`` is a file, or cannot be made or written to; at the end, if a folder
-            bears the name of a file.
+            bears the name of a file, or a file that of a folder.
     """
     folder = output / f".running-{secrets.token_hex(4)}"
     try:
@@ -69,9 +70,12 @@ def staged_outputs(output: Path) -> Iterator[Staging]:
 def _move_files(folder: Path, output: Path) -> None:
     files = sorted(folder.iterdir())
     for file in files:
-        if (output / file.name).is_dir():
+        if (output / file.name).exists() and (output / file.name).is_dir() != file.is_dir():
+            kind = "file" if file.is_dir() else "folder"
             raise UserError(
-                f"{output / file.name} is a folder; remove it or choose another output folder."
+                f"{output / file.name} is a {kind}; remove it or choose another output folder."
             )
     for file in files:
+        if file.is_dir() and (output / file.name).is_dir():
+            (output / file.name).rename(folder / f"{file.name}.before")
         os.replace(file, output / file.name)  # noqa: PTH105 (replaces on every system)

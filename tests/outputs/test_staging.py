@@ -41,3 +41,21 @@ def test_a_folder_in_the_place_of_a_result_is_said_before_any_is_moved(tmp_path:
     with pytest.raises(UserError, match="b is a folder"):
         write_both()
     assert [file.name for file in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_folder_replaces_the_one_before(tmp_path: Path) -> None:
+    for name in ("longer", "short"):
+        with staged_outputs(tmp_path) as staging:
+            (staging.folder / "frames").mkdir()
+            for number in range(len(name)):
+                (staging.folder / "frames" / str(number)).write_text(name)
+    assert [folder.name for folder in tmp_path.iterdir()] == ["frames"]
+    assert len(list((tmp_path / "frames").iterdir())) == 5
+    (tmp_path / "file").write_text("")
+
+    def write_folder() -> None:
+        with staged_outputs(tmp_path) as staging:
+            (staging.folder / "file").mkdir()
+
+    with pytest.raises(UserError, match="file is a file"):
+        write_folder()
