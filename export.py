@@ -6,27 +6,24 @@ if __name__ == "__main__":
     import core.early_interrupt  # noqa: F401 (before the imports that take seconds)
 
 from configs.options_export import ExportProgramOptions
-from core.checks import UserError, cli_errors
+from core.checks import cli_errors
 from core.command_line import parse
 from core.logging import configure_logging, get_logger
 from core.outputs.scene_exports import check_format, export_scene
 from core.scene_file import open_scene
+from core.scene_file.hub import find_scene
 
 _logger = get_logger(__name__)
 
 
 def run(options: ExportProgramOptions) -> None:
     """Export one scene."""
-    output = options.destination()
     check_format(options.format, options.export.spz_version)
-    if options.result.is_dir() and not options.scene.is_file():
-        raise UserError(
-            f"{options.result} holds no {options.scene.name}; name a folder that "
-            "splat_inference.py wrote, or a scene file."
-        )
-    with open_scene(options.scene) as reader:
+    scene = find_scene(options.result)
+    output = options.destination(scene)
+    with open_scene(scene) as reader:
         if not reader.is_complete:
-            _logger.warning("%s is not complete; it is exported as far as it goes.", options.scene)
+            _logger.warning("%s is not complete; it is exported as far as it goes.", scene)
         _logger.info("%s: %s", output, export_scene(reader, options.format, output, options.export))
 
 

@@ -7,6 +7,7 @@ from core.models.model_files import (
     load_model,
     load_static_weights,
     load_weights,
+    push_model,
     save_model,
 )
 from core.models.static_model import StaticModel
@@ -24,5 +25,6 @@ __all__ = [
     "load_model",
     "load_static_weights",
     "load_weights",
+    "push_model",
     "save_model",
 ]
