@@ -20,12 +20,15 @@ def write_splat(path: str | Path, splats: Splats) -> None:
     Raises:
         UserError: If the file cannot be written.
     """
-    order = np.argsort(-splats.scales.prod(axis=1) * splats.opacities, kind="stable")
-    splats = splats.select(order)
     records = np.empty(len(splats), dtype=_RECORD)
     records["mean"] = splats.means
     records["scale"] = splats.scales
-    rgba = np.column_stack([splats.colors, splats.opacities])
-    records["rgba"] = np.rint(rgba * 255).clip(0, 255)
-    records["quat"] = np.rint(splats.quats * 128 + 128).clip(0, 255)
-    write_bytes(path, records.tobytes())
+    records["rgba"][:, :3] = _to_bytes(splats.colors * 255)
+    records["rgba"][:, 3] = _to_bytes(splats.opacities * 255)
+    records["quat"] = _to_bytes(splats.quats * 128 + 128)
+    volumes = splats.scales[:, 0] * splats.scales[:, 1] * splats.scales[:, 2]
+    write_bytes(path, records[np.argsort(-volumes * splats.opacities)].tobytes())
+
+
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    return (values + 0.5).clip(0, 255).astype(np.uint8)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import fourdgs
 import numpy as np
 import pytest
 import torch
+from export_readers import covars_of, picture, state_of_4dgs
 from fourdgs.validate import validate
 
 from core.export.four_dgs import TimedScene, write_4dgs
 from core.export.placement import Placement
 from core.export.rerun_recording import write_rerun
-from core.export.splats import Splats
 from core.geometry.cameras import Lens
 from core.geometry.motion import freeze_at
 from core.metrics.psnr import psnr
@@ -22,7 +22,6 @@ from core.rendering import render
 from core.types import DynamicGaussians
 
 PLACEMENT = Placement(Lens(60.0, 24 / 40))
-ReadState = Callable[[fourdgs.Scene, float], Splats]
 
 
 def clip(scene: DynamicGaussians) -> Iterator[TimedScene]:
@@ -35,8 +34,6 @@ def clip(scene: DynamicGaussians) -> Iterator[TimedScene]:
 @pytest.mark.slow
 def test_a_4dgs_file_is_valid_and_shows_the_scene_at_all_times(
     scene: DynamicGaussians,
-    read_4dgs: ReadState,
-    picture: Callable[[Splats], torch.Tensor],
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "scene.4dgs"
@@ -50,20 +47,20 @@ def test_a_4dgs_file_is_valid_and_shows_the_scene_at_all_times(
     assert report.mean_opacity_error < 0.03
     for seconds, pair_time in ((0.0, 0.0), (0.1, 0.25), (0.3, 0.75), (0.62, 0.55), (1.2, 0.0)):
         ours = render(scene, torch.tensor([[pair_time]]), (48, 80), 0.5).rgb[0]
-        assert psnr(picture(read_4dgs(file, seconds)), ours).item() > 32, seconds
+        assert (
+            psnr(picture(state_of_4dgs(file, seconds), PLACEMENT.lens, (48, 80)), ours).item() > 32
+        ), seconds
 
 
 def test_a_4dgs_file_keeps_places_sizes_and_colours(
     scene: DynamicGaussians,
-    read_4dgs: ReadState,
-    covars_of: Callable[[Splats], np.ndarray],
     tmp_path: Path,
 ) -> None:
     """What stands still and does not fade has no error but that of the format's steps."""
     still = freeze_at(scene, 0.25)
     splats = PLACEMENT.splats(still, 0.0)
     write_4dgs(tmp_path / "scene.4dgs", [TimedScene(still, 0.0, 0.0, 1.0)], PLACEMENT)
-    read = read_4dgs(fourdgs.read(str(tmp_path / "scene.4dgs")), 0.5)
+    read = state_of_4dgs(fourdgs.read(str(tmp_path / "scene.4dgs")), 0.5)
     assert len(read) == len(splats)
     nearest = np.linalg.norm(read.means[None] - splats.means[:, None], axis=2).argmin(axis=1)
     read = read.select(nearest)
