@@ -17,6 +17,7 @@ from core.outputs.scene_view import SceneView
 from core.outputs.staging import staged_outputs
 from core.rendering.device import check_rasterizer
 from core.scene_file import open_scene
+from core.scene_file.hub import find_scene
 from core.streaming import StoredScene
 
 _logger = get_logger(__name__)
@@ -27,9 +28,10 @@ def run(options: RenderOptions) -> None:
     """Render one scene file."""
     device = choose_device(options.device)
     check_rasterizer(options.backend, device)
-    with open_scene(options.scene) as reader, staged_outputs(options.output_dir) as staging:
+    path = find_scene(options.scene)
+    with open_scene(path) as reader, staged_outputs(options.output_dir) as staging:
         if not reader.is_complete:
-            _logger.warning("%s is not complete; it is rendered as far as it goes.", options.scene)
+            _logger.warning("%s is not complete; it is rendered as far as it goes.", path)
         scene = StoredScene(reader, device)
         view = SceneView(
             reader.header,

@@ -20,8 +20,9 @@ _MAX_SIDE = 8192
 class RenderOptions:
     """Render a scene file again, at any time, size and camera; no network is needed."""
 
-    scene: tyro.conf.Positional[Path]
-    """A .ssplat file, as splat_inference.py writes it."""
+    scene: tyro.conf.Positional[str]
+    """A scene file (.ssplat); the folder of splat_inference.py that holds it; or the id of a
+    dataset on the Hugging Face hub."""
     output_dir: Path = Path("outputs/render")
     """Where pictures or videos are put; files of the same names are replaced."""
     times: tuple[float, ...] = ()
