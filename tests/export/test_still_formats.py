@@ -45,7 +45,7 @@ class Bounds:
 
 EXACT = Bounds(means=1e-6, covars=1e-4, colors=1e-6, opacities=1e-6, psnr=90)
 # Half a step of everything: scales 1/32 of a natural logarithm, twice that in a covariance.
-SPZ = Bounds(means=1e-6, covars=0.07, colors=0.004, opacities=0.002, psnr=50)
+SPZ = Bounds(means=3.1e-5, covars=0.07, colors=0.004, opacities=0.002, psnr=50)
 SPLAT = Bounds(means=1e-6, covars=0.04, colors=0.002, opacities=0.002, psnr=50)
 SOG = Bounds(means=3e-5, covars=0.06, colors=0.005, opacities=0.002, psnr=50)
 WRITERS: dict[str, tuple[Callable[[Path, Splats], None], Bounds]] = {
