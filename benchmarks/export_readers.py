@@ -66,6 +66,16 @@ def by_splat_transform(path: Path) -> Splats:
     return by_plyfile(other)
 
 
+def _spz_by_splat_transform(path: Path) -> Splats:
+    """Read .spz files: version 2 turns their axes into those of PLY files, 3 leaves them."""
+    read = by_splat_transform(path)
+    version = subprocess.run(
+        ["splat-transform", "--version"], capture_output=True, text=True, check=True
+    )
+    major = int((version.stdout + version.stderr).split(" v")[1].split(".")[0])
+    return read if major < 3 else _turned_back(read)
+
+
 def state_of_4dgs(file: fourdgs.Scene, seconds: float) -> Splats:
     """Return what a .4dgs file shows at a time."""
     state = file.gaussians.state_at(seconds, file.header.cutoff)
@@ -123,11 +133,11 @@ READERS: dict[str, dict[str, Reader]] = {
     "spz": {
         "gsply": lambda path: _turned_back(_of_gsply(gsply.read_spz(path))),
         "gaussforge": lambda path: _turned_back(by_gaussforge(path)),
-        "splat-transform": by_splat_transform,
+        "splat-transform": _spz_by_splat_transform,
     },
     "spz4": {
         "gsply": lambda path: _turned_back(_of_gsply(gsply.read_spz(path))),
-        "splat-transform": by_splat_transform,
+        "splat-transform": _spz_by_splat_transform,
     },
     "splat": {"gaussforge": by_gaussforge, "splat-transform": by_splat_transform},
     "sog": {
