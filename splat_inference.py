@@ -16,7 +16,7 @@ from core.io.frames import open_frames
 from core.logging import configure_logging, get_logger
 from core.models import load_model
 from core.models.fast.acceleration import FastModel
-from core.outputs.clip_outputs import PAGE, write_outputs
+from core.outputs.clip_outputs import PAGE, export_outputs, write_outputs
 from core.outputs.staging import staged_outputs
 from core.rendering.device import check_rasterizer
 from core.streaming import Session
@@ -60,6 +60,7 @@ def run(options: InferenceOptions) -> None:
         reconstructor = ClipReconstructor(session, depth, options.max_frames or None)
         write_outputs(reconstructor, source, fit, options.outputs, staging, facts)
     _logger.info("%s", options.output_dir / PAGE)
+    export_outputs(options.output_dir, options.outputs)
 
 
 @cli_errors

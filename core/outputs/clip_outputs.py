@@ -189,7 +189,6 @@ def write_outputs(
             f"reconstructed in {kept}"
         ) from failure
     assert outputs.ply.written is not None
-    exports = _export(staging.folder, options)
     summary = Summary(
         metrics=metrics,
         num_gaussians=timed.num_gaussians,
@@ -204,24 +203,27 @@ def write_outputs(
         ("Frame size", f"{fit.input_size[1]} by {fit.input_size[0]} px"),
         ("Fit", f"{fit.mode} to {fit.model_size[1]} by {fit.model_size[0]} px"),
         *summary.facts(),
-        *exports,
         *_lost_frames(source),
     ]
     write_page(staging.folder / PAGE, _page(source, options, summary, facts))
     return summary
 
 
-def _export(folder: Path, options: OutputOptions) -> list[tuple[str, str]]:
-    """Write the scene in the formats asked for; return labels and what was written."""
-    facts = []
+def export_outputs(folder: Path, options: OutputOptions) -> None:
+    """Write the scene of a complete result in the formats that the options name.
+
+    Raises:
+        UserError: If a file cannot be written; those before it are complete.
+    """
+    if not options.export:
+        return
     with open_scene(folder / SCENE) as reader:
-        seconds = [reader.intervals[0].first_time, reader.intervals[-1].second_time]
-        time = min(max(options.ply_time / reader.header.frames_per_second, seconds[0]), seconds[1])
+        first, last = reader.intervals[0].first_time, reader.intervals[-1].second_time
+        time = min(max(options.ply_time / reader.header.frames_per_second, first), last)
         how = ExportOptions(time=time, fov=options.horizontal_fov_deg)
         for kind in options.export:
-            name = file_name(Path(SCENE).stem, kind)
-            facts.append((name, export_scene(reader, kind, folder / name, how)))
-    return facts
+            path = folder / file_name(Path(SCENE).stem, kind)
+            _logger.info("%s: %s", path, export_scene(reader, kind, path, how))
 
 
 def _lost_frames(source: FrameSource) -> list[tuple[str, str]]:

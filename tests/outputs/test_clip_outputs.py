@@ -14,7 +14,7 @@ from core.geometry.fit import FitMode
 from core.io import read_image
 from core.io.frame_source import FrameSource
 from core.io.video import read_video
-from core.outputs.clip_outputs import PLY, OutputOptions, Summary, write_outputs
+from core.outputs.clip_outputs import PLY, OutputOptions, Summary, export_outputs, write_outputs
 from core.outputs.staging import staged_outputs
 from core.streaming.reconstruct import ClipReconstructor, choose_fit
 
@@ -95,14 +95,13 @@ def test_the_scene_is_exported_at_the_time_of_the_ply(
     options = replace(OPTIONS, export=exports, ply_time=2.0)
     for _ in range(2):  # a second run replaces what the first one wrote
         summary = write(reconstructor(), synthetic_source(5), tmp_path, options)
+        export_outputs(tmp_path, options)
     written = {"scene.ply", "scene.spz", "scene.4dgs", "scene_ply"}
     assert {file.name for file in tmp_path.iterdir()} == FILES | written
     assert len(list((tmp_path / "scene_ply").iterdir())) == 5
     counts = [len(PlyData.read(tmp_path / name)["vertex"]) for name in ("scene.ply", PLY)]
     assert counts[1] == summary.ply.num_gaussians
     assert abs(counts[0] - counts[1]) <= 0.02 * counts[1]  # of the quantised scene
-    page = (tmp_path / "index.html").read_text()
-    assert "scene.spz" in page
 
 
 @pytest.mark.parametrize(("time", "written"), [(0.0, 0.0), (2.5, 2.5), (99.0, 4.0)])
