@@ -17,7 +17,7 @@ from core.io.frames import open_frames
 from core.logging import configure_logging, get_logger
 from core.models import files_of_model, load_model
 from core.models.fast.acceleration import FastModel
-from core.outputs.clip_outputs import FILES, PAGE, write_outputs
+from core.outputs.clip_outputs import FILES, PAGE, export_outputs, write_outputs
 from core.outputs.staging import staged_outputs
 from core.rendering.device import check_rasterizer
 from core.streaming import Session
@@ -62,6 +62,7 @@ def run(options: InferenceOptions) -> None:
         reconstructor = ClipReconstructor(session, depth, options.max_frames or None)
         write_outputs(reconstructor, source, fit, options.outputs, staging, facts)
     _logger.info("%s", options.output_dir / PAGE)
+    export_outputs(options.output_dir, options.outputs)
 
 
 def _refuse_overwriting(options: InferenceOptions) -> None:

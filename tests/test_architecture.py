@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     {
-        *("train", "train_decoder", "splat_inference", "evaluate"),
+        *("train", "train_decoder", "splat_inference", "evaluate", "render", "export"),
         *("preprocess_depth_davis", "tools"),
     },
     {"configs"},
@@ -19,7 +19,7 @@ FLOORS = [
     {"core.outputs", "core.tracking"},
     {"core.streaming", "core.training"},
     {"core.data", "core.models", "core.losses", "core.metrics", "core.export"},
-    {"core.rendering", "core.depth"},
+    {"core.rendering", "core.depth", "core.scene_file"},
     {"core.geometry", "core.io", "core.devices"},
     {
         *("core.types", "core.checks", "core.logging", "core.command_line"),

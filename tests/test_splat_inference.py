@@ -98,6 +98,7 @@ def test_a_folder_of_frames_becomes_a_page(frames: Path, model: Path, tmp_path: 
         "orbit.mp4",
         "overview.png",
         "gaussians.ply",
+        "scene.ssplat",
         "metrics.json",
         "metrics.png",
         "index.html",

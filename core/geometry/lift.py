@@ -41,6 +41,22 @@ def covariances(
     return axes @ axes.mT
 
 
+def lift_means(
+    means: Float[Tensor, "*batch 3"], lens: Lens
+) -> tuple[Float[Tensor, "*batch 3"], Bool[Tensor, "*batch"]]:
+    """Place centres (x, inverse depth, z) as :func:`lift` does.
+
+    Returns:
+        Centres (X, Y, Z), and whether the inverse depth is in [0, 1]; where it is not, Z is that of
+        0.5.
+    """
+    x, inverse_depth, z = means.unbind(-1)
+    valid = (inverse_depth >= 0) & (inverse_depth <= 1)
+    depth = depth_from_inverse_depth(torch.where(valid, inverse_depth, 0.5))
+    across = depth / lens.focal
+    return torch.stack([x * across, -z * lens.aspect * across, depth], dim=-1), valid
+
+
 def lift(gaussians: DynamicGaussians, lens: Lens) -> LiftedGaussians:
     """Place still Gaussians so that a pinhole camera sees what the orthographic view shows.
 
@@ -56,17 +72,15 @@ def lift(gaussians: DynamicGaussians, lens: Lens) -> LiftedGaussians:
         lens: Field of view and aspect of the *picture*; where the model's frame was stretched, the
             aspect before stretching, so that the lifted scene has natural proportions.
     """
-    x, inverse_depth, z = gaussians.means.unbind(-1)
-    valid = (inverse_depth >= 0) & (inverse_depth <= 1)
-    depth = depth_from_inverse_depth(torch.where(valid, inverse_depth, 0.5))
-    across = depth / lens.focal
+    means, valid = lift_means(gaussians.means, lens)
+    across = means[..., 2] / lens.focal
     down = lens.aspect * across
     along = (across + down) / 2
-    zero = torch.zeros_like(depth)
+    zero = torch.zeros_like(across)
     rows = [(across, zero, zero), (zero, zero, -down), (zero, along, zero)]
     to_pinhole = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)  # (b, n, 3, 3)
     return LiftedGaussians(
-        means=torch.stack([x * across, -z * down, depth], dim=-1),
+        means=means,
         covars=to_pinhole @ covariances(gaussians.scales, gaussians.quats) @ to_pinhole.mT,
         colors=gaussians.colors,
         opacities=gaussians.opacities,

@@ -15,6 +15,7 @@ from core.models.model_files import (
     load_model,
     load_static_weights,
     load_weights,
+    push_model,
     save_model,
     weights_file,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "load_model",
     "load_static_weights",
     "load_weights",
+    "push_model",
     "save_model",
     "weights_file",
 ]

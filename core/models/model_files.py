@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import hf_hub_download
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
-from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils import logging as hub_logging
 
 from core.checks import UserError
 from core.io.atomic import atomic_path
+from core.io.hub import CARD, download, is_repository_id, upload
 from core.io.weights import (
     WRONG_CONFIGURATION,
     assign_weights,
@@ -37,7 +34,7 @@ from core.models.streamsplat import StreamSplat
 
 CHECKPOINTS = Path("checkpoints")
 """Where weights of other projects are looked for."""
-_HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+(?<!\.safetensors)(?<!\.pth)(?<!\.pt)")
+_WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
 def files_of_model(reference: str | Path) -> list[Path]:
@@ -177,6 +174,37 @@ def save_model(
         partial.write_text(json.dumps(write_config(config), indent=2) + "\n", encoding="utf-8")
 
 
+def push_model(folder: str | Path, repository: str, *, private: bool = False) -> str:
+    """Put a network into a repository of the Hugging Face hub, from where ``load_model`` takes it.
+
+    Args:
+        folder: What :func:`save_model` wrote; a README.md in it becomes the model's card.
+        repository: Its id, owner/name; it is made if it is not there.
+        private: Whether a repository that is made is hidden from others.
+
+    Returns:
+        The address of the repository.
+
+    Raises:
+        UserError: If the folder holds no whole network, or the hub does not take it.
+    """
+    folder = Path(folder)
+    load_model(folder)
+    names = (CONFIG_NAME, SAFETENSORS_SINGLE_FILE, CARD)
+    files = {name: folder / name for name in names if (folder / name).is_file()}
+    card = f"""\
+---
+library_name: streamsplat
+---
+
+# {repository.split("/")[-1]}
+
+A network of StreamSplat: video in, dynamic 3D Gaussians out. `load_model("{repository}")`, or
+`python splat_inference.py --resume {repository} --input_frames_path clip.mp4`.
+"""
+    return upload(repository, files, card, private=private)
+
+
 def _find(reference: str | Path) -> tuple[Path | None, Path]:
     """Return the paths of a network's configuration, if there is one, and of its weights."""
     path = Path(reference)
@@ -202,24 +230,13 @@ def _download(reference: str) -> tuple[Path, Path]:
             f"{reference}: no such file; download {PUBLISHED_FILE} from the StreamSplat project "
             "(its model repository on the Hugging Face hub) into the folder checkpoints/."
         )
-    if not _HUB_ID.fullmatch(reference):
+    if not is_repository_id(reference) or Path(reference).suffix in _WEIGHT_SUFFIXES:
         raise UserError(
             f"{reference}: no such file or folder; expected weights (.safetensors), a folder with "
             "config.json and model.safetensors, or a hub id like owner/name."
         )
-    verbosity = hub_logging.get_verbosity()
-    hub_logging.set_verbosity_error()  # its retries would each be a line
-    try:
-        config_path = Path(hf_hub_download(reference, CONFIG_NAME))
-        return config_path, Path(hf_hub_download(reference, SAFETENSORS_SINGLE_FILE))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()
-        raise UserError(
-            f"{reference}: no such file or folder here, and the Hugging Face hub did not give it "
-            f"({type(error).__name__}: {reason[0] if reason else 'no reason given'})."
-        ) from error
-    finally:
-        hub_logging.set_verbosity(verbosity)
+    config_path = download(reference, CONFIG_NAME)
+    return config_path, download(reference, SAFETENSORS_SINGLE_FILE)
 
 
 def _weights_in(path: str | Path) -> Path:

@@ -11,7 +11,7 @@ from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
 
-from core.checks import UserError
+from core.checks import UserError, naming
 from core.geometry.cameras import Lens
 from core.geometry.fit import FrameFit
 from core.io import FrameSource
@@ -23,8 +23,17 @@ from core.outputs.orbit_view import OrbitView
 from core.outputs.page import Page, ScoreRow, Video, write_page
 from core.outputs.pictures import depth_picture, rendered_picture, side_by_side_picture
 from core.outputs.ply_sink import ExportedScene, PlySink
+from core.outputs.scene_exports import (
+    ExportFormat,
+    ExportOptions,
+    check_format,
+    export_scene,
+    file_name,
+)
+from core.outputs.scene_sink import SceneSink
 from core.outputs.sinks import FrameSink, OrbitSink, OverviewSink, VideoSink
 from core.outputs.staging import Staging
+from core.scene_file import GradeName, open_scene
 from core.streaming import Session
 from core.streaming.reconstruct import ClipReconstructor, RenderedFrame
 from core.text import source_name
@@ -37,11 +46,12 @@ SIDE_BY_SIDE = "side_by_side.mp4"
 DEPTH = "depth.mp4"
 ORBIT = "orbit.mp4"
 OVERVIEW = "overview.png"
-SCENE = "gaussians.ply"
+PLY = "gaussians.ply"
+SCENE = "scene.ssplat"
 METRICS = "metrics.json"
 PLOT = "metrics.png"
 PAGE = "index.html"
-FILES = (RENDERED, SIDE_BY_SIDE, DEPTH, ORBIT, OVERVIEW, SCENE, METRICS, PLOT, PAGE)
+FILES = (RENDERED, SIDE_BY_SIDE, DEPTH, ORBIT, OVERVIEW, PLY, SCENE, METRICS, PLOT, PAGE)
 """All that is written, but for the novel views if none are asked for."""
 
 _SHOWN_FRAME = 24
@@ -61,8 +71,18 @@ class OutputOptions:
     """Frames of one round of the camera in the novel-view video; 0 writes none."""
     horizontal_fov_deg: float = 60.0
     """Field of view that the novel views and the PLY suppose, degrees."""
+    scene_grade: GradeName = "fine"
+    """How the scene file is compressed: fine loses nothing that can be seen, small takes about half
+    as much."""
+
+    export: tuple[ExportFormat, ...] = ()
+    """Formats of other programs in which the scene is written, too; those that hold one time at
+    ply_time. export.py writes them later, with more options."""
 
     def __post_init__(self) -> None:
+        for kind in self.export:
+            with naming("--export"):
+                check_format(kind)
         if not 0.01 <= self.fps <= 1000:
             raise UserError(f"--fps is {self.fps:g}; expected a rate from 0.01 to 1000")
         if not self.ply_time >= 0:
@@ -86,8 +106,10 @@ class Summary:
     """Scores of every frame."""
     num_gaussians: int
     """Gaussians of one interval."""
-    scene: ExportedScene
-    """The scene file."""
+    ply: ExportedScene
+    """The PLY file."""
+    scene_bytes: int
+    """Size of the scene file."""
     seconds_per_frame: float
     """Decoding, depth, model and rasteriser, per frame of the clip."""
     total_seconds: float
@@ -137,7 +159,7 @@ def write_outputs(
     counts = [n for n in (source.expected_frames, reconstructor.max_frames) if n is not None]
     expected = min(counts, default=None)
     with ExitStack() as stack:
-        outputs = _Outputs(stack, staging.folder, fit, options, reconstructor.session)
+        outputs = _Outputs(stack, staging.folder, source, fit, options, reconstructor.session)
         try:
             with tqdm(total=expected, unit="frame", disable=None) as progress:
                 for frame in timed:
@@ -168,11 +190,12 @@ def write_outputs(
         _keep(staging, failure, f"the {len(metrics.frames)} frames before it are reconstructed")
 
     def finish() -> Summary:
-        assert outputs.scene.written is not None
+        assert outputs.ply.written is not None
         summary = Summary(
             metrics=metrics,
             num_gaussians=timed.num_gaussians,
-            scene=outputs.scene.written,
+            ply=outputs.ply.written,
+            scene_bytes=outputs.scene.num_bytes,
             seconds_per_frame=timed.seconds / len(metrics.frames),
             total_seconds=time.perf_counter() - start,
         )
@@ -218,6 +241,23 @@ def _keep(staging: Staging, failure: Exception | KeyboardInterrupt, what: str) -
     raise UserError(f"{str(failure).rstrip('.')}; {what} in {kept}") from failure
 
 
+def export_outputs(folder: Path, options: OutputOptions) -> None:
+    """Write the scene of a complete result in the formats that the options name.
+
+    Raises:
+        UserError: If a file cannot be written; those before it are complete.
+    """
+    if not options.export:
+        return
+    with open_scene(folder / SCENE) as reader:
+        first, last = reader.intervals[0].first_time, reader.intervals[-1].second_time
+        time = min(max(options.ply_time / reader.header.frames_per_second, first), last)
+        how = ExportOptions(time=time, fov=options.horizontal_fov_deg)
+        for kind in options.export:
+            path = folder / file_name(Path(SCENE).stem, kind)
+            _logger.info("%s: %s", path, export_scene(reader, kind, path, how))
+
+
 def _lost_frames(source: FrameSource) -> list[tuple[str, str]]:
     """Return labels and counts of the frames that were not reconstructed, if any."""
     facts = []
@@ -244,9 +284,9 @@ def _page(
         "all": None,
     }
     means = {label: summary.metrics.mean(role) for label, role in labels.items()}
-    scene = summary.scene
+    ply = summary.ply
     return Page(
-        title=source_name(source.path if source.is_stream else Path(source.path).resolve().name),
+        title=_title(source),
         preview=OVERVIEW,
         lead=Video(SIDE_BY_SIDE, "Input and reconstruction", "Input left, reconstruction right."),
         videos=videos,
@@ -262,9 +302,15 @@ def _page(
             if mean is not None
         ],
         facts=facts,
+        ply=PLY,
+        ply_note=f"{ply.num_gaussians:,} Gaussians as they are at frame {ply.time:g}",
         scene=SCENE,
-        scene_note=f"{scene.num_gaussians:,} Gaussians as they are at frame {scene.time:g}",
+        scene_note=f"the whole scene over time in {summary.scene_bytes / 1e6:.1f} MB",
     )
+
+
+def _title(source: FrameSource) -> str:
+    return source_name(source.path if source.is_stream else Path(source.path).resolve().name)
 
 
 class _Outputs:
@@ -274,6 +320,7 @@ class _Outputs:
         self,
         stack: ExitStack,
         folder: Path,
+        source: FrameSource,
         fit: FrameFit,
         options: OutputOptions,
         session: Session,
@@ -291,13 +338,23 @@ class _Outputs:
             return own.enter_context(writer)
 
         self.metrics = MetricsSink(folder / METRICS, fit, frame_gap=session.frame_gap)
-        self.scene = PlySink(folder / SCENE, lens, fit, time=options.ply_time)
+        self.ply = PlySink(folder / PLY, lens, fit, time=options.ply_time)
+        self.scene = stack.enter_context(
+            SceneSink(
+                folder / SCENE,
+                fit,
+                source=_title(source),
+                frames_per_second=float(source.fps or options.fps),
+                grade=options.scene_grade,
+            )
+        )
         view = OrbitView(lens, fit, backend=session.backend)
         self.sinks: list[FrameSink] = [
             VideoSink(video(RENDERED), rendered_picture, fit),
             VideoSink(video(SIDE_BY_SIDE, 2), side_by_side_picture, fit),
             VideoSink(video(DEPTH), depth_picture, fit),
             OverviewSink(folder / OVERVIEW, view, fit, index=_SHOWN_FRAME),
+            self.ply,
             self.scene,
             self.metrics,
         ]

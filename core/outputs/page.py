@@ -56,10 +56,14 @@ class Page:
     """Average scores."""
     facts: list[tuple[str, str]]
     """What was done: labels and values."""
-    scene: str
+    ply: str
     """Name of the PLY file."""
-    scene_note: str
+    ply_note: str
     """What the PLY file holds."""
+    scene: str
+    """Name of the scene file."""
+    scene_note: str
+    """What the scene file holds."""
 
 
 def write_page(path: Path, page: Page) -> None:
@@ -79,6 +83,8 @@ def write_page(path: Path, page: Page) -> None:
             f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>"
             for label, value in page.facts
         ),
+        ply=escape(page.ply),
+        ply_note=escape(page.ply_note),
         scene=escape(page.scene),
         scene_note=escape(page.scene_note),
     )

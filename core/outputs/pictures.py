@@ -35,14 +35,29 @@ def side_by_side_picture(frame: RenderedFrame, fit: FrameFit) -> UInt8[Tensor, "
 
 
 def depth_picture(frame: RenderedFrame, fit: FrameFit) -> UInt8[Tensor, "h w 3"]:
-    """Return the normalised inverse depth in colours: bright is near, black is nothing there.
+    """Return the normalised inverse depth in colours: bright is near, black is nothing there."""
+    return to_8bit(fit.to_display(depth_in_colors(frame.depth, frame.alpha)))
 
-    The range of colours is that of the canonical space and the same for all frames, so that the
-    video does not flicker.
+
+def depth_in_colors(
+    depth: Float[Tensor, "1 1 h w"], alpha: Float[Tensor, "1 1 h w"]
+) -> Float[Tensor, "1 3 h w"]:
+    """Return a rendered depth as RGB in [0, 1]: bright is near, black is nothing there.
+
+    The range of colours is that of the canonical space and the same for all frames, so that a video
+    does not flicker.
     """
-    seen = frame.alpha > _SEEN_ALPHA
-    depth = frame.depth / torch.where(seen, frame.alpha, 1.0)
-    inverse_depth = inverse_depth_from_depth(torch.where(seen, depth, 1.0)).clamp(0, 1)
-    levels = (inverse_depth * (len(_COLORS) - 1)).round().long()
+    levels = (seen_inverse_depth(depth, alpha) * (len(_COLORS) - 1)).round().long()
     colors = rearrange(_COLORS.to(levels.device)[levels], "1 1 h w c -> 1 c h w")
-    return to_8bit(fit.to_display(torch.where(seen, colors, 0.0)))
+    return torch.where(alpha > _SEEN_ALPHA, colors, 0.0)
+
+
+def seen_inverse_depth(
+    depth: Float[Tensor, "1 1 h w"], alpha: Float[Tensor, "1 1 h w"]
+) -> Float[Tensor, "1 1 h w"]:
+    """Return a rendered depth as normalised inverse depth in [0, 1]; 0 where nothing is there."""
+    seen = alpha > _SEEN_ALPHA
+    inverse_depth = inverse_depth_from_depth(
+        torch.where(seen, depth, 1.0) / torch.where(seen, alpha, 1.0)
+    )
+    return torch.where(seen, inverse_depth.clamp(0, 1), 0.0)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import torch
 
+from core.export.placement import Placement
 from core.export.ply import write_ply
 from core.geometry.cameras import Lens
 from core.geometry.fit import FrameFit
-from core.geometry.lift import lift
-from core.geometry.motion import freeze_at
 from core.logging import get_logger
 from core.streaming import Interval
 from core.streaming.reconstruct import RenderedFrame
@@ -43,8 +42,7 @@ class PlySink:
 
     def __init__(self, path: Path, lens: Lens, fit: FrameFit, *, time: float) -> None:
         self._path = path
-        self._lens = lens
-        self._fit = fit
+        self._placement = Placement(lens, fit.shows)
         self._time = time
         self._newest: Interval | None = None
         self.written: ExportedScene | None = None
@@ -70,7 +68,6 @@ class PlySink:
 
     @torch.inference_mode()
     def _write(self, interval: Interval, time: float) -> None:
-        still = freeze_at(interval.gaussians, min(interval.pair_time(time), 1.0))
-        x, _, z = still.means[0].unbind(-1)
-        count = write_ply(self._path, lift(still, self._lens), self._fit.shows(x, z))
-        self.written = ExportedScene(count, time)
+        splats = self._placement.splats(interval.gaussians, min(interval.pair_time(time), 1.0))
+        write_ply(self._path, splats)
+        self.written = ExportedScene(len(splats), time)

@@ -77,7 +77,7 @@ class OrbitSink:
     @torch.inference_mode()
     def write(self, frame: RenderedFrame) -> None:
         """Append the view of the scene at the time of ``frame``."""
-        self._newest = self._view.lift(frame)
+        self._newest = self._view.lift(frame.interval, frame.time)
         self._draw(self._newest)
 
     @torch.inference_mode()
@@ -118,6 +118,7 @@ class OverviewSink:
         if self._shown is None:
             return
         above = side_by_side_picture(self._shown, self._fit)
-        novel = self._view.draw(self._view.lift(self._shown), _SIDEWAYS)
+        scene = self._view.lift(self._shown.interval, self._shown.time)
+        novel = self._view.draw(scene, _SIDEWAYS)
         below = torch.cat([depth_picture(self._shown, self._fit), novel], dim=1)
         write_png(self._path, torch.cat([above, below]).numpy())

@@ -46,15 +46,17 @@ class Staging:
 
 @contextmanager
 def staged_outputs(output: Path) -> Iterator[Staging]:
-    """Give a folder to write to, and move its files into ``output`` when the block ends well.
+    """Give a folder to write to, and move what is in it to ``output`` when the block ends well.
 
-    Until then nothing that was in ``output`` is touched. When the block raises, what was written is
-    removed, unless :meth:`Staging.keep_incomplete` was called. What runs that were killed have left
-    is removed at the beginning.
+    A folder replaces one of its name as a whole. Until then nothing that was in ``output`` is
+    touched. When the block raises, what was written is removed, unless
+    :meth:`Staging.keep_incomplete` was called. What runs that were killed have left is removed at
+    the beginning.
 
     Raises:
         UserError: If ``output`` is a file, or cannot be made or written to; at the end, if a file
-            cannot be moved: those that were not are kept as an incomplete result.
+            cannot be moved, or a folder bears the name of a file, or a file that of a folder: what
+            was not moved is kept as an incomplete result.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -81,9 +83,13 @@ def _move_files(staging: Staging, output: Path) -> None:
     files = sorted(staging.folder.iterdir())
     try:
         for file in files:
-            if (output / file.name).is_dir():
-                raise IsADirectoryError(errno.EISDIR, f"{file.name} is a folder")
+            there = output / file.name
+            if there.exists() and there.is_dir() != file.is_dir():
+                kind = "file" if file.is_dir() else "folder"
+                raise OSError(errno.EEXIST, f"{file.name} is a {kind}")
         for file in files:
+            if file.is_dir() and (output / file.name).is_dir():
+                (output / file.name).rename(staging.folder / f"{file.name}.before")
             os.replace(file, output / file.name)  # noqa: PTH105 (replaces on every system)
     except OSError as error:
         kept = staging.keep_incomplete()

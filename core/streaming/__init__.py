@@ -6,6 +6,7 @@ from core.streaming.interval import Interval, StreamFrame
 from core.streaming.pair_model import PairModel
 from core.streaming.session import IncompleteShotError, Session
 from core.streaming.stage_timer import StageTimer
+from core.streaming.stored import StoredScene
 from core.streaming.survivors import largest_pool
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "PairModel",
     "Session",
     "StageTimer",
+    "StoredScene",
     "StreamFrame",
     "largest_pool",
     "render_interval",

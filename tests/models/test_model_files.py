@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.checks import UserError
+from core.io import hub
 from core.models import (
     StaticModel,
     StreamSplat,
@@ -19,7 +20,6 @@ from core.models import (
     load_model,
     load_static_weights,
     load_weights,
-    model_files,
     save_model,
 )
 from core.models.presets import read_config
@@ -189,16 +189,16 @@ def test_other_configuration_is_refused(model: StreamSplat, tmp_path: Path) -> N
 def test_nothing_there_is_said_without_asking_the_hub(
     reference: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_files, "hf_hub_download", lambda *_: pytest.fail("asked the hub"))
+    monkeypatch.setattr(hub, "hf_hub_download", lambda *_, **__: pytest.fail("asked the hub"))
     with pytest.raises(UserError, match=message):
         load_model(reference)
 
 
 def test_unreachable_hub_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(*_: str) -> str:
+    def unreachable(*_: str, **__: str) -> str:
         raise OSError("no route to host\nmore\nlines")
 
-    monkeypatch.setattr(model_files, "hf_hub_download", unreachable)
+    monkeypatch.setattr(hub, "hf_hub_download", unreachable)
     with pytest.raises(UserError, match=r"owner/name.*hub did not give.*no route") as caught:
         load_model("owner/name")
     assert "\n" not in str(caught.value)
@@ -208,7 +208,7 @@ def test_hub_repositories_load(
     model: StreamSplat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_model(model, tmp_path)
-    monkeypatch.setattr(model_files, "hf_hub_download", lambda _, name: str(tmp_path / name))
+    monkeypatch.setattr(hub, "hf_hub_download", lambda _, name, **__: str(tmp_path / name))
     assert_same_weights(load_model("owner/name"), model)
 
 

@@ -15,7 +15,7 @@ from core.io import read_image
 from core.io.frame_source import FrameSource
 from core.io.video import read_video
 from core.outputs import clip_outputs
-from core.outputs.clip_outputs import OutputOptions, Summary, write_outputs
+from core.outputs.clip_outputs import PLY, OutputOptions, Summary, export_outputs, write_outputs
 from core.outputs.staging import staged_outputs
 from core.streaming.reconstruct import ClipReconstructor, choose_fit
 
@@ -49,7 +49,7 @@ def test_all_files_are_there_and_frames_add_up(
     assert len(summary.metrics.frames) == count
     assert len(json.loads((tmp_path / "metrics.json").read_text())["frames"]) == count
     vertices = PlyData.read(str(tmp_path / "gaussians.ply"))["vertex"]
-    assert len(vertices) == summary.scene.num_gaussians > 0
+    assert len(vertices) == summary.ply.num_gaussians > 0
     assert read_image(tmp_path / "metrics.png").shape[0] > 100
     assert dict(summary.facts())["Frames"] == str(count)
 
@@ -78,13 +78,29 @@ def test_without_orbit_there_is_none(
     assert {file.name for file in tmp_path.iterdir()} == FILES - {"orbit.mp4"}
 
 
+def test_the_scene_is_exported_at_the_time_of_the_ply(
+    reconstructor: Build, synthetic_source, tmp_path: Path
+) -> None:
+    exports = ("ply", "spz", "4dgs", "ply_sequence")
+    options = replace(OPTIONS, export=exports, ply_time=2.0)
+    for _ in range(2):  # a second run replaces what the first one wrote
+        summary = write(reconstructor(), synthetic_source(5), tmp_path, options)
+        export_outputs(tmp_path, options)
+    written = {"scene.ply", "scene.spz", "scene.4dgs", "scene_ply"}
+    assert {file.name for file in tmp_path.iterdir()} == FILES | written
+    assert len(list((tmp_path / "scene_ply").iterdir())) == 5
+    counts = [len(PlyData.read(tmp_path / name)["vertex"]) for name in ("scene.ply", PLY)]
+    assert counts[1] == summary.ply.num_gaussians
+    assert abs(counts[0] - counts[1]) <= 0.02 * counts[1]  # of the quantised scene
+
+
 @pytest.mark.parametrize(("time", "written"), [(0.0, 0.0), (2.5, 2.5), (99.0, 4.0)])
 def test_the_scene_is_that_of_the_time_asked_for(
     reconstructor: Build, synthetic_source, tmp_path: Path, time: float, written: float
 ) -> None:
     options = replace(OPTIONS, ply_time=time, orbit_frames=0)
     summary = write(reconstructor(), synthetic_source(5), tmp_path, options)
-    assert summary.scene.time == written
+    assert summary.ply.time == written
 
 
 @pytest.mark.parametrize(("first", "time", "written"), [(3, 6.0, 6.0), (0, 2.0, 2.0), (30, 0, 30)])
@@ -98,7 +114,7 @@ def test_frames_keep_their_numbers_where_others_are_left_out(
     options = replace(OPTIONS, ply_time=time, orbit_frames=0)
     summary = write(reconstructor(), Gaps(first + 8), tmp_path, options)
     assert (tmp_path / "overview.png").exists()
-    assert summary.scene.time == written
+    assert summary.ply.time == written
     frames = json.loads((tmp_path / "metrics.json").read_text())["frames"]
     assert [frame["index"] for frame in frames] == [
         index for index in range(first, first + 8) if index != 5
@@ -112,7 +128,7 @@ def test_padding_is_no_part_of_the_exported_scene(
     options = replace(OPTIONS, orbit_frames=0)
     # A square fills half of the model's picture; the window's edge is included.
     summary = write(reconstructor(), synthetic_source(1, (45, 45)), tmp_path, options, "pad")
-    assert summary.scene.num_gaussians == 32 * 32
+    assert summary.ply.num_gaussians == 32 * 32
 
 
 def test_an_unreadable_frame_keeps_what_came_before_and_what_was_there(

@@ -14,8 +14,10 @@ PAGE = Page(
     plot="plot.png",
     scores=[ScoreRow("given", 4, (31.236, 0.9123), (32.0, 0.95))],
     facts=[("Frames", "12"), ("Depth", "files in <x>")],
-    scene="scene.ply",
-    scene_note="5 Gaussians",
+    ply="scene.ply",
+    ply_note="5 Gaussians",
+    scene="scene.ssplat",
+    scene_note="7 seconds",
 )
 
 
@@ -45,8 +47,10 @@ def test_the_page_says_and_shows_everything(tmp_path: Path) -> None:
     reader = Reader()
     reader.feed((tmp_path / "index.html").read_text(encoding="utf-8"))
     assert reader.open == []
-    assert reader.references == ["lead.mp4", "one.mp4", "two.mp4", "plot.png", "scene.ply"]
-    for text in ("clip <b>&", "One sentence.", "31.24", "0.912", "files in <x>", "5 Gaussians"):
+    videos = ["lead.mp4", "one.mp4", "two.mp4"]
+    assert reader.references == [*videos, "plot.png", "scene.ssplat", "scene.ply"]
+    notes = ("5 Gaussians", "7 seconds")
+    for text in ("clip <b>&", "One sentence.", "31.24", "0.912", "files in <x>", *notes):
         assert text in reader.text
 
 

@@ -63,6 +63,24 @@ def test_what_killed_runs_left_is_removed_and_what_runs_is_not(tmp_path: Path) -
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "b"]
 
 
+def test_a_folder_replaces_the_one_before(tmp_path: Path) -> None:
+    for name in ("longer", "short"):
+        with staged_outputs(tmp_path) as staging:
+            (staging.folder / "frames").mkdir()
+            for number in range(len(name)):
+                (staging.folder / "frames" / str(number)).write_text(name)
+    assert [folder.name for folder in tmp_path.iterdir()] == ["frames"]
+    assert len(list((tmp_path / "frames").iterdir())) == 5
+    (tmp_path / "file").write_text("")
+
+    def write_folder() -> None:
+        with staged_outputs(tmp_path) as staging:
+            (staging.folder / "file").mkdir()
+
+    with pytest.raises(UserError, match="file is a file"):
+        write_folder()
+
+
 def _write_and_die(output: Path) -> None:
     with staged_outputs(output) as staging:
         (staging.folder / "a").write_text("a")
