@@ -20,6 +20,7 @@ from core.models import (
     load_model,
     load_static_weights,
     load_weights,
+    model_files,
     save_model,
 )
 from core.models.presets import read_config
