@@ -13,6 +13,7 @@ from core.command_line import parse
 from core.depth.source import open_depth
 from core.devices import choose_device
 from core.io.frames import open_frames
+from core.io.stills.size_limit import allow_megapixels
 from core.logging import configure_logging, get_logger
 from core.models import load_model
 from core.models.fast.acceleration import FastModel
@@ -27,6 +28,8 @@ _logger = get_logger(__name__)
 
 def run(options: InferenceOptions) -> None:
     """Reconstruct one clip or stream and write everything that shows it."""
+    if options.max_megapixels is not None:
+        allow_megapixels(options.max_megapixels)
     device = choose_device(options.device)
     source = open_frames(
         options.input_frames_path,

@@ -47,6 +47,8 @@ class InferenceOptions:
     damaged: Literal["auto", "skip", "stop"] = "auto"
     """What becomes of a frame that cannot be decoded: left out and counted, or the end. auto stops
     at image files, which can be mended, and goes on in videos and streams."""
+    max_megapixels: float | None = None
+    """Largest picture, of frames and depth maps, that is decoded; by default 40, above 8K."""
     batch_size: int = 1
     """Key frames and pairs of them that are worked on together."""
     device: str = "auto"

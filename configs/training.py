@@ -34,6 +34,7 @@ class SampleOptions(LoadingOptions):
             augmentation=self.augmentation if self.augment else AugmentationOptions.none(),
             cache_mib=self.cache_mib,
             workers=self.workers,
+            max_megapixels=self.max_megapixels,
         )
 
 

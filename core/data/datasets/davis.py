@@ -13,36 +13,55 @@ from core.data.datasets.sequence_set import Split
 from core.io.layouts import JPEG_IMAGES
 
 REACH = 4
-_RESOLUTION = "Full-Resolution"
-_MASKS = "Annotations_unsupervised"
+_SHOWN = 3
+_RESOLUTIONS = ("Full-Resolution", "480p")
+_MASKS = ("Annotations_unsupervised", "Annotations")
+"""Those of the unsupervised and of the semi-supervised challenge."""
 
 
 def open_davis(listings: FolderListings, split: Split) -> FileSequenceSet:
     """Open the sequences that ``ImageSets/2017/{train,val}.txt`` names.
 
     Their files are ``JPEGImages/Full-Resolution/<sequence>/00000.jpg`` and the same path below
-    ``Annotations_unsupervised`` (.png) and ``depthImages`` (_pred.png).
+    ``Annotations_unsupervised`` or ``Annotations`` (.png) and ``depthImages`` (_pred.png). Where
+    there is no Full-Resolution, 480p is read.
 
     Raises:
-        UserError: If the list is not there, or empty.
+        UserError: If the list is not there or empty, or there are images of neither resolution.
     """
     root = listings.root
     path = root / "ImageSets" / "2017" / f"{split}.txt"
     names = _read_list(path)
-    images = root / JPEG_IMAGES.images / _RESOLUTION
-    depths = root / JPEG_IMAGES.depths / _RESOLUTION
+    resolution = _find_resolution(listings, root / JPEG_IMAGES.images)
+    images = root / JPEG_IMAGES.images / resolution
+    depths = root / JPEG_IMAGES.depths / resolution
+    masks = next(
+        (path for name in _MASKS if (path := root / name / resolution).is_dir()),
+        root / _MASKS[0] / resolution,
+    )
     sequences = [
         collect_files(
             listings,
             name,
             images / name,
             depths=depths / name,
-            masks=root / _MASKS / _RESOLUTION / name,
+            masks=masks / name,
         )
         for name in tqdm(names, desc="index of DAVIS", unit="sequence", leave=False, delay=1)
     ]
     missing = [f"{images / s.key}, which {path} names" for s in sequences if not s.images]
     return FileSequenceSet("davis", root, sequences, reach=REACH, has_masks=True, missing=missing)
+
+
+def _find_resolution(listings: FolderListings, images: Path) -> str:
+    for resolution in _RESOLUTIONS:
+        if listings.folders(images / resolution):
+            return resolution
+    found = ", ".join(listings.folders(images)[:_SHOWN])
+    raise UserError(
+        f"{images} holds no sequences in {' or '.join(_RESOLUTIONS)}; found: {found or 'nothing'}. "
+        "Unpack DAVIS 2017 there, in either resolution."
+    )
 
 
 def _read_list(path: Path) -> list[str]:
