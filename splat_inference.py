@@ -35,6 +35,7 @@ def run(options: InferenceOptions) -> None:
         options.input_frames_path,
         on_error={"auto": None, "skip": "skip", "stop": "raise"}[options.damaged],
         live={"auto": None, "yes": True, "no": False}[options.live],
+        other_hosts=options.allow_other_hosts,
     )
     check_rasterizer(options.backend, device)
     depth = open_depth(options.input_depths_path, source, device, Path("checkpoints"))
