@@ -14,7 +14,7 @@ from core.checks import UserError
 from core.geometry.cameras import Lens
 from core.geometry.fit import FrameFit
 from core.io import FrameSource
-from core.io.video import VideoWriter
+from core.io.video import VideoWriter, usual_rate
 from core.logging import get_logger
 from core.outputs.frame_metrics import ClipMetrics, MetricsSink, Role
 from core.outputs.metrics_plot import plot_psnr
@@ -47,8 +47,9 @@ _SHOWN_FRAME = 24
 class OutputOptions:
     """What is written, and how."""
 
-    fps: float = 24.0
-    """Frame rate of the videos that are written."""
+    fps: float | None = None
+    """Frame rate of the videos that are written. By default each frame is shown when the source
+    shows it, also where its rate varies; those of a folder 24 times a second."""
     ply_time: float = 0.0
     """Frame index, whole or not, at which the scene is written as PLY: counted from 0 as in
     metrics.json, where frames that were skipped or dropped keep their numbers."""
@@ -58,7 +59,7 @@ class OutputOptions:
     """Field of view that the novel views and the PLY suppose, degrees."""
 
     def __post_init__(self) -> None:
-        if not 0.01 <= self.fps <= 1000:
+        if self.fps is not None and not 0.01 <= self.fps <= 1000:
             raise UserError(f"--fps is {self.fps:g}; expected a rate from 0.01 to 1000")
         if not self.ply_time >= 0:
             raise UserError(
@@ -131,7 +132,7 @@ def write_outputs(
     counts = [n for n in (source.expected_frames, reconstructor.max_frames) if n is not None]
     expected = min(counts, default=None)
     with ExitStack() as stack:
-        outputs = _Outputs(stack, staging.folder, fit, options, reconstructor.session)
+        outputs = _Outputs(stack, staging.folder, fit, options, reconstructor.session, source)
         try:
             with tqdm(total=expected, unit="frame", disable=None) as progress:
                 for frame in timed:
@@ -245,27 +246,33 @@ class _Outputs:
         fit: FrameFit,
         options: OutputOptions,
         session: Session,
+        source: FrameSource,
     ) -> None:
         height, width = fit.display_size
         lens = Lens(options.horizontal_fov_deg, fit.aspect)
 
+        timed = options.fps is None and source.is_timed
+        fps = options.fps or usual_rate(source.fps)
+
         def video(name: str, columns: int = 1) -> VideoWriter:
-            writer = VideoWriter(folder / name, (height, columns * width), options.fps)
-            return stack.enter_context(writer)
+            size = (height, columns * width)
+            return stack.enter_context(VideoWriter(folder / name, size, fps, timed=timed))
 
         self.metrics = MetricsSink(folder / METRICS, fit, frame_gap=session.frame_gap)
         self.scene = PlySink(folder / SCENE, lens, fit, time=options.ply_time)
         view = OrbitView(lens, fit, backend=session.backend)
         self.sinks: list[FrameSink] = [
-            VideoSink(video(RENDERED), rendered_picture, fit),
-            VideoSink(video(SIDE_BY_SIDE, 2), side_by_side_picture, fit),
-            VideoSink(video(DEPTH), depth_picture, fit),
+            VideoSink(video(RENDERED), rendered_picture, fit, timed=timed),
+            VideoSink(video(SIDE_BY_SIDE, 2), side_by_side_picture, fit, timed=timed),
+            VideoSink(video(DEPTH), depth_picture, fit, timed=timed),
             OverviewSink(folder / OVERVIEW, view, fit, index=_SHOWN_FRAME),
             self.scene,
             self.metrics,
         ]
         if options.orbit_frames:
-            self.sinks.append(OrbitSink(video(ORBIT), view, period=options.orbit_frames))
+            self.sinks.append(
+                OrbitSink(video(ORBIT), view, period=options.orbit_frames, timed=timed)
+            )
 
 
 class _TimedFrames:
