@@ -11,8 +11,10 @@ from core.data.datasets.file_sequences import FileSequenceSet, collect_files
 from core.data.datasets.index import FolderListings
 from core.data.datasets.sequence_set import Split
 from core.io.layouts import JPEG_IMAGES
+from core.logging import get_logger
 
 REACH = 4
+_logger = get_logger(__name__)
 _SHOWN = 3
 _RESOLUTIONS = ("Full-Resolution", "480p")
 _MASKS = ("Annotations_unsupervised", "Annotations")
@@ -56,6 +58,8 @@ def open_davis(listings: FolderListings, split: Split) -> FileSequenceSet:
 def _find_resolution(listings: FolderListings, images: Path) -> str:
     for resolution in _RESOLUTIONS:
         if listings.folders(images / resolution):
+            if resolution != _RESOLUTIONS[0]:
+                _logger.info("%s: no %s; %s is read.", images, _RESOLUTIONS[0], resolution)
             return resolution
     found = ", ".join(listings.folders(images)[:_SHOWN])
     raise UserError(

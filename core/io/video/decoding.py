@@ -20,7 +20,7 @@ from core.io.video.color import ColorTags, to_rgb
 from core.io.video.damage_trace import DamageTrace
 from core.io.video.deinterlacing import deinterlace
 from core.io.video.opening import reason_of
-from core.logging import get_logger
+from core.logging import get_logger, warn_once
 
 _MOST_ASPECT = 8
 """Width of a pixel by its height, or the reverse, beyond which the header is taken for damaged."""
@@ -121,7 +121,7 @@ class VideoDecoder:
         self._skip_withheld(at_end=True)
 
     def _say_interlaced(self) -> None:
-        _logger.info("the video is interlaced; its frames are deinterlaced.")
+        warn_once(_logger, "the video is interlaced; its frames are deinterlaced.")
 
     def _skip_withheld(self, *, at_end: bool = False) -> None:
         for _ in range(self._damage.take_withheld(at_end=at_end)):
