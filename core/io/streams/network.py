@@ -201,6 +201,7 @@ def _open_url(address: str, name: str, other_hosts: bool) -> InputContainer:
     return open_container(
         address,
         _PROTOCOLS,
+        format="hls",
         formats=f"hls,{PLAYLIST_PARTS}",
         options={"http_persistent": "0", "http_multiple": "0"},
         io_open=reader,

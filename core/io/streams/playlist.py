@@ -41,7 +41,7 @@ class HostReader:
             UserError: If it is one.
         """
         if _host(url) != self._host:
-            place = urlsplit(url).hostname if "://" in url else None
+            place = _place(url)
             raise UserError(
                 f"{self._name} is a playlist that leads to "
                 + (f"another host, {place}" if place else "another place than its host")
@@ -100,6 +100,14 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         """Check the address first; see the base class."""
         self._reader.check(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _place(url: str) -> str | None:
+    """Return the name of the host in an address; None if it has none."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def _host(url: str) -> tuple[str, int] | None:

@@ -227,6 +227,58 @@ def test_standard_input_that_gives_too_little_can_be_stopped(
         assert process.stderr.read().decode().startswith("interrupted; ")
 
 
+def test_a_named_pipe_is_opened_once(tmp_path: Path, transport_stream: Path) -> None:
+    pipe = tmp_path / "video.mp4"  # the name does not count
+    os.mkfifo(pipe)
+    sender = threading.Thread(target=pipe.write_bytes, args=(transport_stream.read_bytes(),))
+    sender.start()
+    source = open_frames(pipe)
+    assert source.is_stream
+    assert not source.live  # pyright: ignore[reportAttributeAccessIssue]
+    assert source.peek().index == 0
+    rising = brightness(iter(source))
+    sender.join()
+    assert len(rising) == 40
+    assert rising == sorted(rising)
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/full"])
+def test_a_device_that_is_no_video_is_one_error(device: str) -> None:
+    with pytest.raises(UserError, match=f"{device} cannot be opened as a video"):
+        open_frames(device)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("has_sender", [False, True])
+def test_a_pipe_on_which_nothing_comes_can_be_left(
+    tmp_path: Path, number: signal.Signals, has_sender: bool
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    program = (
+        "from core.io.frames import open_frames; from core.checks import cli_errors\n"
+        f"cli_errors(lambda: (print('opening', flush=True), list(open_frames({str(pipe)!r}))))()"
+    )
+    sender = os.open(pipe, os.O_RDWR) if has_sender else None
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdout
+        try:
+            process.stdout.readline()
+            time.sleep(0.3)
+            process.send_signal(number)
+            assert process.wait(5) == 128 + number
+        finally:
+            process.kill()
+            if sender is not None:
+                os.close(sender)
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]], str]]:
     """Start a web server that answers as asked; gives its address."""
