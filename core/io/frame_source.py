@@ -65,8 +65,8 @@ class FrameSource(ABC):
 
     @property
     def is_timed(self) -> bool:
-        """Whether its frames have times."""
-        return True
+        """Whether its frames have times; images have none."""
+        return False
 
     @property
     def dropped(self) -> int:

@@ -30,11 +30,6 @@ class FolderSource(FrameSource):
         """Stems of the image files."""
         return [file.stem for file in self._files]
 
-    @property
-    def is_timed(self) -> bool:
-        """Images have no times."""
-        return False
-
     def _decode(self) -> Generator[Frame, None, None]:
         for index, file in enumerate(self._files):
             try:

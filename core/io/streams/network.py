@@ -96,6 +96,11 @@ class NetworkSource(StreamSource):
         super().__init__(name, live=live, on_error=on_error)
 
     @property
+    def is_timed(self) -> bool:
+        """Frames have times."""
+        return True
+
+    @property
     def fps(self) -> Fraction | None:
         """Average frame rate in 1/s; None when the stream does not say."""
         return self._fps

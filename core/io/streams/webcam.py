@@ -36,6 +36,11 @@ class WebcamSource(StreamSource):
                 "Give a number from 0, or a URL."
             )
 
+    @property
+    def is_timed(self) -> bool:
+        """Frames have the times at which they came."""
+        return True
+
     def _decode(self) -> Generator[Frame, None, None]:
         delivered = failures = 0
         start: float | None = None

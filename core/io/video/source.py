@@ -47,6 +47,11 @@ class VideoSource(FrameSource):
         return self._announced_frames
 
     @property
+    def is_timed(self) -> bool:
+        """Frames have times."""
+        return True
+
+    @property
     def fps(self) -> Fraction | None:
         """Average frame rate in 1/s; None when the file does not say."""
         return self._fps
