@@ -17,7 +17,7 @@ from torch import Tensor
 from core.checks import UserError
 from core.io.images import decode_values, list_files, write_png
 from core.io.reading import one_line_errors, read_file, require_regular
-from core.io.stills.size_limit import check_size, largest_pixels
+from core.io.stills.size_limit import check_size
 from core.logging import get_logger
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ DEPTH_EXTENSIONS = (".npy", ".exr", ".png")
 _PREDICTION_SUFFIX = "_pred"
 _PNG16_MAX = 65535
 _NEARLY_SQUARE = 0.1
+_LARGEST = 1e30
 _ZIP_BEGIN = b"PK\x03\x04"
 _logger = get_logger(__name__)
 
@@ -35,8 +36,9 @@ def read_depth(path: str | Path) -> Float32[np.ndarray, "h w"]:
     """Read a relative inverse depth map (large is near).
 
     PNG of 8 or 16 bits is scaled to [0, 1] by its bit depth; EXR and NPY values are taken as they
-    are. A pixel that is not finite takes the smallest finite value of the map, that is, far; a map
-    without any finite value becomes 0, which stands for "no depth".
+    are. A pixel that is not finite, or beyond 1e30, with which no map can be averaged, takes the
+    smallest finite value of the map, that is, far; a map without any becomes 0, which stands for
+    "no depth".
 
     Args:
         path: A .png (grey, or three equal channels), an .exr (one channel, or three equal ones)
@@ -50,7 +52,8 @@ def read_depth(path: str | Path) -> Float32[np.ndarray, "h w"]:
     if path.suffix.lower() not in readers:
         raise UserError(f"{path} is not a depth map; expected {', '.join(DEPTH_EXTENSIONS)}.")
     depth = readers[path.suffix.lower()](path)
-    finite = np.isfinite(depth)
+    with np.errstate(invalid="ignore"):
+        finite = np.abs(depth) < _LARGEST
     if not finite.all():
         depth = np.where(finite, depth, depth[finite].min() if finite.any() else np.float32(0))
     return np.ascontiguousarray(depth)
@@ -254,8 +257,7 @@ def _read_exr(path: Path) -> np.ndarray:
     with one_line_errors(damaged):
         if size := _exr_size(data):
             check_size(*size, path)
-        options = {"max_pixels": str(largest_pixels())}
-        with av.open(io.BytesIO(data), format="exr_pipe", options=options) as container:
+        with av.open(io.BytesIO(data), format="exr_pipe") as container:
             pixels = _float_planes(next(container.decode(video=0)))
     return _one_channel(pixels, path)
 

@@ -125,7 +125,10 @@ class FrameSource(ABC):
             empty = False
             yield frame
         if empty:
-            raise UserError(f"{self.path}: not one frame can be decoded; is the input damaged?")
+            raise UserError(
+                f"{self.path}: not one frame can be decoded; is the input damaged, or are its "
+                "frames larger than --max_megapixels?"
+            )
 
     def _ahead(self) -> Iterator[Frame]:
         """Decode in the background."""

@@ -195,6 +195,11 @@ def test_an_empty_folder_is_an_error(tmp_path):
         DepthFolder(tmp_path)
 
 
+def test_numbers_that_cannot_be_averaged_are_far(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[1, 2.5e38], [-3e38, 3]], np.float32))
+    np.testing.assert_array_equal(read_depth(tmp_path / "a.npy"), [[1, 1], [1, 3]])
+
+
 def test_numbers_beyond_float32_are_far_and_no_warning(tmp_path, recwarn):
     np.save(tmp_path / "a.npy", np.array([[1.0, 2.0], [3.0, 1e300]]))
     np.testing.assert_array_equal(read_depth(tmp_path / "a.npy"), [[1, 2], [3, 1]])

@@ -15,7 +15,7 @@ _JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_RESERVED = range(0x02, 0xC0)
 _JPEG_END = 0xD9
-_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = _TIFF_TAGS = 256, 257, 322, 323
 
 
 def image_kind(data: bytes) -> Kind | None:
@@ -119,9 +119,13 @@ def _tiff_size(data: bytes) -> tuple[int, int] | None:
     found: dict[int, int] = {}
     for _ in range(min(count, len(data) // step)):
         tag, kind = struct.unpack_from(f"{order}HH", data, at)
-        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT) and kind in formats:
+        if tag in _TIFF_TAGS and kind in formats:
             (found[tag],) = struct.unpack_from(order + formats[kind], data, at + value_at)
         at += step
-    if len(found) < 2:
+    if not found.keys() >= {_TIFF_WIDTH, _TIFF_HEIGHT}:
         return None
-    return found[_TIFF_HEIGHT], found[_TIFF_WIDTH]
+    # A tile may be larger than the picture, and is decoded as a whole.
+    return (
+        max(found[_TIFF_HEIGHT], found.get(_TIFF_TILE_HEIGHT, 0)),
+        max(found[_TIFF_WIDTH], found.get(_TIFF_TILE_WIDTH, 0)),
+    )

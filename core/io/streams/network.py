@@ -21,7 +21,7 @@ from core.io.streams.playlist import PLAYLIST_PARTS, HostReader
 from core.io.streams.stream import StreamSource
 from core.io.video.clock import FrameClock
 from core.io.video.decoding import VideoDecoder
-from core.io.video.opening import FORMATS, find_video, open_container, reason_of
+from core.io.video.opening import FORMATS, find_video, is_other_format, open_container, reason_of
 from core.logging import get_logger
 
 STANDARD_INPUT = "-"
@@ -167,8 +167,8 @@ def _open(address: str, name: str, other_hosts: bool) -> InputContainer:
             else:
                 container = _open_url(address, name, other_hosts)
         except (av.error.FFmpegError, OSError) as error:
-            known = isinstance(error, av.error.ArgumentError)
-            reason = "it is of no format that is read" if known else reason_of(error)
+            other = is_other_format(error)
+            reason = "it is of no format that is read" if other else reason_of(error)
             raise UserError(f"{name} cannot be opened as a video: {reason}; {hint}.") from error
         try:
             find_video(container, name)
@@ -194,9 +194,10 @@ def _open_url(address: str, name: str, other_hosts: bool) -> InputContainer:
         return open_container(
             address, _PROTOCOLS, formats=formats, options=options, timeout=TIMEOUT_S
         )
-    except av.error.ArgumentError:  # of another format; a playlist, perhaps
-        if not scheme.startswith("http"):
+    except av.error.FFmpegError as error:
+        if not (is_other_format(error) and scheme.startswith("http")):
             raise
+    # A playlist, perhaps.
     if other_hosts:
         formats = ",".join((*_PLAYLISTS, PLAYLIST_PARTS))
         protocols = f"{_PROTOCOLS},crypto,data"

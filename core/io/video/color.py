@@ -17,12 +17,14 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Float64, UInt8
 
+from core.io.video.filtering import FrameFilter
+
 # Code points of ITU-T H.273: transfer characteristics, primaries, matrices.
 _LINEAR, _PQ, _HLG = 8, 16, 18
 _BT709_PRIMARIES, _BT2020_PRIMARIES, _P3_PRIMARIES = 1, 9, 12
-_BT709, _BT601, _SMPTE240M, _BT2020, _BT2020_CONSTANT = 1, 5, 7, 9, 10
-_MATRICES = {_BT709: _BT709, _SMPTE240M: _SMPTE240M, _BT2020: _BT2020, _BT2020_CONSTANT: _BT2020}
-_FULL_RANGE = 2
+_BT709, _BT601 = 1, 5
+_RGB, _FULL_RANGE = 0, 2
+_MATRIX_NAMES = {_BT709: "bt709", 4: "fcc", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 
 _WHITE_NITS = 203.0
 _PQ_PEAK_NITS = 10_000.0
@@ -77,11 +79,22 @@ def to_rgb(frame: av.VideoFrame, tags: ColorTags) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _reformat(frame: av.VideoFrame, name: str) -> np.ndarray:
-    # Explicitly, and to another matrix than its own, because PyAV before 17 took every video for
-    # BT.601.
+    """Convert to an RGB format by the frame's matrix and range; light stays as it is."""
+    is_full = frame.color_range == _FULL_RANGE
+    matrix = _MATRIX_NAMES.get(frame.colorspace, "bt601")
+    # PyAV before 18 knows two matrices only, and the full range only where the format implies it.
+    is_simple = matrix in ("bt601", "bt709") and (
+        not is_full or frame.colorspace == _RGB or frame.format.name.startswith("yuvj")
+    )
+    if not is_simple:
+        span = "pc" if is_full else "tv"
+        scale = ("scale", f"in_color_matrix={matrix}:in_range={span}:out_range=pc")
+        (frame,) = FrameFilter(frame, scale, ("format", name)).push(frame)
+        return frame.to_ndarray()
+    # Explicitly, and BT.709 to another matrix, because PyAV before 17 took every video for BT.601.
     return frame.reformat(
         format=name,
-        src_colorspace=_MATRICES.get(frame.colorspace, _BT601),
+        src_colorspace=_BT709 if frame.colorspace == _BT709 else _BT601,
         dst_colorspace=_BT601,
         src_color_range=frame.color_range,
         dst_color_range=_FULL_RANGE,

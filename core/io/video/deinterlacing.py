@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 import av
-import av.error
-from av.filter import Graph
+
+from core.io.video.filtering import FrameFilter
+
+_BWDIF = ("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
 
 
 def deinterlace(
@@ -21,7 +23,7 @@ def deinterlace(
         frames: Decoded frames, in the order in which they are shown.
         on_first: Called when there is an interlaced frame.
     """
-    filtering: _Filter | None = None
+    filtering: FrameFilter | None = None
     for frame in frames:
         if filtering is None and not frame.interlaced_frame:
             yield frame
@@ -31,39 +33,7 @@ def deinterlace(
         if filtering is None or not filtering.takes(frame):
             if filtering is not None:
                 yield from filtering.push(None)
-            filtering = _Filter(frame)
+            filtering = FrameFilter(frame, _BWDIF)
         yield from filtering.push(frame)
     if filtering is not None:
         yield from filtering.push(None)
-
-
-class _Filter:
-    """A graph for frames of one size and format."""
-
-    def __init__(self, frame: av.VideoFrame) -> None:
-        self._kind = (frame.width, frame.height, frame.format.name)
-        self._graph = Graph()
-        source = self._graph.add_buffer(
-            width=frame.width,
-            height=frame.height,
-            format=frame.format,
-            time_base=frame.time_base,
-        )
-        bwdif = self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
-        self._sink = self._graph.add("buffersink")
-        source.link_to(bwdif)
-        bwdif.link_to(self._sink)
-        self._graph.configure()
-        self._source = source
-
-    def takes(self, frame: av.VideoFrame) -> bool:
-        return self._kind == (frame.width, frame.height, frame.format.name)
-
-    def push(self, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
-        """Put in a frame, or None at the end, and yield what comes out."""
-        self._source.push(frame)
-        while True:
-            try:
-                yield self._sink.pull()  # pyright: ignore[reportReturnType] (a video's sink)
-            except (av.error.BlockingIOError, av.error.EOFError):
-                return

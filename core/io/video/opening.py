@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,10 +26,11 @@ FORMATS = (
     "mp3,flac,wav,aac,aiff,caf,wv,ape"  # to say that there is no video in them
 )
 
+_VERSION = int(av.__version__.split(".")[0])
 # PyAV 19 always replaces what it cannot read; before, it raised unless told to.
-_TOLERANT: dict[str, Any] = (
-    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-)
+_TOLERANT: dict[str, Any] = {"metadata_errors": "replace"} if _VERSION < 19 else {}
+_TAKES_CODEC_OPTIONS = _VERSION >= 18
+"""Before, PyAV wrote beyond its memory where a format names its streams late, as MPEG does."""
 _NOT_PLAYED = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
 
@@ -46,18 +48,18 @@ def open_container(
         address: A file with the prefix ``file:``, ``pipe:0``, or a URL.
         protocols: FFmpeg's protocols by which it, and what it names, may be read.
         formats: FFmpeg's formats that it may have.
-        options: Further ones of FFmpeg's.
+        options: Further ones of FFmpeg's formats and protocols.
         arguments: Further ones of ``av.open``.
 
     Raises:
-        av.error.FFmpegError: If it cannot be opened; ``ArgumentError`` if it is of another format.
+        av.error.FFmpegError: If it cannot be opened; see :func:`is_other_format`.
     """
-    allowed = {
-        "protocol_whitelist": protocols,
-        "format_whitelist": formats,
-        "max_pixels": str(largest_pixels()),
-    }
-    return av.open(address, options={**allowed, **(options or {})}, **_TOLERANT, **arguments)
+    if _TAKES_CODEC_OPTIONS:  # already while FFmpeg decodes a frame to learn the format
+        arguments["options"] = {"max_pixels": str(largest_pixels())}
+    allowed = {"protocol_whitelist": protocols, "format_whitelist": formats}
+    return av.open(
+        address, container_options={**allowed, **(options or {})}, **_TOLERANT, **arguments
+    )
 
 
 def find_video(container: InputContainer, name: str) -> VideoStream:
@@ -81,6 +83,11 @@ def find_video(container: InputContainer, name: str) -> VideoStream:
     stream = next((s for s in known if s.frames != 1), known[0])
     check_size(stream.height, stream.width, name)
     return stream
+
+
+def is_other_format(error: Exception) -> bool:
+    """Whether :func:`open_container` failed because of the format."""
+    return isinstance(error, av.error.FFmpegError) and error.errno == errno.EINVAL
 
 
 def reason_of(error: Exception) -> str:

@@ -14,7 +14,7 @@ from core.io.frame_source import Frame, FrameSource, OnError
 from core.io.reading import one_line_errors, require_regular
 from core.io.video.clock import FrameClock
 from core.io.video.decoding import VideoDecoder
-from core.io.video.opening import find_video, open_container, reason_of
+from core.io.video.opening import find_video, is_other_format, open_container, reason_of
 from core.logging import get_logger
 
 _logger = get_logger(__name__)
@@ -83,11 +83,11 @@ def _open(path: Path) -> InputContainer:
         require_regular(path, "video")
         # The prefix keeps FFmpeg from reading a colon in a file's name as a protocol.
         return open_container(f"file:{path}", "file")
-    except av.error.ArgumentError as error:
-        raise UserError(
-            f"{path} is not a video; give a video file (no playlist) or a folder of images."
-        ) from error
     except (av.error.FFmpegError, OSError) as error:
+        if is_other_format(error):
+            raise UserError(
+                f"{path} is not a video; give a video file (no playlist) or a folder of images."
+            ) from error
         raise UserError(
             f"{path} cannot be opened as a video: {reason_of(error)}; give a video file "
             "(for example .mp4, .mov, .webm) or a folder of images."
