@@ -176,6 +176,9 @@ class SequenceSource:
             self._num_frames,
             coverage.without_depth.count,
         )
-        for what, issue in (("missing", coverage.missing), ("unreadable", coverage.unreadable)):
+        issues = {"missing": coverage.missing, "unreadable": coverage.unreadable}
+        if not coverage.missing.count:
+            issues["sequences without any image"] = coverage.empty
+        for what, issue in issues.items():
             if issue.count:
                 _logger.warning("%d %s, for example %s", issue.count, what, issue.examples[0])

@@ -78,6 +78,7 @@ class VideoWriter:
         self._frame_ticks = max(1, round(1 / self._fps / self._time_base))
         self._first_time: float | None = None
         self._last_tick = -1
+        self._last_duration = self._frame_ticks
         self._first_dts: int | None = None
         self._stack = ExitStack()
 
@@ -124,7 +125,11 @@ class VideoWriter:
             dst_color_range=_LIMITED_RANGE,
         )
         picture.time_base = self._time_base
-        picture.pts = self._last_tick = self._tick(time)
+        tick = self._tick(time)
+        # The last frame lasts as long as the one before, where that is not a pause.
+        if self.num_frames:
+            self._last_duration = min(self._frame_ticks, tick - self._last_tick)
+        picture.pts = self._last_tick = tick
         self._mux(picture)
         self.num_frames += 1
 
@@ -180,8 +185,8 @@ class VideoWriter:
             if picture is None and packets and self._container.format.name != "matroska":
                 # MP4 ends with the last packet, which may be of an earlier frame: it lasts longer.
                 before = (packets[-1].dts or 0) - (self._first_dts or 0)
-                end = self._last_tick + self._frame_ticks
-                packets[-1].duration = max(end - before, self._frame_ticks)
+                end = self._last_tick + self._last_duration
+                packets[-1].duration = max(end - before, 1)
             self._container.mux(packets)
         except (av.error.FFmpegError, OSError) as error:
             raise UserError(self._failure(error)) from error
