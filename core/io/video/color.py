@@ -29,7 +29,7 @@ _MATRIX_NAMES = {_BT709: "bt709", 4: "fcc", 7: "smpte240m", 9: "bt2020", 10: "bt
 _WHITE_NITS = 203.0
 _PQ_PEAK_NITS = 10_000.0
 _HLG_PEAK_NITS, _HLG_GAMMA = 1000.0, 1.2
-_HLG_LUMA = np.array([0.2627, 0.6780, 0.0593], np.float32)
+_HLG_LUMA = np.array([[0.2627, 0.6780, 0.0593]])
 _KNEE = 0.8
 _DISPLAY_GAMMA = 2.4
 """Of BT.1886, by which a display shows BT.709."""
@@ -125,17 +125,24 @@ def _light_of(transfer: int) -> Float32[np.ndarray, " values"]:
 
 def _to_display(scene: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
     """Return what a display of 1000 cd/m2 makes of HLG's light of the scene."""
-    luminance = scene @ _HLG_LUMA
-    return scene * (luminance ** (_HLG_GAMMA - 1) * (_HLG_PEAK_NITS / _WHITE_NITS))[..., None]
+    luminance = cv2.transform(scene, _HLG_LUMA)
+    return _scale(scene, cv2.pow(luminance, _HLG_GAMMA - 1) * (_HLG_PEAK_NITS / _WHITE_NITS))
 
 
 def _tone_map(light: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
     """Compress what is brighter than :data:`_KNEE`; 1 is the most that comes out."""
-    brightest = light.max(axis=-1)
+    red, green, blue = cv2.split(light)
+    brightest = cv2.max(cv2.max(red, green), blue)
     above = np.maximum(brightest - _KNEE, 0) / (1 - _KNEE)
-    mapped = _KNEE + (1 - _KNEE) * (1 - np.exp(-above))
-    gain = np.where(brightest > _KNEE, mapped / np.maximum(brightest, _KNEE), 1)
-    return light * gain.astype(np.float32)[..., None]
+    mapped = 1 - (1 - _KNEE) * np.exp(-above)  # the knee itself where nothing is above it
+    return _scale(light, mapped / np.maximum(brightest, _KNEE))
+
+
+def _scale(
+    light: Float32[np.ndarray, "h w 3"], gain: Float32[np.ndarray, "h w"]
+) -> Float32[np.ndarray, "h w 3"]:
+    # By OpenCV: NumPy is slow where the last axis is short.
+    return cv2.multiply(light, cv2.merge([gain, gain, gain]))
 
 
 @cache
