@@ -46,10 +46,9 @@ class VideoDecoder:
     """One pass over a video stream of a container.
 
     Iterating yields the frames: RGB of BT.709, of square pixels, progressive, and upright as the
-    rotation metadata says. A packet that cannot
-    be decoded, or gives a picture with holes, goes through ``skip``, and so does each frame that
-    builds on it, up to the next key frame. Where the container can be read no further the pass
-    ends, and :attr:`failure` says why.
+    rotation metadata says. A packet that cannot be decoded, or gives a picture with holes, goes
+    through ``skip``, and so does each frame that builds on it, up to the next key frame. Where the
+    container can be read no further the pass ends, and :attr:`failure` says why.
 
     Args:
         container: Open; its owner closes it.
