@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from fractions import Fraction
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import av.error
@@ -17,6 +18,7 @@ from core.checks import UserError
 from core.io.background import await_result
 from core.io.frame_source import Frame, OnError
 from core.io.reading import one_line_errors
+from core.io.streams.pipe import open_pipe
 from core.io.streams.playlist import PLAYLIST_PARTS, HostReader
 from core.io.streams.stream import StreamSource
 from core.io.video.clock import FrameClock
@@ -75,10 +77,7 @@ class NetworkSource(StreamSource):
         other_hosts: bool = False,
     ) -> None:
         name = "standard input" if address == STANDARD_INPUT else _without_password(address)
-        if is_url(address):
-            self._address = address
-        else:
-            self._address = "pipe:0" if address == STANDARD_INPUT else f"file:{address}"
+        self._address = address if is_url(address) else _local_address(address)
         self._other_hosts = other_hosts
         # Opened once: some senders serve a single connection, and what came by it is not repeated.
         # FFmpeg ignores Ctrl-C while it waits for the first bytes, of a pipe without limit.
@@ -151,6 +150,13 @@ class NetworkSource(StreamSource):
 
     def _skip_packet(self, reason: str) -> None:
         self._skip(f"{self.path}: a packet cannot be decoded: {reason}", quiet=self.skipped > 0)
+
+
+def _local_address(path: str) -> str:
+    """Return what FFmpeg calls standard input, an open pipe or a device."""
+    if path == STANDARD_INPUT:
+        return "pipe:0"
+    return f"pipe:{open_pipe(path)}" if Path(path).is_fifo() else f"file:{path}"
 
 
 def _open(address: str, name: str, other_hosts: bool) -> InputContainer:
