@@ -255,18 +255,21 @@ def _read_exr(path: Path) -> np.ndarray:
     )
     data = _name_depth_channel(read_file(path, "depth map"))
     with one_line_errors(damaged):
-        if size := _exr_size(data):
-            check_size(*size, path)
+        for window in (b"dataWindow", b"displayWindow"):
+            check_size(*_exr_size(data, window), path)
         with av.open(io.BytesIO(data), format="exr_pipe") as container:
             pixels = _float_planes(next(container.decode(video=0)))
     return _one_channel(pixels, path)
 
 
-def _exr_size(data: bytes) -> tuple[int, int] | None:
-    """Return height and width of an OpenEXR file's data window; None if it has none."""
-    at = data.find(b"dataWindow\0box2i\0") + 21  # name, type, and the size of what follows
-    if at < 21 or len(data) < at + 16:
-        return None
+def _exr_size(data: bytes, window: bytes) -> tuple[int, int]:
+    """Return height and width of a window of an OpenEXR file.
+
+    Raises:
+        ValueError: If it has no such window.
+    """
+    start = window + b"\0box2i\0"
+    at = data.index(start) + len(start) + 4  # behind the size of what follows
     left, top, right, bottom = struct.unpack_from("<4i", data, at)
     return max(0, bottom - top + 1), max(0, right - left + 1)
 

@@ -64,8 +64,7 @@ def open_frames(
     """
     name = str(path)
     if is_url(name) and urlsplit(name).scheme.lower() == "file":
-        name = unquote(urlsplit(name).path)
-        path = name
+        path = name = unquote(urlsplit(name).path).replace("\0", "")  # no path has a zero byte
     if name == STANDARD_INPUT or is_url(name):
         return NetworkSource(name, live=live, on_error=on_error or "skip", other_hosts=other_hosts)
     path = Path(path)

@@ -98,6 +98,12 @@ def test_npy_and_exr_headers_are_checked_too(tmp_path):
         np.lib.format.write_array_header_1_0(file, header)
     with pytest.raises(UserError, match="megapixels"):
         read_depth(tmp_path / "a.npy")
+    small, large = (struct.pack("<i4i", 16, 0, 0, side - 1, side - 1) for side in (8, SIDE))
+    for data, display in ((large, small), (small, large)):
+        head = b"\x76\x2f\x31\x01\2\0\0\0dataWindow\0box2i\0" + data
+        (tmp_path / "a.exr").write_bytes(head + b"displayWindow\0box2i\0" + display)
+        with pytest.raises(UserError, match="megapixels"):
+            read_depth(tmp_path / "a.exr")
 
 
 def test_the_limit_can_be_raised(monkeypatch):
