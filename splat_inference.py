@@ -14,6 +14,7 @@ from core.depth.source import open_depth
 from core.devices import choose_device
 from core.io.collisions import refuse_overwriting
 from core.io.frames import open_frames
+from core.io.stills.size_limit import allow_megapixels
 from core.logging import configure_logging, get_logger
 from core.models import files_of_model, load_model
 from core.models.fast.acceleration import FastModel
@@ -29,11 +30,14 @@ _logger = get_logger(__name__)
 def run(options: InferenceOptions) -> None:
     """Reconstruct one clip or stream and write everything that shows it."""
     _refuse_overwriting(options)
+    if options.max_megapixels is not None:
+        allow_megapixels(options.max_megapixels)
     device = choose_device(options.device)
     source = open_frames(
         options.input_frames_path,
         on_error={"auto": None, "skip": "skip", "stop": "raise"}[options.damaged],
         live={"auto": None, "yes": True, "no": False}[options.live],
+        other_hosts=options.allow_other_hosts,
     )
     check_rasterizer(options.backend, device)
     depth = open_depth(options.input_depths_path, source, device, Path("checkpoints"))

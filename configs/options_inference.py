@@ -22,8 +22,8 @@ class InferenceOptions:
 
     input_frames_path: str
     """A folder of frames in natural order of their names; a video file; the number of a camera of
-    this computer; a URL that FFmpeg reads (RTSP, HTTP and others); or - for a video on standard
-    input."""
+    this computer; a URL that FFmpeg reads (RTSP, HTTP and others); a named pipe; or - for a video
+    on standard input."""
     output_dir: Path = Path("outputs")
     """Where videos, scene, scores and the page are put; files of the same names are replaced once
     everything is complete."""
@@ -47,6 +47,10 @@ class InferenceOptions:
     damaged: Literal["auto", "skip", "stop"] = "auto"
     """What becomes of a frame that cannot be decoded: left out and counted, or the end. auto stops
     at image files, which can be mended, and goes on in videos and streams."""
+    allow_other_hosts: bool = False
+    """Let a playlist from the network lead to other hosts than the one in its URL."""
+    max_megapixels: float | None = None
+    """Largest picture, of frames and depth maps, that is decoded; by default 40, above 8K."""
     batch_size: int = 1
     """Key frames and pairs of them that are worked on together."""
     device: str = "auto"

@@ -35,6 +35,7 @@ class SampleOptions(LoadingOptions):
             augmentation=self.augmentation if self.augment else AugmentationOptions.none(),
             cache_mib=self.cache_mib,
             workers=self.workers,
+            max_megapixels=self.max_megapixels,
         )
 
 

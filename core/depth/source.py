@@ -18,6 +18,7 @@ from core.depth import (
 )
 from core.geometry.resample import resize
 from core.io import DepthFolder, Frame, FrameSource
+from core.io.depth_maps import check_orientation
 from core.logging import get_logger
 
 _logger = get_logger(__name__)
@@ -33,6 +34,10 @@ class DepthSource(Protocol):
         """Return the map of ``frame``, at the frame's size, in arbitrary units; zeros for none."""
         ...
 
+    def check_end(self, num_frames: int) -> None:
+        """Learn that the clip has ended after ``num_frames``."""
+        ...
+
 
 class NoDepth:
     """No depth, which the model takes as a map of zeros."""
@@ -42,6 +47,9 @@ class NoDepth:
     def inverse_depth(self, frame: Frame) -> Float[Tensor, "1 1 h w"]:
         """Return zeros."""
         return torch.zeros(1, 1, *frame.image.shape[:2])
+
+    def check_end(self, num_frames: int) -> None:
+        """Do nothing."""
 
 
 class FileDepth:
@@ -56,7 +64,7 @@ class FileDepth:
         """Read the map of ``frame``; warn of the first that holds no depth.
 
         Raises:
-            UserError: If there is none, or it cannot be read.
+            UserError: If there is none, it cannot be read, or lies on its side.
         """
         values = torch.from_numpy(self._folder.read(frame.index))
         if values.min() == values.max() and not self._warned:
@@ -65,7 +73,13 @@ class FileDepth:
                 "%s holds one value only, which stands for no depth.",
                 self._folder.file(frame.index),
             )
-        return resize(values[None, None], (frame.image.shape[0], frame.image.shape[1]))
+        size = (frame.image.shape[0], frame.image.shape[1])
+        check_orientation((values.shape[0], values.shape[1]), size, self._folder.file(frame.index))
+        return resize(values[None, None], size)
+
+    def check_end(self, num_frames: int) -> None:
+        """Warn of maps that no frame has asked for."""
+        self._folder.check_end(num_frames)
 
 
 class NetworkDepth:
@@ -81,6 +95,9 @@ class NetworkDepth:
         device = next(self._network.parameters()).device
         image = torch.from_numpy(frame.image).to(device)
         return self._network.infer(rearrange(image, "h w c -> 1 c h w").float() / 255)
+
+    def check_end(self, num_frames: int) -> None:
+        """Do nothing."""
 
 
 def open_depth(

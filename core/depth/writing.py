@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
@@ -19,7 +18,7 @@ from core.depth.estimation import Engine, Estimated, estimate_maps
 from core.io.chunks.depth import write_depth_chunk
 from core.io.chunks.images import ChunkSequence, read_image_chunk
 from core.io.depth_maps import quantize_inverse_depth, write_depth_png16
-from core.io.images import decode_bytes, read_image
+from core.io.images import decode_image, read_image
 
 Advance = Callable[[float], object]
 """Called with the number of images or chunks just finished; a fraction for part of a chunk."""
@@ -133,7 +132,7 @@ class _ChunkFrame:
 
     def decode(self) -> UInt8[np.ndarray, "h w 3"]:
         data = self.sequence.images[self.index].numpy().tobytes()
-        return cv2.cvtColor(decode_bytes(data, cv2.IMREAD_COLOR, str(self)), cv2.COLOR_BGR2RGB)
+        return decode_image(data, str(self))
 
     def put(self, depth: UInt16[np.ndarray, "h w"]) -> str | None:
         """Store the frame's map, or return why it does not fit."""

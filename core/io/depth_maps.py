@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+import math
 import re
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt16
 from torch import Tensor
 
 from core.checks import UserError
-from core.io.images import decode_image, list_files, write_png
+from core.io.images import decode_values, list_files, write_png
+from core.io.reading import one_line_errors, read_file, require_regular
+from core.io.stills.size_limit import check_size
 from core.logging import get_logger
 
 if TYPE_CHECKING:
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 DEPTH_EXTENSIONS = (".npy", ".exr", ".png")
 _PREDICTION_SUFFIX = "_pred"
 _PNG16_MAX = 65535
+_NEARLY_SQUARE = 0.1
+_LARGEST = 1e30
+_ZIP_BEGIN = b"PK\x03\x04"
 _logger = get_logger(__name__)
 
 
@@ -30,8 +36,9 @@ def read_depth(path: str | Path) -> Float32[np.ndarray, "h w"]:
     """Read a relative inverse depth map (large is near).
 
     PNG of 8 or 16 bits is scaled to [0, 1] by its bit depth; EXR and NPY values are taken as they
-    are. A pixel that is not finite takes the smallest finite value of the map, that is, far; a map
-    without any finite value becomes 0, which stands for "no depth".
+    are. A pixel that is not finite, or beyond 1e30, with which no map can be averaged, takes the
+    smallest finite value of the map, that is, far; a map without any becomes 0, which stands for
+    "no depth".
 
     Args:
         path: A .png (grey, or three equal channels), an .exr (one channel, or three equal ones)
@@ -45,10 +52,36 @@ def read_depth(path: str | Path) -> Float32[np.ndarray, "h w"]:
     if path.suffix.lower() not in readers:
         raise UserError(f"{path} is not a depth map; expected {', '.join(DEPTH_EXTENSIONS)}.")
     depth = readers[path.suffix.lower()](path)
-    finite = np.isfinite(depth)
+    with np.errstate(invalid="ignore"):
+        finite = np.abs(depth) < _LARGEST
     if not finite.all():
         depth = np.where(finite, depth, depth[finite].min() if finite.any() else np.float32(0))
     return np.ascontiguousarray(depth)
+
+
+def check_orientation(
+    map_size: tuple[int, int], frame_size: tuple[int, int], source: str | Path
+) -> None:
+    """Refuse a map, of depth or a mask, that lies on its side: upright where its frame is wide.
+
+    Other proportions than the frame's are taken: networks give squares, and pad.
+
+    Args:
+        map_size: Height and width.
+        frame_size: Those of the frame that it belongs to.
+        source: What the message calls it.
+
+    Raises:
+        UserError: If one is wide and the other upright.
+    """
+    (map_h, map_w), (frame_h, frame_w) = map_size, frame_size
+    if (map_w - map_h) * (frame_w - frame_h) < 0 and min(
+        abs(map_w / map_h - 1), abs(frame_w / frame_h - 1)
+    ) > _NEARLY_SQUARE:
+        raise UserError(
+            f"{source} is {map_w} by {map_h} pixels and its frame {frame_w} by {frame_h}: it lies "
+            "on its side; turn the maps, or make them from the upright frames."
+        )
 
 
 def write_depth_png16(
@@ -109,6 +142,7 @@ class DepthFolder:
             raise UserError(f"{self.path} holds no depth maps ({', '.join(DEPTH_EXTENSIONS)}).")
         chosen = set(by_stem.values())
         self._files = [file for file in files if file in chosen]
+        self._num_maps = len(self._files)
         if frame_names is not None:
             self._files = self._match(by_stem, frame_names)
 
@@ -128,6 +162,19 @@ class DepthFolder:
                 f"frame {index} (counted from 0) is the first without one."
             )
         return self._files[index]
+
+    def check_end(self, num_frames: int) -> None:
+        """Warn of maps that are left over at the end of a clip of ``num_frames``."""
+        left = self._num_maps - num_frames
+        if left > 0:
+            _logger.warning(
+                "%s holds %d depth maps, but the input %d frames: %d belong to none. Is it the "
+                "folder of another clip?",
+                self.path,
+                self._num_maps,
+                num_frames,
+                left,
+            )
 
     def read(self, index: int) -> Float32[np.ndarray, "h w"]:
         """Read the map of the frame at ``index``; see :func:`read_depth` and :meth:`file`."""
@@ -156,25 +203,43 @@ def _frame_stem(file: Path) -> str:
 
 
 def _read_png(path: Path) -> np.ndarray:
-    pixels = decode_image(path, cv2.IMREAD_UNCHANGED)
+    pixels = decode_values(read_file(path, "depth map"), path)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise UserError(
+            f"the depth map {path} holds {pixels.dtype} values, which no PNG does; save it as "
+            ".exr, .npy or 16-bit PNG."
+        )
     return _one_channel(pixels, path).astype(np.float32) / np.iinfo(pixels.dtype).max
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(
-            f"cannot read the depth map {path}: it is damaged, or not a plain array of numbers."
-        ) from error
-    number = isinstance(values, np.ndarray) and values.dtype.kind in "fiu"
-    if number and values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
+    damaged = f"cannot read the depth map {path}: it is damaged, or not a plain array of numbers."
+    with one_line_errors(damaged):
+        require_regular(path, "depth map")
+        with path.open("rb") as file:
+            if file.read(len(_ZIP_BEGIN)) == _ZIP_BEGIN:
+                raise UserError(f"{path} holds an archive; expected numbers of shape (h, w).")
+            file.seek(0)
+            version = np.lib.format.read_magic(file)
+            old = version == (1, 0)
+            reader = (
+                np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+            )
+            shape, in_columns, dtype = reader(file)
+            is_map = len(shape) == 2 or (len(shape) == 3 and 1 in (shape[0], shape[2]))
+            if dtype.kind not in "fiu" or not is_map or 0 in shape:
+                raise UserError(
+                    f"{path} holds {dtype} of shape {shape}; expected numbers of shape (h, w)."
+                )
+            check_size(math.prod(shape), 1, path)
+            wanted = math.prod(shape) * dtype.itemsize
+            content = file.read(wanted)
+            if len(content) < wanted:
+                raise UserError(damaged)
+        array = np.frombuffer(content, dtype)
+        values: np.ndarray = array.reshape(shape, order="F" if in_columns else "C")
+    if values.ndim == 3:
         values = values[0] if values.shape[0] == 1 else values[..., 0]
-    if not number or values.ndim != 2 or values.size == 0:
-        shape = (
-            f"{values.dtype} of shape {values.shape}" if hasattr(values, "dtype") else "an archive"
-        )
-        raise UserError(f"{path} holds {shape}; expected numbers of shape (h, w).")
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and that far
         return values.astype(np.float32)
 
@@ -183,18 +248,30 @@ def _read_exr(path: Path) -> np.ndarray:
     """Decode with FFmpeg's reader: OpenCV's wheels no longer carry one."""
     # PyAV is large, and only this one format needs it.
     import av
-    import av.error
 
-    try:
-        data = path.read_bytes()
-        with av.open(io.BytesIO(_name_depth_channel(data)), format="exr_pipe") as container:
+    damaged = (
+        f"cannot read the depth map {path}: it is damaged, or has other channels than Y, Z or "
+        "R, G, B; save it as .npy or as 16-bit PNG."
+    )
+    data = _name_depth_channel(read_file(path, "depth map"))
+    with one_line_errors(damaged):
+        for window in (b"dataWindow", b"displayWindow"):
+            check_size(*_exr_size(data, window), path)
+        with av.open(io.BytesIO(data), format="exr_pipe") as container:
             pixels = _float_planes(next(container.decode(video=0)))
-    except (av.error.FFmpegError, OSError, StopIteration, ValueError) as error:
-        raise UserError(
-            f"cannot read the depth map {path}: it is damaged, or has other channels than Y, Z or "
-            "R, G, B; save it as .npy or as 16-bit PNG."
-        ) from error
     return _one_channel(pixels, path)
+
+
+def _exr_size(data: bytes, window: bytes) -> tuple[int, int]:
+    """Return height and width of a window of an OpenEXR file.
+
+    Raises:
+        ValueError: If it has no such window.
+    """
+    start = window + b"\0box2i\0"
+    at = data.index(start) + len(start) + 4  # behind the size of what follows
+    left, top, right, bottom = struct.unpack_from("<4i", data, at)
+    return max(0, bottom - top + 1), max(0, right - left + 1)
 
 
 def _float_planes(frame: av.VideoFrame) -> np.ndarray:

@@ -32,7 +32,9 @@ class Frame:
     name: str
     """Stem of the image file; the index in five digits for a video."""
     image: UInt8[np.ndarray, "h w 3"]
-    """RGB, upright."""
+    """RGB of BT.709, of square pixels, upright."""
+    time: float | None = None
+    """Seconds from the first frame, as the source has it; None where it has no clock."""
 
 
 class FrameSource(ABC):
@@ -59,6 +61,11 @@ class FrameSource(ABC):
     @property
     def is_stream(self) -> bool:
         """Whether it comes once only, and may never end (a camera, a URL, standard input)."""
+        return False
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether its frames have times; images have none."""
         return False
 
     @property
@@ -118,7 +125,10 @@ class FrameSource(ABC):
             empty = False
             yield frame
         if empty:
-            raise UserError(f"{self.path}: not one frame can be decoded; is the input damaged?")
+            raise UserError(
+                f"{self.path}: not one frame can be decoded; is the input damaged, or are its "
+                "frames larger than --max_megapixels?"
+            )
 
     def _ahead(self) -> Iterator[Frame]:
         """Decode in the background."""

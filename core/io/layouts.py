@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from core.checks import UserError
-from core.io.images import IMAGE_EXTENSIONS, list_files, natural_key
+from core.io.images import IMAGE_EXTENSIONS, check_stems, list_files, natural_key
 
 DEPTH_SUFFIX = "_pred"
 """What the name of a depth map adds to that of its image."""
@@ -47,18 +47,18 @@ def find_jpeg_images(root: str | Path) -> list[Path]:
         root: A folder that holds ``JPEGImages`` folders at any depth, or lies in one.
 
     Raises:
-        UserError: If there is no such folder, or no image in it.
+        UserError: If there is no such folder, no image in it, or two images of one name.
     """
     root = Path(root)
     name = JPEG_IMAGES.images
     if not root.is_dir():
         raise UserError(f"{root} is no folder; give the root of a data set with {name}/.")
-    images = [
-        image
-        for folder in _folders(root)
-        if name in folder.parts
-        for image in list_files(folder, IMAGE_EXTENSIONS)
-    ]
+    images: list[Path] = []
+    for folder in _folders(root):
+        if name in folder.parts:
+            found = list_files(folder, IMAGE_EXTENSIONS)
+            check_stems(folder, [image.name for image in found])
+            images += found
     if not images:
         raise UserError(
             f"{root} holds no images below a folder {name}; expected for example "

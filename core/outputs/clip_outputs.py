@@ -15,7 +15,7 @@ from core.checks import UserError, naming
 from core.geometry.cameras import Lens
 from core.geometry.fit import FrameFit
 from core.io import FrameSource
-from core.io.video import VideoWriter
+from core.io.video import VideoWriter, usual_rate
 from core.logging import get_logger
 from core.outputs.frame_metrics import ClipMetrics, MetricsSink, Role
 from core.outputs.metrics_plot import plot_psnr
@@ -62,8 +62,9 @@ _SHOWN_FRAME = 24
 class OutputOptions:
     """What is written, and how."""
 
-    fps: float = 24.0
-    """Frame rate of the videos that are written."""
+    fps: float | None = None
+    """Frame rate of the videos that are written. By default each frame is shown when the source
+    shows it, also where its rate varies; those of a folder 24 times a second."""
     ply_time: float = 0.0
     """Frame index, whole or not, at which the scene is written as PLY: counted from 0 as in
     metrics.json, where frames that were skipped or dropped keep their numbers."""
@@ -83,7 +84,7 @@ class OutputOptions:
         for kind in self.export:
             with naming("--export"):
                 check_format(kind)
-        if not 0.01 <= self.fps <= 1000:
+        if self.fps is not None and not 0.01 <= self.fps <= 1000:
             raise UserError(f"--fps is {self.fps:g}; expected a rate from 0.01 to 1000")
         if not self.ply_time >= 0:
             raise UserError(
@@ -328,14 +329,16 @@ class _Outputs:
         height, width = fit.display_size
         lens = Lens(options.horizontal_fov_deg, fit.aspect)
 
+        timed = options.fps is None and source.is_timed
+        fps = options.fps or usual_rate(source.fps)
         self.video_ends: list[Callable[[], None]] = []
         """Each completes a video; on stacks of their own, as one that fails is no other's end."""
 
         def video(name: str, columns: int = 1) -> VideoWriter:
             own = stack.enter_context(ExitStack())
             self.video_ends.append(own.close)
-            writer = VideoWriter(folder / name, (height, columns * width), options.fps)
-            return own.enter_context(writer)
+            size = (height, columns * width)
+            return own.enter_context(VideoWriter(folder / name, size, fps, timed=timed))
 
         self.metrics = MetricsSink(folder / METRICS, fit, frame_gap=session.frame_gap)
         self.ply = PlySink(folder / PLY, lens, fit, time=options.ply_time)
@@ -344,22 +347,25 @@ class _Outputs:
                 folder / SCENE,
                 fit,
                 source=_title(source),
-                frames_per_second=float(source.fps or options.fps),
+                frames_per_second=float(source.fps or fps),
+                timed=source.is_timed,
                 grade=options.scene_grade,
             )
         )
         view = OrbitView(lens, fit, backend=session.backend)
         self.sinks: list[FrameSink] = [
-            VideoSink(video(RENDERED), rendered_picture, fit),
-            VideoSink(video(SIDE_BY_SIDE, 2), side_by_side_picture, fit),
-            VideoSink(video(DEPTH), depth_picture, fit),
+            VideoSink(video(RENDERED), rendered_picture, fit, timed=timed),
+            VideoSink(video(SIDE_BY_SIDE, 2), side_by_side_picture, fit, timed=timed),
+            VideoSink(video(DEPTH), depth_picture, fit, timed=timed),
             OverviewSink(folder / OVERVIEW, view, fit, index=_SHOWN_FRAME),
             self.ply,
             self.scene,
             self.metrics,
         ]
         if options.orbit_frames:
-            self.sinks.append(OrbitSink(video(ORBIT), view, period=options.orbit_frames))
+            self.sinks.append(
+                OrbitSink(video(ORBIT), view, period=options.orbit_frames, timed=timed)
+            )
 
 
 class _TimedFrames:

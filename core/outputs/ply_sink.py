@@ -44,30 +44,37 @@ class PlySink:
         self._path = path
         self._placement = Placement(lens, fit.shows)
         self._time = time
-        self._newest: Interval | None = None
+        self._newest: RenderedFrame | None = None
         self.written: ExportedScene | None = None
         """What is in the file; None until it is written."""
 
     def write(self, frame: RenderedFrame) -> None:
-        """Write the file when ``frame``'s interval is the one that was waited for."""
-        self._newest = frame.interval
-        if self.written is None and self._time <= frame.interval.second_time:
-            self._write(frame.interval, max(self._time, frame.interval.first_time))
+        """Write the file when ``frame`` is the one that was waited for, or the first behind it."""
+        before, self._newest = self._newest, frame
+        if self.written is not None or self._time > frame.index:
+            return
+        if before is not None and before.stream_time >= frame.interval.first_time:
+            share = (self._time - before.index) / (frame.index - before.index)
+            at = before.stream_time + share * (frame.stream_time - before.stream_time)
+            self._write(frame.interval, at, self._time)
+        else:
+            self._write(frame.interval, frame.stream_time, frame.index)
 
     def finish(self) -> None:
         """Write the last scene if the clip ended before the time came."""
         if self.written is None and self._newest is not None:
-            last = self._newest.second_time
+            last = self._newest
             _logger.warning(
                 "ply_time %g is beyond the last frame; %s shows frame %g.",
                 self._time,
                 self._path.name,
-                last,
+                last.index,
             )
-            self._write(self._newest, last)
+            self._write(last.interval, last.stream_time, last.index)
 
     @torch.inference_mode()
-    def _write(self, interval: Interval, time: float) -> None:
-        splats = self._placement.splats(interval.gaussians, min(interval.pair_time(time), 1.0))
+    def _write(self, interval: Interval, stream_time: float, index: float) -> None:
+        time = min(interval.pair_time(stream_time), 1.0)
+        splats = self._placement.splats(interval.gaussians, time)
         write_ply(self._path, splats)
-        self.written = ExportedScene(len(splats), time)
+        self.written = ExportedScene(len(splats), index)

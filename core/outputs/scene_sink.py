@@ -25,7 +25,8 @@ class SceneSink:
         path: The file.
         fit: How the clip was fitted to the model.
         source: Name of the clip.
-        frames_per_second: Stream times are frame indices of this rate.
+        frames_per_second: Frame rate of the clip.
+        timed: Whether stream times are seconds; they are frame indices otherwise.
         grade: How finely attributes are quantised.
     """
 
@@ -36,12 +37,14 @@ class SceneSink:
         *,
         source: str,
         frames_per_second: float,
+        timed: bool,
         grade: GradeName,
     ) -> None:
         self._path = path
         self._fit = fit
         self._source = source
         self._fps = frames_per_second
+        self._seconds = 1.0 if timed else 1.0 / frames_per_second
         self._grade: GradeName = grade
         self._pool = ThreadPoolExecutor(1, "scene_sink")
         self._stack = ExitStack()
@@ -90,8 +93,8 @@ class SceneSink:
         self._pending = self._pool.submit(
             self._writer.append,
             gaussians,
-            interval.first_time / self._fps,
-            interval.second_time / self._fps,
+            interval.first_time * self._seconds,
+            interval.second_time * self._seconds,
             opens=interval.opens,
         )
 

@@ -42,16 +42,22 @@ class VideoSink:
         writer: An open video of the size that ``draw`` gives; its owner closes it.
         draw: Makes the picture, see :mod:`core.outputs.pictures`.
         fit: How the clip was fitted to the model.
+        timed: Whether frames are shown when the clip shows them, rather than one after the other
+            at the video's frame rate.
     """
 
-    def __init__(self, writer: VideoWriter, draw: DrawFrame, fit: FrameFit) -> None:
+    def __init__(
+        self, writer: VideoWriter, draw: DrawFrame, fit: FrameFit, *, timed: bool = False
+    ) -> None:
         self._writer = writer
+        self._timed = timed
         self._draw = draw
         self._fit = fit
 
     def write(self, frame: RenderedFrame) -> None:
         """Append the picture of ``frame``."""
-        self._writer.write(self._draw(frame, self._fit))
+        time = frame.stream_time if self._timed else None
+        self._writer.write(self._draw(frame, self._fit), time)
 
     def finish(self) -> None:
         """Leave the rest to the owner of the writer."""
@@ -66,19 +72,23 @@ class OrbitSink:
         writer: An open video of the fit's display size; its owner closes it.
         view: Draws the scenes.
         period: Frames of one round, at least 1.
+        timed: See :class:`VideoSink`.
     """
 
-    def __init__(self, writer: VideoWriter, view: OrbitView, *, period: int) -> None:
+    def __init__(
+        self, writer: VideoWriter, view: OrbitView, *, period: int, timed: bool = False
+    ) -> None:
         self._writer = writer
         self._view = view
         self._period = period
+        self._timed = timed
         self._newest: LiftedGaussians | None = None
 
     @torch.inference_mode()
     def write(self, frame: RenderedFrame) -> None:
         """Append the view of the scene at the time of ``frame``."""
         self._newest = self._view.lift(frame.interval, frame.time)
-        self._draw(self._newest)
+        self._draw(self._newest, frame.stream_time if self._timed else None)
 
     @torch.inference_mode()
     def finish(self) -> None:
@@ -86,8 +96,8 @@ class OrbitSink:
         while self._newest is not None and self._writer.num_frames < self._period:
             self._draw(self._newest)
 
-    def _draw(self, scene: LiftedGaussians) -> None:
-        self._writer.write(self._view.draw(scene, self._writer.num_frames / self._period))
+    def _draw(self, scene: LiftedGaussians, time: float | None = None) -> None:
+        self._writer.write(self._view.draw(scene, self._writer.num_frames / self._period), time)
 
 
 class OverviewSink:

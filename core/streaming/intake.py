@@ -15,6 +15,7 @@ from core.checks import UserError
 from core.geometry.canonical import normalize_inverse_depth
 from core.geometry.fit import FitMode, FrameFit
 from core.geometry.resample import resize
+from core.io.depth_maps import check_orientation
 from core.streaming.upload import Uploader
 
 ArrayLike = np.ndarray | Tensor
@@ -22,6 +23,9 @@ Depth = ArrayLike | Callable[[], ArrayLike]
 EstimateDepth = Callable[[Float[Tensor, "1 3 h w"]], Float[Tensor, "1 1 h w"]]
 _OVERSHOOT = 0.01
 """How far floating-point colours may lie outside [0, 1], after resampling for example."""
+
+_LARGEST_DEPTH = 1e30
+"""Values near the largest of float32 cannot be averaged."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +120,12 @@ class Intake:
                 "inverse depth of shape (h, w)."
             )
         values = values.float()
-        if not values.isfinite().all():
+        if not (values.abs() < _LARGEST_DEPTH).all():
             raise UserError(
-                "the depth map holds a value that is not finite; expected relative inverse depth, "
-                "large for near."
+                "the depth map holds a value that is not finite, or beyond 1e30; expected relative "
+                "inverse depth, large for near."
             )
+        check_orientation((values.shape[0], values.shape[1]), fit.input_size, "the depth map")
         values = self._upload_depth(values)[None, None]
         if values.shape[-2:] != fit.input_size:
             values = resize(values, fit.input_size)

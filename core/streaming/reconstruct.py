@@ -43,6 +43,9 @@ class RenderedFrame:
     """The scene that it is a picture of."""
     time: float
     """Its time within the interval, 0 to 1."""
+    stream_time: float
+    """When the clip shows it: seconds from the first frame, or ``index`` of a source without
+    times."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +68,30 @@ class ClipReconstructor:
             UserError: At the end, if a frame or its depth could not be read, or the source broke
                 off.
         """
-        for interval in self.intervals(source):
-            yield from self._render(interval)
+        indices: dict[float, int] = {}
+        for interval in self._intervals(source, indices):
+            yield from self._render(interval, indices)
 
     def intervals(self, source: FrameSource) -> Iterator[Interval]:
-        """Yield the intervals of the clip with their frames, in order; see :meth:`frames`."""
+        """Yield the intervals of the clip with their frames, in order; see :meth:`frames`.
+
+        Stream times are seconds from the first frame, or indices where the source has no times.
+        """
+        return self._intervals(source, {})
+
+    def _intervals(self, source: FrameSource, indices: dict[float, int]) -> Iterator[Interval]:
+        """Yield the intervals, and note the index of the frame at each stream time."""
         failure: UserError | None = None
-        taken = 0
+        taken = end = 0
         self.session.reset()
         try:
             for frame in islice(source, self.max_frames):
                 taken += 1
+                end = frame.index + 1
                 depth = partial(self.depth.inverse_depth, frame)
-                yield from self.session.push(frame.image, frame.index, depth, name=frame.name)
+                time = float(frame.index) if frame.time is None else frame.time
+                indices[time] = frame.index
+                yield from self.session.push(frame.image, time, depth, name=frame.name)
         except UserError as error:
             failure = error
             if isinstance(error, IncompleteShotError):
@@ -92,13 +106,15 @@ class ClipReconstructor:
         # Beyond a limit, only what is decoded ahead has met the place where the source breaks off.
         if source.broken_off is not None and taken != self.max_frames:
             raise UserError(source.broken_off)
+        if taken != self.max_frames:
+            self.depth.check_end(end)
 
-    def _render(self, interval: Interval) -> Iterator[RenderedFrame]:
+    def _render(self, interval: Interval, indices: dict[float, int]) -> Iterator[RenderedFrame]:
         times = [interval.pair_time(frame.time) for frame in interval.frames]
         images = self.session.render_interval(interval, times)
         for j, (frame, time) in enumerate(zip(interval.frames, times, strict=True)):
             yield RenderedFrame(
-                index=int(frame.time),
+                index=indices.pop(frame.time),
                 name=frame.name,
                 is_key=interval.is_key(frame),
                 target=frame.image,
@@ -107,6 +123,7 @@ class ClipReconstructor:
                 alpha=images.alpha[0, j : j + 1],
                 interval=interval,
                 time=time,
+                stream_time=frame.time,
             )
 
 

@@ -152,6 +152,14 @@ def test_training_would_fail_on_short_sequences_alone(originals, capsys):
     assert "fit for training" not in text
 
 
+def test_what_is_looked_for_is_named_where_there_is_no_image(miniature, capsys):
+    root = miniature("davis")
+    for path in root.glob("JPEGImages/*/*/*"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"no images of davis\. Missing is .*JPEGImages/Full-Res"):
+        _check("davis", root, capsys)
+
+
 def test_flat_depth_maps_are_noticed(miniature, capsys):
     root = miniature("vos")
     path = sorted((root / "train/depthImages").rglob("*.png"))[4]

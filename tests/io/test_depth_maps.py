@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import struct
 import zipfile
 
@@ -10,6 +11,7 @@ import torch
 
 from core.checks import UserError
 from core.io import DepthFolder, read_depth, write_depth_png16, write_png
+from core.io.depth_maps import check_orientation
 
 _RAMP = np.linspace(0.25, 5, 6 * 8, dtype=np.float32).reshape(6, 8)
 
@@ -193,7 +195,64 @@ def test_an_empty_folder_is_an_error(tmp_path):
         DepthFolder(tmp_path)
 
 
+def test_numbers_that_cannot_be_averaged_are_far(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[1, 2.5e38], [-3e38, 3]], np.float32))
+    np.testing.assert_array_equal(read_depth(tmp_path / "a.npy"), [[1, 1], [1, 3]])
+
+
 def test_numbers_beyond_float32_are_far_and_no_warning(tmp_path, recwarn):
     np.save(tmp_path / "a.npy", np.array([[1.0, 2.0], [3.0, 1e300]]))
     np.testing.assert_array_equal(read_depth(tmp_path / "a.npy"), [[1, 2], [3, 1]])
     assert not recwarn.list
+
+
+def test_maps_that_are_left_over_are_told(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("streamsplat"), "propagate", True)
+    for i in range(9):
+        write_png(tmp_path / f"{i:05d}.png", np.zeros((4, 6), np.uint8))
+    for names in (None, [f"{i:05d}" for i in range(4)]):
+        folder = DepthFolder(tmp_path, names)
+        caplog.clear()
+        folder.check_end(4)
+        assert "holds 9 depth maps, but the input 4 frames: 5 belong to none" in caplog.text
+    caplog.clear()
+    DepthFolder(tmp_path).check_end(9)
+    assert not caplog.text
+
+
+def test_a_map_on_its_side_is_refused():
+    with pytest.raises(UserError, match=r"0\.png is 72 by 128 pixels and its frame 128 by 72: it"):
+        check_orientation((128, 72), (72, 128), "0.png")
+    for size in ((72, 128), (518, 518), (518, 924), (128, 127)):
+        check_orientation(size, (72, 128), "0.png")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000), }",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999, 2), }",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (4000, 4000), }",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 5), }",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (True, 3), }",
+        b"{'descr': '<f4\0', 'fortran_order': False, 'shape': (4, 6), }",
+        b"{'descr': '<Q9', 'fortran_order': False, 'shape': (4, 6), }",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (4, 6L), ",
+        b"(" * 9000,
+        b"  {\n 1: 2\n   }\n3",
+        b"{'descr': '<f4', 'shape': (1," + b"-" * 8000 + b"1)}",
+    ],
+)
+def test_whatever_an_npy_header_says_is_one_message(tmp_path, header):
+    path = tmp_path / "a.npy"
+    path.write_bytes(b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header + bytes(96))
+    with pytest.raises(UserError, match=r"a\.npy"):
+        read_depth(path)
+
+
+@pytest.mark.parametrize("suffix", [".tiff", ".hdr"])
+def test_floating_point_pictures_named_png_are_refused(tmp_path, suffix):
+    data = cv2.imencode(suffix, np.ones((4, 6, 3), np.float32))[1].tobytes()
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(UserError, match=r"a\.png"):
+        read_depth(tmp_path / "a.png")

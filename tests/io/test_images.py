@@ -8,6 +8,7 @@ import pytest
 
 from core.checks import UserError
 from core.io import list_frames, read_image, write_png
+from core.io.frames import FolderSource
 from core.io.images import is_whole_png
 
 _RED, _GREEN = (220, 10, 30), (10, 200, 60)
@@ -30,6 +31,41 @@ def test_frames_come_in_natural_order_without_other_files(tmp_path):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
     assert [f.name for f in list_frames(tmp_path)] == ["f1.jpg", "f2.PNG", "F3.webp", "f10.png"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["9.png", "10.png", "100.png"],
+        ["69.85.png", "69.9.png", "69.95.png", "70.0.png"],
+        ["t1.5.jpg", "t1.25.jpg"][::-1],
+        ["1.9.png", "1.10.png", "2.1.png"],
+        ["1.8500.png", "1.9000.png", "1.9500.png"],
+        ["a1.png", "a1b.png", "a2.png"],
+    ],
+)
+def test_numbers_of_any_width_come_in_order(tmp_path, names):
+    for name in reversed(names):
+        (tmp_path / name).touch()
+    assert [frame.name for frame in list_frames(tmp_path)] == names
+
+
+def test_a_link_to_nothing_is_a_frame_that_cannot_be_read(tmp_path):
+    write_png(tmp_path / "0.png", _picture())
+    for name, target in (("1.png", "/nonexistent/1.png"), ("2.png", "2.png")):
+        (tmp_path / name).symlink_to(target)
+    source = FolderSource(tmp_path)
+    assert [frame.index for frame in source] == [0]
+    assert source.skipped == 2
+    with pytest.raises(UserError, match=r"1\.png: No such file"):
+        list(FolderSource(tmp_path, on_error="raise"))
+
+
+def test_two_images_of_one_name_are_refused(tmp_path):
+    for name in ("0.jpg", "0.png", "1.jpg"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"both 0\.jpg and 0\.png.*one image for each frame"):
+        list_frames(tmp_path)
 
 
 def test_a_folder_without_images_names_extensions_and_sub_folders(tmp_path):

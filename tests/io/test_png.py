@@ -50,7 +50,7 @@ def test_every_row_filter(tmp_path, bits, filters, monkeypatch):
     path.write_bytes(_png(filters, bits))
     expected = SMOOTH if bits == 16 else SMOOTH >> 8
     if 3 not in filters:  # the averaging filter is left to OpenCV
-        monkeypatch.setattr(png, "decode_bytes", None)
+        monkeypatch.setattr(png, "decode_png", None)
     values = read_png_values(path)
     assert values.dtype == (np.uint16 if bits == 16 else np.uint8)
     np.testing.assert_array_equal(values, expected)

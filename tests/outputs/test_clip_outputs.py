@@ -13,7 +13,7 @@ from core.checks import UserError
 from core.geometry.fit import FitMode
 from core.io import read_image
 from core.io.frame_source import FrameSource
-from core.io.video import read_video
+from core.io.video import VideoSource, read_video
 from core.outputs import clip_outputs
 from core.outputs.clip_outputs import PLY, OutputOptions, Summary, export_outputs, write_outputs
 from core.outputs.staging import staged_outputs
@@ -120,6 +120,28 @@ def test_frames_keep_their_numbers_where_others_are_left_out(
         index for index in range(first, first + 8) if index != 5
     ]
     assert all(frame["index"] == int(frame["name"]) for frame in frames)
+
+
+@pytest.mark.parametrize(
+    ("fps", "shown"), [(None, [0, 0.1, 0.9, 1.0, 3.0]), (10.0, [0, 0.1, 0.2, 0.3, 0.4])]
+)
+def test_videos_keep_the_times_of_the_source(
+    reconstructor: Build, synthetic_source, tmp_path: Path, fps: float | None, shown: list[float]
+) -> None:
+    class Timed(synthetic_source):
+        is_timed = True
+
+        def _decode(self) -> Iterator:
+            for frame, time in zip(super()._decode(), [0, 0.1, 0.9, 1.0, 3.0], strict=True):
+                yield replace(frame, time=time)
+
+    options = replace(OPTIONS, fps=fps, ply_time=3.5, orbit_frames=7)
+    summary = write(reconstructor(), Timed(5), tmp_path, options)
+    assert summary.scene.time == 3.5
+    for name in ("rendered", "side_by_side", "depth", "orbit"):
+        frames = list(VideoSource(tmp_path / f"{name}.mp4"))
+        assert [frame.time for frame in frames[:5]] == pytest.approx(shown, abs=1e-3)
+        assert len(frames) == (7 if name == "orbit" else 5)
 
 
 def test_padding_is_no_part_of_the_exported_scene(

@@ -23,7 +23,7 @@ def rendered(index: int, *, is_key: bool, error: float, padding: float = 0.0) ->
     rgb[..., : SIZE[1] // 4] += padding
     flat = torch.ones(1, 1, *SIZE)
     interval = Interval(0, 1, 0.0, 3.0, None, opens=True)  # pyright: ignore[reportArgumentType]
-    return RenderedFrame(index, f"{index:02d}", is_key, target, rgb, flat, flat, interval, 0.0)
+    return RenderedFrame(index, f"{index:02d}", is_key, target, rgb, flat, flat, interval, 0.0, 0.0)
 
 
 def scored(path: Path, frames: list[RenderedFrame], fit: FrameFit | None = None) -> dict:

@@ -31,6 +31,7 @@ def frame(inverse_depth: torch.Tensor, alpha: float) -> RenderedFrame:
         alpha=alphas,
         interval=Interval(0, 0, 0.0, 0.0, None, opens=True),  # pyright: ignore[reportArgumentType]
         time=0.0,
+        stream_time=0.0,
     )
 
 

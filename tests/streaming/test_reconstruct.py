@@ -39,6 +39,20 @@ def test_key_frames_look_like_the_input(reconstructor: Build, synthetic_source) 
             assert psnr(frame.rgb, frame.target).item() > 20
 
 
+def test_motion_follows_the_time_stamps(reconstructor: Build, synthetic_source) -> None:
+    stamps = [0.0, 0.1, 0.9, 1.0, 1.25, 1.5, 2.0]
+
+    class Timed(synthetic_source):
+        def _decode(self) -> Generator[Frame, None, None]:
+            for frame in super()._decode():
+                yield replace(frame, time=stamps[frame.index])
+
+    frames = list(reconstructor(frame_gap=3).frames(Timed(7)))
+    assert [frame.index for frame in frames] == list(range(7))
+    assert [frame.stream_time for frame in frames] == stamps
+    assert [frame.time for frame in frames] == pytest.approx([0, 0.1, 0.9, 1, 0.25, 0.5, 1])
+
+
 @pytest.mark.parametrize("count", [1, 7, 8])
 def test_batches_give_what_single_pairs_give(
     reconstructor: Build, synthetic_source, small_config: StreamSplatConfig, count: int

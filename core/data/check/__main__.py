@@ -104,6 +104,8 @@ def _open(options: CheckOptions) -> SequenceSet:
         if dataset.lengths.any():
             return dataset
         problem = f"{options.path} holds no images of {options.dataset}."
+        for example in dataset.coverage().missing.examples[:1]:
+            problem += f" Missing is for example {example}."
     except UserError as error:
         problem = str(error)
     guess = guess_layout(options.path, options.dataset) if options.path.is_dir() else None

@@ -5,35 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
 from core.checks import UserError
 from core.data.datasets.resizing import covering_size, resize
-from core.io.images import decode_bytes
+from core.io.depth_maps import check_orientation
+from core.io.images import decode_image
 from core.io.png import read_png_values
+from core.io.stills.headers import jpeg_size
 
-_REDUCED = {
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-}
+_REDUCTIONS = (8, 4, 2)
 _UINT8_TO_UINT16 = 257
-# Start-of-frame markers, which hold the size: all of 0xC0 to 0xCF but DHT, JPG and DAC.
-_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-
-
-def read_file(path: Path) -> bytes:
-    """Read a whole file.
-
-    Raises:
-        UserError: If it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read the image {path}: {error.strerror or error}.") from error
 
 
 def decode_image_covering(
@@ -53,24 +36,24 @@ def decode_image_covering(
     Raises:
         UserError: If it cannot be decoded.
     """
-    flag = _reduction(data, at_least)
-    pixels = decode_bytes(data, flag, source)
+    reduction = _reduction(data, at_least)
+    pixels = decode_image(data, source, reduction)
     height, width = pixels.shape[:2]
-    if flag != cv2.IMREAD_COLOR and (height < at_least[0] or width < at_least[1]):
+    if reduction > 1 and (height < at_least[0] or width < at_least[1]):
         # EXIF orientation exchanged height and width.
-        pixels = decode_bytes(data, cv2.IMREAD_COLOR, source)
+        pixels = decode_image(data, source)
         height, width = pixels.shape[:2]
-    size = covering_size(height, width, at_least)
-    return cv2.cvtColor(resize(pixels, size), cv2.COLOR_BGR2RGB)
+    return resize(pixels, covering_size(height, width, at_least))
 
 
 def read_mask(path: Path, image_size: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
     """Read an annotation at ``image_size``: 1 on every object, 0 on the background.
 
     Raises:
-        UserError: If the file cannot be read.
+        UserError: If the file cannot be read, or lies on its side.
     """
     values = read_png_values(path)
+    check_orientation((values.shape[0], values.shape[1]), image_size, path)
     if values.ndim == 3:
         values = values[..., :3].max(axis=-1)
     return (resize(values, image_size, nearest=True) > 0).astype(np.uint8)
@@ -83,9 +66,10 @@ def read_inverse_depth(path: Path, image_size: tuple[int, int]) -> UInt16[np.nda
         Large is near; 65535 is the largest value of the file.
 
     Raises:
-        UserError: If the file cannot be read or is a colour picture.
+        UserError: If the file cannot be read, is a colour picture or lies on its side.
     """
     values = read_png_values(path, at_least=image_size)
+    check_orientation((values.shape[0], values.shape[1]), image_size, path)
     if values.ndim == 3:
         colors = values[..., :3]
         if (colors != colors[..., :1]).any():
@@ -114,23 +98,9 @@ def as_inverse_depth(
 
 
 def _reduction(data: bytes, at_least: tuple[int, int]) -> int:
-    size = _jpeg_size(data)
+    size = jpeg_size(data)
     if size is not None:
-        for divisor, flag in _REDUCED.items():
+        for divisor in _REDUCTIONS:
             if size[0] // divisor >= at_least[0] and size[1] // divisor >= at_least[1]:
-                return flag
-    return cv2.IMREAD_COLOR
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Return height and width in the header of a JPEG; None if it is none."""
-    if not data.startswith(b"\xff\xd8"):
-        return None
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        if data[at + 1] in _SIZE_MARKERS:
-            return int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(
-                data[at + 7 : at + 9], "big"
-            )
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
+                return divisor
+    return 1

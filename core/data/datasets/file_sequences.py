@@ -14,7 +14,6 @@ from jaxtyping import Float64, Int64, UInt8
 
 from core.data.datasets.decoding import (
     decode_image_covering,
-    read_file,
     read_inverse_depth,
     read_mask,
     stack_inverse_depths,
@@ -22,8 +21,9 @@ from core.data.datasets.decoding import (
 from core.data.datasets.index import FolderListings
 from core.data.datasets.resizing import resize
 from core.data.datasets.sequence_set import Coverage, DatasetName, Issue, RawClip
-from core.io.images import IMAGE_EXTENSIONS
+from core.io.images import IMAGE_EXTENSIONS, check_stems
 from core.io.layouts import DEPTH_SUFFIX
+from core.io.reading import read_file
 
 _NUMBER = re.compile(r"(\d+)\D*$")
 
@@ -62,9 +62,13 @@ def collect_files(
         depths: Folder of the depth maps, ``<stem>_pred.png``; may be missing.
         masks: Folder of the masks, ``<stem>.png``; may be missing, None where there are never any.
         names: Which images, in order; None for all of the folder.
+
+    Raises:
+        UserError: If two images are of one name.
     """
     if names is None:
         names = [n for n in listings.files(images) if Path(n).suffix.lower() in IMAGE_EXTENSIONS]
+        check_stems(images, names)
     stems = [Path(name).stem for name in names]
 
     def from_root(folder: Path) -> str:
@@ -160,7 +164,7 @@ class FileSequenceSet:
 
     def _read_image(self, name: str, at_least: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
         path = self.root / name
-        return decode_image_covering(read_file(path), at_least, path)
+        return decode_image_covering(read_file(path, "image"), at_least, path)
 
     def _read_all(
         self,

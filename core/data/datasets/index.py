@@ -11,11 +11,11 @@ from typing import Any
 
 from core.checks import UserError
 from core.io.atomic import write_bytes
-from core.io.images import natural_key
+from core.io.images import sort_naturally
 from core.logging import get_logger
 
 CACHE_VARIABLE = "STREAMSPLAT_CACHE"
-_VERSION = 1
+_VERSION = 2
 _SETTLED_NS = 2_000_000_000
 """Age at which a folder's time stamp can be trusted: file systems count in steps of up to 2 s."""
 _logger = get_logger(__name__)
@@ -153,6 +153,6 @@ def _names(folder: Path) -> tuple[list[str], list[str]]:
             if not entry.name.startswith("."):
                 (folders if entry.is_dir() else files).append(Path(entry.name))
     return (
-        [path.name for path in sorted(files, key=natural_key)],
-        [path.name for path in sorted(folders, key=natural_key)],
+        [path.name for path in sort_naturally(files)],
+        [path.name for path in sort_naturally(folders)],
     )

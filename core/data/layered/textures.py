@@ -16,9 +16,10 @@ from jaxtyping import Bool, Float, Int, Int64, UInt8
 from torch import Tensor
 
 from core.checks import UserError
-from core.data.datasets.decoding import decode_image_covering, read_file
+from core.data.datasets.decoding import decode_image_covering
 from core.data.datasets.resizing import resize
 from core.io.layouts import find_scenes
+from core.io.reading import read_file
 from core.logging import get_logger
 
 _MIN_TEXTURES = 4

@@ -78,6 +78,15 @@ class SequenceSource:
         self._first_items = np.cumsum([0, *starts])
         self.num_skipped = int((starts == 0).sum())
         """How many sequences are too short."""
+        if not sequences.lengths.any():
+            issue = sequences.coverage().missing
+            raise UserError(
+                f"{sequences.root} ({sequences.name}): there is no image of any of its "
+                f"{len(starts)} sequences"
+                + (f"; missing is for example {issue.examples[0]}." if issue.count else ".")
+                + f" See what is there with python -m core.data.check {sequences.name} "
+                f"{sequences.root}."
+            )
         if self.num_items == 0:
             raise UserError(
                 f"{sequences.root} ({sequences.name}): none of its {len(starts)} sequences has "
@@ -177,6 +186,9 @@ class SequenceSource:
             self._num_frames,
             coverage.without_depth.count,
         )
-        for what, issue in (("missing", coverage.missing), ("unreadable", coverage.unreadable)):
+        issues = {"missing": coverage.missing, "unreadable": coverage.unreadable}
+        if not coverage.missing.count:
+            issues["sequences without any image"] = coverage.empty
+        for what, issue in issues.items():
             if issue.count:
                 _logger.warning("%d %s, for example %s", issue.count, what, issue.examples[0])

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt16
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from core.checks import UserError
 from core.io.atomic import atomic_path
+from core.io.reading import one_line_errors
 
 _FORMAT, _VERSION = "streamsplat-depth-chunk", "1"
 
@@ -67,15 +68,12 @@ class DepthChunk:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        try:
-            with safe_open(self.path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                found = metadata.get("format"), metadata.get("version")
-                slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
-                self._shapes = {key: tuple(part.get_shape()) for key, part in slices.items()}
-                kinds = {part.get_dtype() for part in slices.values()}
-        except (SafetensorError, OSError) as error:
-            raise self._damaged() from error
+        with one_line_errors(self._damaged), safe_open(self.path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            found = metadata.get("format"), metadata.get("version")
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+            self._shapes = {key: tuple(part.get_shape()) for key, part in slices.items()}
+            kinds = {part.get_dtype() for part in slices.values()}
         if found != (_FORMAT, _VERSION):
             raise UserError(
                 f"{self.path} is no file of depth maps of this version (format {found[0]}, version "
@@ -83,7 +81,7 @@ class DepthChunk:
                 "core.depth.preprocess re10k --overwrite."
             )
         if kinds - {"U16"} or any(len(shape) != 3 for shape in self._shapes.values()):
-            raise self._damaged()
+            raise UserError(self._damaged)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -112,15 +110,13 @@ class DepthChunk:
                 f"{self.path} holds {held} depth maps of {key}, but frame {beyond[0]} (counted "
                 "from 0) is asked for; does it belong to another chunk of images?"
             )
-        try:
-            with safe_open(self.path, framework="numpy") as file:
-                maps = file.get_slice(key)
-                return np.stack([maps[int(frame)] for frame in frames])
-        except (SafetensorError, OSError) as error:
-            raise self._damaged() from error
+        with one_line_errors(self._damaged), safe_open(self.path, framework="numpy") as file:
+            maps = file.get_slice(key)
+            return np.stack([maps[int(frame)] for frame in frames])
 
-    def _damaged(self) -> UserError:
-        return UserError(
+    @property
+    def _damaged(self) -> str:
+        return (
             f"cannot read the depth maps in {self.path}: the file is missing, cut short or "
             "damaged; make it anew with python -m core.depth.preprocess re10k."
         )

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from core.checks import UserError
 from core.io.plain_tensors import load_plain
+from core.io.reading import one_line_errors, require_regular
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,15 @@ def read_image_chunk(path: str | Path) -> list[ChunkSequence]:
     Raises:
         UserError: If the file is missing, cut short, damaged, or holds something else.
     """
-    try:
+    with one_line_errors(
+        f"cannot read the image chunk {path}: it is cut short, damaged, or no list of sequences "
+        "with key and images; download it again."
+    ):
+        require_regular(path, "image chunk")
         return [
             ChunkSequence(str(entry["key"]), _images(entry), _timestamps(entry))
             for entry in load_plain(path, mapped=True)
         ]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
-        raise UserError(
-            f"cannot read the image chunk {path}: it is cut short, damaged, or no list of "
-            "sequences with key and images; download it again."
-        ) from error
 
 
 def _images(entry: dict[str, Any]) -> tuple[Tensor, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 
 import cv2
@@ -35,8 +36,14 @@ class WebcamSource(StreamSource):
                 "Give a number from 0, or a URL."
             )
 
+    @property
+    def is_timed(self) -> bool:
+        """Frames have the times at which they came."""
+        return True
+
     def _decode(self) -> Generator[Frame, None, None]:
         delivered = failures = 0
+        start: float | None = None
         try:
             while failures < _MOST_FAILURES:
                 there, image = self._camera.read()
@@ -46,7 +53,9 @@ class WebcamSource(StreamSource):
                     continue
                 failures = 0
                 index = delivered + self.skipped
-                yield Frame(index, f"{index:05d}", np.ascontiguousarray(image[..., ::-1]))
+                start = time.monotonic() if start is None else start
+                since = time.monotonic() - start
+                yield Frame(index, f"{index:05d}", np.ascontiguousarray(image[..., ::-1]), since)
                 delivered += 1
             self._broken_off = f"{self.path} stopped after {delivered} frames"
         finally:

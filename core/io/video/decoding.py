@@ -4,54 +4,84 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 import av.error
+import cv2
 import numpy as np
 from av.container import InputContainer
+from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
+from core.io.stills.size_limit import check_size, largest_pixels
+from core.io.video.color import ColorTags, to_rgb
 from core.io.video.damage_trace import DamageTrace
+from core.io.video.deinterlacing import deinterlace
+from core.io.video.opening import reason_of
+from core.logging import get_logger, warn_once
 
-_BT709, _BT601 = 1, 5
+_MOST_ASPECT = 8
+"""Width of a pixel by its height, or the reverse, beyond which the header is taken for damaged."""
 # Headers round, and the last frame of a stream of variable rate may have no duration.
 _SLACK_FRAMES = 3
 _SLACK_SHARE = Fraction(1, 50)
 
+_logger = get_logger(__name__)
 _CONSEQUENCE = "what builds on it is left out, up to the next key frame"
 
 
-class VideoDecoder:
-    """One pass over the first video stream of a container.
+@dataclass(frozen=True)
+class DecodedFrame:
+    """One frame as it is shown."""
 
-    Iterating yields the frames, RGB and upright as the rotation metadata says. A packet that cannot
-    be decoded, or gives a picture with holes, goes through ``skip``, and so does each frame that
-    builds on it, up to the next key frame. Where the container can be read no further the pass
-    ends, and :attr:`failure` says why.
+    image: UInt8[np.ndarray, "h w 3"]
+    """RGB, upright."""
+    stamp: Fraction | None
+    """Its time stamp in seconds, from any zero; None where it has none."""
+
+
+class VideoDecoder:
+    """One pass over a video stream of a container.
+
+    Iterating yields the frames: RGB of BT.709, of square pixels, progressive, and upright as the
+    rotation metadata says. A packet that cannot be decoded, or gives a picture with holes, goes
+    through ``skip``, and so does each frame that builds on it, up to the next key frame. Where the
+    container can be read no further the pass ends, and :attr:`failure` says why.
 
     Args:
-        container: Open, with a video stream; its owner closes it.
+        container: Open; its owner closes it.
+        stream: The video, see :func:`core.io.video.opening.find_video`.
         skip: Called with the reason why a packet is left out.
     """
 
-    def __init__(self, container: InputContainer, skip: Callable[[str], None]) -> None:
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, skip: Callable[[str], None]
+    ) -> None:
         self._container = container
         self._skip = skip
-        self._stream = container.streams.video[0]
+        self._stream = stream
         self._stream.thread_type = "AUTO"
         self.end = Fraction(0)
         """Where the packets so far end, in seconds."""
         self.packets = 0
         """How many packets with a time there were."""
-        self.failure: av.error.FFmpegError | None = None
+        self.failure: Exception | None = None
         """What stopped reading before the end; None where nothing did."""
-        self._announced_end = _announced_end(container)
+        self._aspect = _pixel_aspect(stream)
+        self._colors = ColorTags(
+            stream.codec_context.color_primaries, stream.codec_context.color_trc
+        )
+        self._announced_end = _announced_end(container, stream)
         self._damage = DamageTrace()
         codec = self._stream.codec_context
+        # A frame may be larger than its container says.
+        options = {"max_pixels": str(largest_pixels())}
         if codec.name == "mjpeg":
             # FFmpeg otherwise fills a JPEG that is cut short, as cameras on a bad line send them.
-            codec.options = {"err_detect": "explode"}
+            options["err_detect"] = "explode"
+        codec.options = options
         self._consequence = "" if codec.codec.intra_only else f"; {_CONSEQUENCE}"
 
     @property
@@ -71,7 +101,13 @@ class VideoDecoder:
             f"about {count} frames are missing"
         )
 
-    def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    def __iter__(self) -> Iterator[DecodedFrame]:
+        for frame in deinterlace(self._whole_frames(), self._say_interlaced):
+            stamp = None if frame.pts is None else frame.pts * (frame.time_base or Fraction(0))
+            image = to_rgb(frame, self._colors)
+            yield DecodedFrame(_upright(_square_pixels(image, self._aspect), frame), stamp)
+
+    def _whole_frames(self) -> Iterator[av.VideoFrame]:
         for frame, is_whole in self._classified():
             if frame.is_corrupt:
                 # The decoder patched what it could not read, in grey or from other frames.
@@ -80,8 +116,11 @@ class VideoDecoder:
                 self._skip("its picture builds on a damaged one")
             else:
                 self._skip_withheld()
-                yield _upright(frame)
+                yield frame
         self._skip_withheld(at_end=True)
+
+    def _say_interlaced(self) -> None:
+        warn_once(_logger, "the video is interlaced; its frames are deinterlaced.")
 
     def _skip_withheld(self, *, at_end: bool = False) -> None:
         for _ in range(self._damage.take_withheld(at_end=at_end)):
@@ -118,13 +157,12 @@ class VideoDecoder:
     def _demuxed(self) -> Iterator[av.Packet]:
         try:
             yield from self._container.demux(self._stream)
-        except av.error.FFmpegError as error:
+        except (av.error.FFmpegError, OSError) as error:
             self.failure = error
 
 
-def _announced_end(container: InputContainer) -> Fraction:
+def _announced_end(container: InputContainer, stream: VideoStream) -> Fraction:
     """Return when the video ends by its header, in seconds; 0 when it does not say."""
-    stream = container.streams.video[0]
     if stream.duration:
         return (stream.duration + (stream.start_time or 0)) * (stream.time_base or Fraction(0))
     if container.duration and len(container.streams) == 1:
@@ -132,26 +170,30 @@ def _announced_end(container: InputContainer) -> Fraction:
     return Fraction(0)
 
 
-def reason_of(error: Exception) -> str:
-    """Return FFmpeg's or the system's message of an error, without its number."""
-    if isinstance(error, av.error.ExitError):
-        return "nothing came in time"
-    return getattr(error, "strerror", None) or str(error)
-
-
-def _upright(frame: av.VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
-    """Convert to RGB and apply the quarter turns and mirrors of the display matrix."""
-    if frame.colorspace == _BT709:
-        # Explicitly, and to another one, because PyAV before 17 took every video for BT.601.
-        frame_rgb = frame.reformat(
-            format="rgb24",
-            src_colorspace=_BT709,
-            dst_colorspace=_BT601,
-            src_color_range=frame.color_range,
-        )
-        image = frame_rgb.to_ndarray()
+def _square_pixels(
+    image: UInt8[np.ndarray, "h w 3"], aspect: Fraction
+) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Stretch a picture whose pixels are ``aspect`` times as wide as high; none are lost."""
+    if aspect == 1:
+        return image
+    height, width = image.shape[:2]
+    if aspect > 1:
+        width = round(width * aspect)
     else:
-        image = frame.to_ndarray(format="rgb24")
+        height = round(height / aspect)
+    check_size(height, width, "a frame of square pixels")
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _pixel_aspect(stream: VideoStream) -> Fraction:
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    return aspect if 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT else Fraction(1)
+
+
+def _upright(
+    image: UInt8[np.ndarray, "h w 3"], frame: av.VideoFrame
+) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Apply the quarter turns and mirrors of the frame's display matrix."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image

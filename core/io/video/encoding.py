@@ -26,6 +26,9 @@ _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "mpeg4")
 _CRF = 16
 MIN_FPS, MAX_FPS = 0.01, 1000
 """Frame rates that can be written, 1/s."""
+_FINE_TIME_BASE = Fraction(1, 60_000)
+"""Of frames with times of their own, seconds: 24, 25, 29.97, 30, 50 and 60/s are whole numbers of
+it, and MPEG-4 cannot count much finer."""
 _BT709 = 1
 _LIMITED_RANGE = 1
 _logger = get_logger(__name__)
@@ -43,13 +46,21 @@ class VideoWriter:
         path: Ends in .mp4, .m4v, .mov or .mkv.
         size: Height and width of the frames.
         fps: Frames per second, from 0.01 to 1000.
+        timed: Whether frames come with the times at which they are shown.
 
     Raises:
         UserError: On entering, if the suffix, the size or the frame rate cannot be used or the
             file cannot be written; on leaving, if no frame was written.
     """
 
-    def __init__(self, path: str | Path, size: tuple[int, int], fps: float | Fraction) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        size: tuple[int, int],
+        fps: float | Fraction,
+        *,
+        timed: bool = False,
+    ) -> None:
         self.path = Path(path)
         self.size = size
         self.num_frames = 0
@@ -63,6 +74,12 @@ class VideoWriter:
                 f"{MIN_FPS} to {MAX_FPS}."
             )
         self._fps = Fraction(fps).limit_denominator(1001)
+        self._time_base = _FINE_TIME_BASE if timed else 1 / self._fps
+        self._frame_ticks = max(1, round(1 / self._fps / self._time_base))
+        self._first_time: float | None = None
+        self._last_tick = -1
+        self._last_duration = self._frame_ticks
+        self._first_dts: int | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> VideoWriter:
@@ -77,8 +94,17 @@ class VideoWriter:
             self._stack = stack.pop_all()
         return self
 
-    def write(self, frame: UInt8[np.ndarray, "h w 3"] | UInt8[Tensor, "h w 3"]) -> None:
+    def write(
+        self,
+        frame: UInt8[np.ndarray, "h w 3"] | UInt8[Tensor, "h w 3"],
+        time: float | None = None,
+    ) -> None:
         """Append an RGB frame.
+
+        Args:
+            frame: The frame.
+            time: When it is shown, seconds from any zero, later than the one before, in a video
+                that is ``timed``; by default one frame's duration after the one before.
 
         Raises:
             ValueError: If it is not uint8 of the size that was announced.
@@ -98,7 +124,12 @@ class VideoWriter:
             dst_colorspace=_BT709,
             dst_color_range=_LIMITED_RANGE,
         )
-        picture.pts = self.num_frames
+        picture.time_base = self._time_base
+        tick = self._tick(time)
+        # The last frame lasts as long as the one before, where that is not a pause.
+        if self.num_frames:
+            self._last_duration = min(self._frame_ticks, tick - self._last_tick)
+        picture.pts = self._last_tick = tick
         self._mux(picture)
         self.num_frames += 1
 
@@ -120,13 +151,22 @@ class VideoWriter:
             except (av.error.FFmpegError, OSError) as problem:
                 raise UserError(self._failure(problem)) from problem
 
+    def _tick(self, time: float | None) -> int:
+        """Return when the next frame is shown, in units of the time base."""
+        if time is None:
+            return self._last_tick + self._frame_ticks if self.num_frames else 0
+        if self._first_time is None:
+            self._first_time = time
+        since = time - self._first_time
+        return max(round(since / self._time_base), self._last_tick + 1)
+
     def _add_stream(self, encoder: str) -> VideoStream:
         height, width = self.size
         stream = self._container.add_stream(encoder, rate=self._fps)
         assert isinstance(stream, VideoStream)
         stream.height, stream.width = height + height % 2, width + width % 2
         stream.pix_fmt = "yuv420p"
-        stream.time_base = stream.codec_context.time_base = 1 / self._fps
+        stream.time_base = stream.codec_context.time_base = self._time_base
         stream.codec_context.colorspace = _BT709
         stream.codec_context.color_primaries = _BT709
         stream.codec_context.color_trc = _BT709
@@ -139,12 +179,25 @@ class VideoWriter:
 
     def _mux(self, picture: av.VideoFrame | None) -> None:
         try:
-            self._container.mux(self._stream.encode(picture))
+            packets = self._stream.encode(picture)
+            if packets and self._first_dts is None:
+                self._first_dts = packets[0].dts
+            if picture is None and packets and self._container.format.name != "matroska":
+                # MP4 ends with the last packet, which may be of an earlier frame: it lasts longer.
+                before = (packets[-1].dts or 0) - (self._first_dts or 0)
+                end = self._last_tick + self._last_duration
+                packets[-1].duration = max(end - before, 1)
+            self._container.mux(packets)
         except (av.error.FFmpegError, OSError) as error:
             raise UserError(self._failure(error)) from error
 
     def _failure(self, error: Exception) -> str:
         return f"cannot write {self.path}: {getattr(error, 'strerror', None) or error}."
+
+
+def usual_rate(fps: Fraction | None) -> Fraction:
+    """Return a source's frame rate where a video can have it, and else 24/s."""
+    return fps if fps is not None and MIN_FPS <= fps <= MAX_FPS else Fraction(24)
 
 
 def read_video(path: str | Path, *, on_error: OnError = "raise") -> UInt8[np.ndarray, "t h w 3"]:

@@ -11,17 +11,17 @@ from av.container import InputContainer
 
 from core.checks import UserError
 from core.io.frame_source import Frame, FrameSource, OnError
-from core.io.video.container import open_container
-from core.io.video.decoding import VideoDecoder, reason_of
+from core.io.reading import one_line_errors, require_regular
+from core.io.video.clock import FrameClock
+from core.io.video.decoding import VideoDecoder
+from core.io.video.opening import find_video, is_other_format, open_container, reason_of
 from core.logging import get_logger
 
-# Readers by which FFmpeg finds "video" in text files and single pictures.
-_NOT_VIDEO_FORMATS = ("tty", "image2", "bin", "xbin", "idf", "adf")
 _logger = get_logger(__name__)
 
 
 class VideoSource(FrameSource):
-    """The first video stream of a file, turned upright as its rotation metadata says.
+    """The video of a file, turned upright as its rotation metadata says.
 
     A packet that cannot be decoded is one skipped frame. Where the file breaks off, the pass ends
     with what was decoded until there, :attr:`broken_off` says so, and the frames that the header
@@ -34,8 +34,10 @@ class VideoSource(FrameSource):
 
     def __init__(self, path: str | Path, *, on_error: OnError = "skip") -> None:
         super().__init__(path, on_error)
-        with _open(self.path) as container:
-            stream = container.streams.video[0]
+        self._file = Path(path)
+        self._damaged = f"{path} cannot be read as a video; is it damaged?"
+        with one_line_errors(self._damaged), _open(self._file) as container:
+            stream = find_video(container, str(path))
             self._fps = stream.average_rate or stream.guessed_rate
             self._announced_frames = stream.frames or None
 
@@ -45,16 +47,23 @@ class VideoSource(FrameSource):
         return self._announced_frames
 
     @property
+    def is_timed(self) -> bool:
+        """Frames have times."""
+        return True
+
+    @property
     def fps(self) -> Fraction | None:
         """Average frame rate in 1/s; None when the file does not say."""
         return self._fps
 
     def _decode(self) -> Generator[Frame, None, None]:
-        with _open(self.path) as container:
-            decoder = VideoDecoder(container, self._skip_packet)
-            for delivered, image in enumerate(decoder):
+        with one_line_errors(self._damaged), _open(self._file) as container:
+            stream = find_video(container, str(self.path))
+            decoder = VideoDecoder(container, stream, self._skip_packet)
+            clock = FrameClock(self._fps)
+            for delivered, frame in enumerate(decoder):
                 index = delivered + self.skipped
-                yield Frame(index, f"{index:05d}", image)
+                yield Frame(index, f"{index:05d}", frame.image, clock.time(frame.stamp))
             if decoder.failure is not None:
                 self._skip_packet(reason_of(decoder.failure))
             if decoder.shortfall is not None:
@@ -69,20 +78,17 @@ class VideoSource(FrameSource):
         self._skip(f"{self.path}: a packet cannot be decoded: {reason}", quiet=self.skipped > 0)
 
 
-def _open(path: Path | str) -> InputContainer:
+def _open(path: Path) -> InputContainer:
     try:
+        require_regular(path, "video")
         # The prefix keeps FFmpeg from reading a colon in a file's name as a protocol.
-        container = open_container(f"file:{path}")
+        return open_container(f"file:{path}", "file")
     except (av.error.FFmpegError, OSError) as error:
+        if is_other_format(error):
+            raise UserError(
+                f"{path} is not a video; give a video file (no playlist) or a folder of images."
+            ) from error
         raise UserError(
             f"{path} cannot be opened as a video: {reason_of(error)}; give a video file "
             "(for example .mp4, .mov, .webm) or a folder of images."
         ) from error
-    names = container.format.name.split(",")
-    if any(name in _NOT_VIDEO_FORMATS or name.endswith("_pipe") for name in names):
-        container.close()
-        raise UserError(f"{path} is not a video; give a video file or a folder of images.")
-    if not container.streams.video:
-        container.close()
-        raise UserError(f"{path} has no video stream; give a video file or a folder of images.")
-    return container

@@ -16,6 +16,7 @@ from core.data.procedural import ProceduralOptions, ProceduralSource
 from core.data.sampling.combination import CombinedSource
 from core.data.sampling.scene_clips import SceneClips
 from core.data.sampling.sequence_source import SequenceSource
+from core.io.stills.size_limit import allow_megapixels
 from core.logging import get_logger
 from core.training.feeding.batches import Sources
 from core.training.stages.stage import Stage
@@ -79,6 +80,8 @@ class LoadingOptions:
     workers: int = 4
     """Processes a training process that prepare samples; 0 prepares them in the training process
     itself."""
+    max_megapixels: float | None = None
+    """Largest image, mask or depth map that is decoded; by default 40."""
 
     def __post_init__(self) -> None:
         for name in ("cache_mib", "workers"):
@@ -139,6 +142,8 @@ def open_sources(options: DataOptions, stage: Stage, *, seed: int, device: torch
     Raises:
         UserError: If a dataset cannot be used.
     """
+    if options.max_megapixels is not None:
+        allow_megapixels(options.max_megapixels)
     files = _open_datasets(options, stage, seed) if options.datasets else None
     scenes: list[SceneClips] = []
     if options.procedural is not None:

@@ -44,9 +44,16 @@ MAY_DIFFER = frozenset(
         *("max_minutes", "max_skipped_steps", "save_every_epochs", "save_every_minutes"),
         "resume_with_changes",
         # Which files may be read; without it, a run that needs them ends with an error.
-        "allow_pickle_depth",
+        *("allow_pickle_depth", "max_megapixels"),
         # How fast it goes.
-        *("workers", "cache_mib", "compile", "gradient_checkpointing", "rasterizer"),
+        *(
+            "workers",
+            "cache_mib",
+            "max_megapixels",
+            "compile",
+            "gradient_checkpointing",
+            "rasterizer",
+        ),
         # Where weights of others lie; those to start from no longer matter.
         *("init_from", "encoder_path", "dinov2_path", "lpips_backbone_path"),
     }

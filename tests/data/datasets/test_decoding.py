@@ -25,23 +25,26 @@ def _jpeg(image, **options):
 
 
 @pytest.mark.parametrize(
-    ("size", "at_least", "expected", "flag"),
+    ("size", "at_least", "expected", "reduction"),
     [
-        ((160, 240), (80, 120), (80, 120), cv2.IMREAD_REDUCED_COLOR_2),
-        ((161, 241), (40, 60), (40, 60), cv2.IMREAD_REDUCED_COLOR_4),
-        ((320, 640), (40, 40), (40, 80), cv2.IMREAD_REDUCED_COLOR_8),
-        ((160, 240), (81, 60), (81, 122), cv2.IMREAD_COLOR),
-        ((160, 240), (300, 100), (160, 240), cv2.IMREAD_COLOR),
+        ((160, 240), (80, 120), (80, 120), 2),
+        ((161, 241), (40, 60), (40, 60), 4),
+        ((320, 640), (40, 40), (40, 80), 8),
+        ((160, 240), (81, 60), (81, 122), 1),
+        ((160, 240), (300, 100), (160, 240), 1),
     ],
 )
-def test_jpegs_are_decoded_no_larger_than_needed(monkeypatch, size, at_least, expected, flag):
-    flags, plain = [], decoding.decode_bytes
-    monkeypatch.setattr(
-        decoding, "decode_bytes", lambda data, f, source: flags.append(f) or plain(data, f, source)
-    )
+def test_jpegs_are_decoded_no_larger_than_needed(monkeypatch, size, at_least, expected, reduction):
+    reductions, plain = [], decoding.decode_image
+
+    def decode(data, source, reduction=1):
+        reductions.append(reduction)
+        return plain(data, source, reduction)
+
+    monkeypatch.setattr(decoding, "decode_image", decode)
     picture = _picture(*size)
     image = decode_image_covering(_jpeg(picture), at_least, "picture")
-    assert flags == [flag]
+    assert reductions == [reduction]
     assert image.shape[:2] == expected
     reference = cv2.resize(picture, expected[::-1], interpolation=cv2.INTER_AREA)
     assert np.abs(image.astype(int) - reference).mean() < 2.5

@@ -196,6 +196,8 @@ def test_sequences_may_differ_in_size(miniature, reopen):
     clip = root / "clip-01"
     for path in _files(clip, "*.jpg"):
         cv2.imwrite(str(path), np.zeros((100, 60, 3), np.uint8))
+    for path in _files(clip, "*.png"):
+        cv2.imwrite(str(path), np.ones((80, 48), np.uint16))
     opened = reopen("frames", root)
     assert opened.read(0, [0, 1], SIZE).images.shape == (2, 24, 40, 3)
     # The smallest size of 100 x 60 that covers 24 x 40; depth and masks follow.
@@ -203,6 +205,44 @@ def test_sequences_may_differ_in_size(miniature, reopen):
     assert tall.images.shape == (2, 67, 40, 3)
     assert tall.inverse_depths is not None
     assert tall.inverse_depths.shape == (2, 67, 40)
+
+
+@pytest.mark.parametrize(("folder", "name"), [("depthImages", "_pred"), ("Annotations", "")])
+def test_a_map_on_its_side_is_refused(miniature, reopen, folder, name):
+    root = miniature("frames")
+    cv2.imwrite(str(root / f"clip-00/{folder}/00001{name}.png"), np.ones((80, 48), np.uint8))
+    with pytest.raises(UserError, match=r"00001.*48 by 80 pixels .* on its side"):
+        reopen("frames", root).read(0, [0, 1], SIZE)
+
+
+def test_two_images_of_one_name_are_refused(miniature, reopen):
+    root = miniature("davis")
+    cv2.imwrite(
+        str(root / "JPEGImages/Full-Resolution/train-scene-00/00001.png"), np.zeros((4, 4, 3))
+    )
+    with pytest.raises(UserError, match=r"both 00001\.jpg and 00001\.png"):
+        reopen("davis", root)
+
+
+@pytest.mark.parametrize("masks", ["Annotations_unsupervised", "Annotations"])
+def test_davis_of_480p_only(miniature, reopen, masks):
+    root = miniature("davis")
+    (root / "Annotations_unsupervised").rename(root / masks)
+    for name in ("JPEGImages", masks, "depthImages"):
+        (root / name / "Full-Resolution").rename(root / name / "480p")
+    (root / "JPEGImages/Full-Resolution").mkdir()
+    opened = reopen("davis", root)
+    assert opened.lengths.tolist() == [6, 6, 6]
+    clip = opened.read(0, [0, 1], SIZE)
+    assert clip.masks is not None
+    assert clip.inverse_depths is not None
+
+
+def test_davis_of_no_resolution_names_what_was_expected(miniature, reopen):
+    root = miniature("davis")
+    (root / "JPEGImages/Full-Resolution").rename(root / "JPEGImages/1080p")
+    with pytest.raises(UserError, match=r"no sequences in Full-Resolution or 480p; found: 1080p"):
+        reopen("davis", root)
 
 
 def test_frames_of_another_size_than_the_first_are_brought_to_its_size(miniature, reopen):

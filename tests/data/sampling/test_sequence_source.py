@@ -176,6 +176,13 @@ def test_what_the_user_can_mend_is_said(write_clip):
         _source(root, num_frames=4).sample(0)
 
 
+def test_sequences_without_images_are_not_called_short(write_clip):
+    root = write_clip("clip", 1)
+    (root / "clip/JPEGImages/00000.png").unlink()
+    with pytest.raises(UserError, match=r"no image of any of its 1 sequences.*core\.data\.check"):
+        _source(root, num_frames=1)
+
+
 def test_a_cache_too_small_for_all_frames_keeps_none(write_clip):
     for number in range(10):
         root = write_clip(f"clip{number}", 20)

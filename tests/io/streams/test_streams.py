@@ -21,7 +21,7 @@ import pytest
 from core.checks import UserError
 from core.io import Frame
 from core.io.frames import open_frames
-from core.io.streams import network
+from core.io.streams import network, pipe
 from core.io.streams.network import NetworkSource
 from core.io.streams.stream import StreamSource
 
@@ -225,6 +225,91 @@ def test_standard_input_that_gives_too_little_can_be_stopped(
         finally:
             process.kill()
         assert process.stderr.read().decode().startswith("interrupted; ")
+
+
+def test_a_named_pipe_is_opened_once(tmp_path: Path, transport_stream: Path) -> None:
+    path = tmp_path / "video.mp4"  # the name does not count
+    os.mkfifo(path)
+    sender = threading.Thread(target=path.write_bytes, args=(transport_stream.read_bytes(),))
+    sender.start()
+    source = open_frames(path)
+    assert source.is_stream
+    assert not source.live  # pyright: ignore[reportAttributeAccessIssue]
+    assert source.peek().index == 0
+    rising = brightness(iter(source))
+    sender.join()
+    assert len(rising) == 40
+    assert rising == sorted(rising)
+
+
+def test_a_pipe_without_a_sender_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(pipe, "SENDER_TIMEOUT_S", 0.05)
+    with pytest.raises(UserError, match=r"nobody has opened the pipe .*start the sender first"):
+        open_frames(tmp_path / "pipe")
+
+
+def test_a_sender_that_is_slow_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transport_stream: Path
+) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    monkeypatch.setattr(pipe, "SENDER_TIMEOUT_S", 0.05)
+
+    def send() -> None:
+        with path.open("wb") as file:
+            opened.set()
+            time.sleep(0.3)
+            file.write(transport_stream.read_bytes())
+
+    opened = threading.Event()
+    keep = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # lets the sender open its end at once
+    sender = threading.Thread(target=send)
+    sender.start()
+    opened.wait()
+    source = open_frames(path)
+    os.close(keep)
+    assert len(list(source)) == 40
+    sender.join()
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/full"])
+def test_a_device_that_is_no_video_is_one_error(device: str) -> None:
+    with pytest.raises(UserError, match=f"{device} cannot be opened as a video"):
+        open_frames(device)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("has_sender", [False, True])
+def test_a_pipe_on_which_nothing_comes_can_be_left(
+    tmp_path: Path, number: signal.Signals, has_sender: bool
+) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    program = (
+        "from core.io.frames import open_frames; from core.checks import cli_errors\n"
+        f"cli_errors(lambda: (print('opening', flush=True), list(open_frames({str(path)!r}))))()"
+    )
+    sender = os.open(path, os.O_RDWR) if has_sender else None
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdout
+        try:
+            process.stdout.readline()
+            time.sleep(0.3)
+            process.send_signal(number)
+            assert process.wait(5) == 128 + number
+        finally:
+            process.kill()
+            if sender is not None:
+                os.close(sender)
 
 
 @pytest.fixture

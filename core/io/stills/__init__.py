@@ -1,0 +1,1 @@
+"""Formats of single images: what their headers say, and decoders that print nothing."""
