@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from core.data.procedural.perspective.raycast import Cutouts, cast
 
+ROOT = Path(__file__).parents[4]
 NO_CUTOUTS = Cutouts(torch.zeros(1, 1, 2, 2), torch.zeros(1, 0, dtype=torch.long))
 
 
@@ -52,7 +54,7 @@ from core.data.procedural.perspective.raycast import Cutouts, cast
 
 options = ProceduralOptions(height=18, width=32)
 scenes = ProceduralSource(options, seed=0).sample_perspective_scenes("landscape", range(2))
-maps = scenes.geometry.maps(torch.tensor([[0.0, 1.0], [0.2, 0.7]]))
+maps = scenes.geometry.pose(torch.tensor([[0.0, 1.0], [0.2, 0.7]])).maps
 x, y = torch.linspace(-1.0, 1.0, 32), torch.linspace(-0.5, 0.5, 18)[:, None]
 chosen = scenes.geometry.quads.sprites[:, -scenes.num_cutouts :]
 sprites = scenes.bank.sprites
@@ -72,4 +74,6 @@ def test_the_kernel_finds_the_same() -> None:
     pytest.importorskip("triton")
     # Triton decides at its import whether kernels are interpreted.
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    subprocess.run([sys.executable, "-c", _IN_THE_INTERPRETER], check=True, env=environment)
+    subprocess.run(
+        [sys.executable, "-c", _IN_THE_INTERPRETER], check=True, env=environment, cwd=ROOT
+    )
