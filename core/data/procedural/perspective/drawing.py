@@ -47,6 +47,9 @@ _LAYOUTS: dict[Layout, Callable[[SceneRandom, SceneColors], World]] = {
 _CONTRAST = 1.4
 """Factor on the contrasts of layered scenes."""
 
+_BRIGHTNESS = 1.05
+"""Brightness of the light on most surfaces; so frames are as bright as real ones in the mean."""
+
 _MARGIN = 1.1
 """How far beyond the image something must lie to be left out, as a factor."""
 
@@ -84,7 +87,8 @@ def draw_perspective_scenes(
         for quads in (solids, world.cutouts)
     )
     geometry = Geometry(Quads.cat([solids, cutouts], dim=1), paths, view, camera)
-    light = Light(world.illumination, view.position, view.focal, lighting.haze_color)
+    illumination = world.illumination.exposed(_BRIGHTNESS)
+    light = Light(illumination, view.position, view.focal, lighting.haze_color)
     side = 1 << max(5, (options.width // 2 - 1).bit_length())
     return PerspectiveScenes(
         sensor=sensor.to(device, non_blocking=True),
