@@ -100,7 +100,7 @@ def shade(
     scenes = torch.arange(b, device=x.device)[:, None, None, None]
     rows = (owners + scenes * p).flatten()
 
-    def own(table: Tensor) -> Float[Tensor, "b v h w"]:
+    def own(table: Tensor) -> Tensor:  # (b, v, h, w)
         return _pick(table, rows).view(owners.shape)
 
     tile, glow, grain = own(surfaces.tiles), own(surfaces.glow), own(surfaces.grain)
