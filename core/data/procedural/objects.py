@@ -14,6 +14,7 @@ from core.data.procedural.appearance.lighting import Lighting, light_up
 from core.data.procedural.appearance.materials import Materials, draw_materials, paint
 from core.data.procedural.appearance.palettes import SceneColors, draw_palettes
 from core.data.procedural.appearance.silhouettes import (
+    FOOT,
     OUTLINE_WEIGHTS,
     OUTLINES,
     UPRIGHT,
@@ -26,9 +27,6 @@ from core.data.procedural.randomness.scene_random import SceneRandom
 from core.data.procedural.randomness.spectral import spectral_fields
 from core.data.procedural.records import Rows, take_rows
 from core.types import HOST, TensorDataclass
-
-_FOOT = 0.75
-"""Where upright outlines touch the ground, in sprite coordinates."""
 
 _PATTERN_WEIGHTS = [3.5, 2.0, 2.0, 1.6, 1.2, 0.8, 1.2, 1.2, 1.2]
 
@@ -201,7 +199,7 @@ def _place(
     # Where the ground comes as near as the object, with a tenth to spare.
     slope, offset = backdrop.planes[:, GROUND, 1, None], backdrop.planes[:, GROUND, 2, None]
     limit = (0.9 * depths - offset) / slope.clamp(min=1e-3) - reach
-    highest = limit - _FOOT * sizes
+    highest = limit - FOOT * sizes
     stands = upright | (rng.uniform(0.0, 1.0, n) < 0.4)
     grounded = torch.where(stands, highest, torch.minimum(y, highest))
     # What would stand below the image stays in it and floats before the ground instead.

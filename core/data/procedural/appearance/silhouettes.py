@@ -18,6 +18,9 @@ from core.types import TensorDataclass
 
 Points = Float[Tensor, "n h w"]
 
+FOOT = 0.75
+"""Where upright outlines touch the ground."""
+
 
 @dataclass(frozen=True)
 class OutlineInputs(TensorDataclass):

@@ -148,7 +148,7 @@ def homographies(
 
 
 def determinant(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
-    """Return determinants of 3x3 matrices, as :func:`invert` has them."""
+    """Return determinants of 3x3 matrices by a cross product, too."""
     a, b, c = matrices.unbind(-2)
     return (a * torch.linalg.cross(b, c)).sum(dim=-1)
 

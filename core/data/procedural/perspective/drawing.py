@@ -47,6 +47,9 @@ _LAYOUTS: dict[Layout, Callable[[SceneRandom, SceneColors], World]] = {
 _CONTRAST = 1.4
 """Factor on the contrasts of layered scenes."""
 
+_BRIGHTNESS = 1.05
+"""Brightness of the light on most surfaces; so frames are as bright as real ones in the mean."""
+
 _MARGIN = 1.1
 """How far beyond the image something must lie to be left out, as a factor."""
 
@@ -75,7 +78,7 @@ def draw_perspective_scenes(
 
     aspect, view = options.height / options.width, world.viewpoint
     still = Geometry(world.solids, paths, view, camera.map(torch.zeros_like))
-    around = _outside(still.maps(_TIMES[:, 2:3].expand(len(indices), -1)), 2.0, aspect)
+    around = _outside(still.pose(_TIMES[:, 2:3].expand(len(indices), -1)).maps, 2.0, aspect)
     solids = world.solids.keep(~around[:, 0])
     still = replace(still, quads=Quads.cat([solids, world.cutouts], dim=1))
     camera = _scale_motion(camera, view.focal, _coarse_inverse_depths(still, aspect))
@@ -84,7 +87,8 @@ def draw_perspective_scenes(
         for quads in (solids, world.cutouts)
     )
     geometry = Geometry(Quads.cat([solids, cutouts], dim=1), paths, view, camera)
-    light = Light(world.illumination, view.position, view.focal, lighting.haze_color)
+    illumination = world.illumination.exposed(_BRIGHTNESS)
+    light = Light(illumination, view.position, view.focal, lighting.haze_color)
     side = 1 << max(5, (options.width // 2 - 1).bit_length())
     return PerspectiveScenes(
         sensor=sensor.to(device, non_blocking=True),
@@ -102,7 +106,7 @@ def _coarse_inverse_depths(geometry: Geometry, aspect: float) -> Float[Tensor, "
     x = ((torch.arange(16) + 0.5) / 8.0 - 1.0).repeat(9)
     y = aspect * ((torch.arange(9) + 0.5) / 4.5 - 1.0).repeat_interleave(16)
     rays = torch.stack([x, y, torch.ones_like(x)])
-    maps = geometry.maps(torch.full((len(geometry.viewpoint.focal), 1), 0.5))[:, 0]
+    maps = geometry.pose(torch.full((len(geometry.viewpoint.focal), 1), 0.5)).maps[:, 0]
     a, b, depths = (invert(maps) @ rays).unbind(-2)  # (b, p, n)
     hit = (torch.maximum(a.abs(), b.abs()) <= depths) & geometry.quads.present[..., None]
     return depths.where(hit, 0.0).amax(dim=1)
@@ -154,7 +158,7 @@ def _draw_paths(rng: SceneRandom, world: World, options: ProceduralOptions) -> B
 
 def _may_be_seen(geometry: Geometry, aspect: float) -> Bool[Tensor, "b p"]:
     """Return which rectangles reach into a view and show their outside."""
-    maps = geometry.maps(_TIMES.expand(len(geometry.viewpoint.focal), -1))
+    maps = geometry.pose(_TIMES.expand(len(geometry.viewpoint.focal), -1)).maps
     # The determinant's sign tells on which side of the rectangle the camera is.
     hidden = geometry.quads.closed[:, None] & (determinant(maps) < 0)
     return ~(_outside(maps, _MARGIN, aspect) | hidden).all(dim=1)

@@ -14,6 +14,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from core.data.procedural.appearance.silhouettes import FOOT
 from core.data.procedural.perspective.surfaces import Surfaces
 from core.types import TensorDataclass
 
@@ -53,6 +54,22 @@ class Quads(TensorDataclass):
 
 
 @dataclass(frozen=True)
+class Rect:
+    """One rectangle of a template."""
+
+    center: tuple[float, float, float]
+    """Middle."""
+    right: tuple[float, float, float]
+    """Half of the first side."""
+    down: tuple[float, float, float]
+    """Half of the second side."""
+    material: int = 0
+    """Which of the thing's materials it is of."""
+    closed: bool = True
+    """See :class:`Quads`."""
+
+
+@dataclass(frozen=True)
 class Template:
     """``t`` things of up to ``k`` rectangles each, in the box x, z in [-1, 1], y in [-1, 0]."""
 
@@ -78,17 +95,6 @@ class Template:
             closed=torch.tensor([[r.closed for r in row] for row in rows]),
             materials=torch.tensor([[r.material for r in row] for row in rows]),
         )
-
-
-@dataclass(frozen=True)
-class Rect:
-    """One rectangle of a template."""
-
-    center: tuple[float, float, float]
-    right: tuple[float, float, float]
-    down: tuple[float, float, float]
-    material: int = 0
-    closed: bool = True
 
 
 Range = tuple[float, float]
@@ -181,7 +187,6 @@ def place(
 def billboards(
     sprites: Int[Tensor, "b n"],
     placement: Placement,
-    foot: float,
     surfaces: Surfaces,
     bodies: Int[Tensor, "b n"] | None = None,
 ) -> Quads:
@@ -189,9 +194,7 @@ def billboards(
 
     Args:
         sprites: Which outlines.
-        placement: Where they stand; their depth is not used.
-        foot: Where outlines touch the ground, in their own coordinates, in which they span
-            [-1, 1]; the sizes are those of the whole span.
+        placement: Where they stand; sizes are those of sprites, and their depth is not used.
         surfaces: The material of each.
         bodies: Which bodies they belong to; all stand still without.
     """
@@ -199,7 +202,7 @@ def billboards(
     zero = torch.zeros_like(width)
     carried = torch.zeros_like(sprites) if bodies is None else bodies
     return Quads(
-        centers=placement.positions - torch.stack([zero, foot * height, zero], dim=-1),
+        centers=placement.positions - torch.stack([zero, FOOT * height, zero], dim=-1),
         rights=turn(placement.yaws, torch.stack([width, zero, zero], dim=-1)),
         downs=torch.stack([zero, height, zero], dim=-1),
         present=placement.present,
@@ -208,13 +211,6 @@ def billboards(
         sprites=sprites,
         surfaces=surfaces,
     )
-
-
-def footprint_distance(placement: Placement, points: Float[Tensor, "b 3"]) -> Float[Tensor, "b n"]:
-    """Return how far points are, horizontally, from the boxes in which things stand."""
-    local = turn(-placement.yaws, points[:, None] - placement.positions)
-    outside = (local.abs() - 0.5 * placement.sizes).clamp(min=0.0)
-    return torch.hypot(outside[..., 0], outside[..., 2])
 
 
 def clear(
@@ -228,7 +224,9 @@ def clear(
         gap: Least distance in metres.
         gap_below: The same of things that end well below the camera.
     """
-    distance = footprint_distance(placement, torch.zeros(len(camera_height), 3))
+    camera = turn(-placement.yaws, -placement.positions)
+    outside = (camera.abs() - 0.5 * placement.sizes).clamp(min=0.0)
+    distance = torch.hypot(outside[..., 0], outside[..., 2])
     top = placement.sizes[..., 1] - placement.positions[..., 1]
     below = top < camera_height[:, None] - 0.3
     apart = distance > torch.where(below, gap_below, gap)

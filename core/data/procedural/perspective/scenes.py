@@ -51,7 +51,7 @@ class Geometry(TensorDataclass):
     """Its motion from there, in its own coordinates at that time."""
 
     def pose(self, times: Float[Tensor, "b v"]) -> Posed:
-        """Return the rectangles at ``times`` in world coordinates."""
+        """Return where the rectangles are at ``times``."""
         quads, tau = self.quads, times - 0.5
         index = quads.bodies[:, None].expand(-1, times.shape[1], -1)  # (b, v, p)
         angles = quadratic(self.paths.turns[..., None], tau)[..., 0].gather(2, index)
@@ -66,7 +66,10 @@ class Geometry(TensorDataclass):
         rights, downs = turned(quads.rights), turned(quads.downs)
         normals = torch.linalg.cross(downs, rights)
         normals = normals / normals.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-        return Posed(centers, rights, downs, normals)
+        axes, shift = self.camera_axes(times)
+        maps = axes[:, :, None] @ torch.stack([rights, downs, centers], dim=-1)
+        maps[..., 2] += shift[:, :, None]
+        return Posed(centers, rights, downs, normals, maps)
 
     def camera_axes(
         self, times: Float[Tensor, "b v"]
@@ -77,15 +80,6 @@ class Geometry(TensorDataclass):
         axes = turned @ rotation(self.viewpoint.tilt)[:, None]
         # The camera is at (0, -height, 0).
         return axes, travelled + axes[..., 1] * self.viewpoint.height[:, None, None]
-
-    def maps(self, times: Float[Tensor, "b v"]) -> Float[Tensor, "b v p 3 3"]:
-        """Map coordinates on the rectangles to homogeneous view coordinates."""
-        axes, shift = self.camera_axes(times)
-        posed = self.pose(times)
-        columns = torch.stack([posed.rights, posed.downs, posed.centers], dim=-1)
-        maps = axes[:, :, None] @ columns
-        maps[..., 2] += shift[:, :, None]
-        return maps
 
 
 @dataclass(frozen=True)
@@ -110,7 +104,7 @@ class PerspectiveScenes(Scenes):
     def _maps(self, times: Float[Tensor, "b v"]) -> Float[Tensor, "b v l 3 3"]:
         # What is hit nowhere lies at infinity and only turns with the camera.
         axes, _ = self.geometry.camera_axes(times)
-        return torch.cat([self.geometry.maps(times), axes[:, :, None]], dim=2)
+        return torch.cat([self.geometry.pose(times).maps, axes[:, :, None]], dim=2)
 
     def _foremost(
         self, maps: Float[Tensor, "b v l 3 3"], x: Float[Tensor, "..."], y: Float[Tensor, "..."]
@@ -143,24 +137,22 @@ class PerspectiveScenes(Scenes):
         )  # fmt: skip
 
     def _composite_at_once(self, times: Float[Tensor, "b v"]) -> Composite:
-        maps, posed = self.geometry.maps(times), self.geometry.pose(times)
+        posed = self.geometry.pose(times)
         x, y = self._pixel_centers(times.device)
         half = 1.0 / self.image_size[1]
         corner_x = torch.cat([x - half, x[-1:] + half])
         corner_y = torch.cat([y - half, y[-1:] + half])
-        hits = self._cast(maps, x, y)
-        centers = self._color(maps, posed, hits, x, y)
-        at_corners = self._cast(maps, corner_x, corner_y)
-        corners = self._color(maps, posed, at_corners, corner_x, corner_y)
+        hits = self._cast(posed.maps, x, y)
+        centers = self._color(posed, hits, x, y)
+        at_corners = self._cast(posed.maps, corner_x, corner_y)
+        corners = self._color(posed, at_corners, corner_x, corner_y)
         # Each pixel is half its centre and half the mean of its corners.
         across = corners[..., 1:] + corners[..., :-1]
         colors = centers.lerp(0.25 * (across[..., 1:, :] + across[..., :-1, :]), 0.5)
         return Composite(colors, hits.inverse_depths, hits.owners)
 
-    def _color(
-        self, maps: Float[Tensor, "b v p 3 3"], posed: Posed, hits: Hits, x: Tensor, y: Tensor
-    ) -> Float[Tensor, "b v 3 h w"]:
+    def _color(self, posed: Posed, hits: Hits, x: Tensor, y: Tensor) -> Float[Tensor, "b v 3 h w"]:
         return shade(
-            self.geometry.quads.surfaces, self.light, self.lighting, self.bank, maps, posed, hits,
+            self.geometry.quads.surfaces, self.light, self.lighting, self.bank, posed, hits,
             x, y, 2.0 / self.image_size[1],
         )  # fmt: skip

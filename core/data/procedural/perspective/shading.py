@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.data.procedural.appearance.lighting import Lighting, tone
+from core.data.procedural.appearance.materials import gains
 from core.data.procedural.imaging.motion import determinant, invert
 from core.data.procedural.perspective.raycast import Hits
 from core.data.procedural.perspective.surfaces import Surfaces
@@ -45,6 +46,8 @@ class Posed(TensorDataclass):
     """Half of the second side."""
     normals: Float[Tensor, "b v p 3"]
     """Unit normals."""
+    maps: Float[Tensor, "b v p 3 3"]
+    """From coordinates on the rectangles to the views; see :mod:`.raycast`."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,6 @@ def shade(
     light: Light,
     lighting: Lighting,
     bank: TextureBank,
-    maps: Float[Tensor, "b v p 3 3"],
     posed: Posed,
     hits: Hits,
     x: Float[Tensor, " w"],
@@ -84,22 +86,21 @@ def shade(
         light: Light and air.
         lighting: Tone curve.
         bank: Textures.
-        maps: Maps of the rectangles into the views.
         posed: The rectangles.
         hits: What is seen at each point.
         x: View coordinates of the columns.
         y: View coordinates of the rows.
         pixel: Side of a pixel in view coordinates.
     """
-    b, p = len(maps), maps.shape[2]
+    b, _, p = posed.maps.shape[:3]
     owners = hits.owners.long()  # (b, v, h, w)
     missed = owners == p
     owners = owners.clamp(max=p - 1)
-    spots = _locate(maps, posed, light, surfaces.roundness, owners, x, y, pixel)
+    spots = _locate(posed, light, surfaces.roundness, owners, x, y, pixel)
     scenes = torch.arange(b, device=x.device)[:, None, None, None]
     rows = (owners + scenes * p).flatten()
 
-    def own(table: Tensor) -> Float[Tensor, "b v h w"]:
+    def own(table: Tensor) -> Tensor:  # (b, v, h, w)
         return _pick(table, rows).view(owners.shape)
 
     tile, glow, grain = own(surfaces.tiles), own(surfaces.glow), own(surfaces.grain)
@@ -110,19 +111,18 @@ def shade(
     numbers = own(surfaces.textures.to(torch.int32))
     texture = bank.look_up(numbers, column, row, spots.extent / tile)
     *weights, brightness, tint = texture.unbind(-1)
-    brightness, tint = brightness * grain, tint * grain
+    detail = gains(brightness * grain, tint * grain, dim=0)
     border = sum(torch.exp(-distance / 0.3) for distance in spots.to_border)
     shadow = 1.0 - 0.5 * own(surfaces.corner) * border
     air = 1.0 - torch.exp(-own(surfaces.haze[..., 1]) * spots.depth)
     air = torch.where(missed, 1.0, own(surfaces.haze[..., 0]) * air)
 
     colors = []
-    for channel, sign in enumerate((1.0, 0.0, -1.0)):
+    for channel, gain in enumerate(detail):
         palette = surfaces.palettes[..., channel].unbind(-1)
-        color = sum(weight * own(shade) for weight, shade in zip(weights, palette, strict=True))
-        color = color * (brightness + sign * tint).clamp(-2.0, 0.9).exp()
+        color = sum(weight * own(entry) for weight, entry in zip(weights, palette, strict=True))
         lit = spots.direct + spots.lamp * _over_points(light.illumination.lamp_color[:, channel])
-        color = color * lit.lerp(torch.ones_like(lit), glow) * shadow
+        color = color * gain * lit.lerp(torch.ones_like(lit), glow) * shadow
         colors.append(color.lerp(_over_points(light.air[:, channel]).expand_as(color), air))
     contrast, exposure = (
         v[:, None, None, None, None] for v in (lighting.contrast, lighting.exposure)
@@ -140,16 +140,15 @@ def _pick(table: Tensor, rows: Int[Tensor, " n"]) -> Tensor:
 
 
 def _locate(
-    maps: Float[Tensor, "b v p 3 3"],
     posed: Posed,
     light: Light,
-    rounded: Float[Tensor, "b p"],
+    roundness: Float[Tensor, "b p"],
     owners: Int[Tensor, "b v h w"],
     x: Float[Tensor, " w"],
     y: Float[Tensor, "h 1"],
     pixel: float,
 ) -> _Spots:
-    b, v, p = maps.shape[:3]
+    b, v, p = posed.maps.shape[:3]
     views = torch.arange(b * v, device=x.device).view(b, v, 1, 1)
     rows = (owners + views * p).flatten()
 
@@ -160,51 +159,52 @@ def _locate(
     # Where nothing is hit, an empty slot may stand in, whose map has no inverse.
     a, c, depth = (
         (of(row[..., 0]) * x + (of(row[..., 1]) * y + of(row[..., 2]))).nan_to_num()
-        for row in invert(maps).unbind(-2)
+        for row in invert(posed.maps).unbind(-2)
     )
     depth = 1.0 / depth.clamp(min=1e-6)
     a, c = ((local * depth).clamp(-1.0, 1.0) for local in (a, c))
     half_a, half_c = of(half[..., 0]), of(half[..., 1])
 
     # By the determinant, the area that a pixel shows grows with the cube of the depth.
-    density = determinant(maps).abs().clamp(min=1e-12)
+    density = determinant(posed.maps).abs().clamp(min=1e-12)
     area = of(pixel**2 * half.prod(dim=-1) / density) * depth**3
     across = pixel * depth / _over_points(light.focal)
-    direct, round_a, round_c, (lamp_a, lamp_c, lamp_height) = _light(light, posed, rounded)
-    squared = of(lamp_height) ** 2 + 0.05
-    squared = squared + (of(lamp_a) - a * half_a) ** 2 + (of(lamp_c) - c * half_c) ** 2
+    lit = _light(light, posed, roundness)
+    lamp_a, lamp_c, lamp_height = (of(value) for value in lit.lamp)
+    squared = (lamp_a - a * half_a) ** 2 + (lamp_c - c * half_c) ** 2 + lamp_height**2 + 0.05
     return _Spots(
         along=(a * half_a, c * half_c),
         to_border=((1.0 - a.abs()) * half_a, (1.0 - c.abs()) * half_c),
         # Between the mean of both directions and half the longer one.
         extent=torch.maximum(area.sqrt(), 0.5 * area / across),
         depth=depth,
-        direct=(of(direct) + of(round_a) * a + of(round_c) * c).clamp(min=0.1),
-        lamp=of(lamp_height).clamp(min=0.0) * squared.rsqrt() / (1.0 + squared / 4.0),
+        direct=(of(lit.even) + of(lit.growth[0]) * a + of(lit.growth[1]) * c).clamp(min=0.1),
+        lamp=lamp_height.clamp(min=0.0) * squared.rsqrt() / (1.0 + squared / 4.0),
     )
 
 
-def _light(
-    light: Light, posed: Posed, rounded: Float[Tensor, "b p"]
-) -> tuple[
-    Float[Tensor, "b v p"],
-    Float[Tensor, "b v p"],
-    Float[Tensor, "b v p"],
-    tuple[Float[Tensor, "b v p"], ...],
-]:
-    """Return what lights rectangles.
+@dataclass(frozen=True)
+class _RectangleLight:
+    """What lights ``p`` rectangles in ``v`` views."""
 
-    Returns:
-        Light at their middle but that of the lamp, how it grows along both sides of those that
-        stand for something round, and the lamp's place along both sides and before them.
-    """
+    even: Float[Tensor, "b v p"]
+    """Light from everywhere and from far away, at their middle."""
+    growth: tuple[Float[Tensor, "b v p"], Float[Tensor, "b v p"]]
+    """How it grows along both sides of those that stand for something round."""
+    lamp: tuple[Float[Tensor, "b v p"], ...]
+    """Place of the lamp from their middle: along both sides and towards the camera."""
+
+
+def _light(light: Light, posed: Posed, roundness: Float[Tensor, "b p"]) -> _RectangleLight:
     illumination = light.illumination
     seen = ((light.eyes[:, None, None] - posed.centers) * posed.normals).sum(dim=-1, keepdim=True)
     normals = posed.normals * torch.where(seen < 0, -1.0, 1.0)
     axes = (F.normalize(posed.rights, dim=-1), F.normalize(posed.downs, dim=-1), normals)
+    right, down, facing = (einsum(axis, illumination.sun, "b v p c, b c -> b v p") for axis in axes)
     ambient = illumination.ambient[:, None, None] * (0.85 - 0.15 * normals[..., 1])
-    facing = [einsum(axis, illumination.sun, "b v p c, b c -> b v p") for axis in axes]
-    round_a, round_c = (rounded[:, None] * light for light in facing[:2])
     way = illumination.lamp[:, None, None] - posed.centers
-    lamp = tuple((way * axis).sum(dim=-1) for axis in axes)
-    return ambient + facing[2].clamp(min=0.0), round_a, round_c, lamp
+    return _RectangleLight(
+        even=ambient + facing.clamp(min=0.0),
+        growth=(roundness[:, None] * right, roundness[:, None] * down),
+        lamp=tuple((way * axis).sum(dim=-1) for axis in axes),
+    )

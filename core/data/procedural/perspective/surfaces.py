@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import torch
 from jaxtyping import Float, Int
@@ -39,6 +40,9 @@ class Surfaces(TensorDataclass):
     """Share of the air's colour at infinity, and how it thickens with depth, per metre."""
 
 
+_CHANNEL_ORDERS = torch.tensor(list(permutations(range(3))))
+
+
 @dataclass(frozen=True)
 class Finish:
     """What surfaces of one sort have in common; pairs are ranges."""
@@ -48,7 +52,7 @@ class Finish:
     tiles: tuple[float, float]
     """Metres that a texture spans."""
     contrast: tuple[float, float] = (0.3, 1.0)
-    """Factor on the differences between the palette's colours."""
+    """Factor on the differences between the palette's colours; small ones are more frequent."""
     grain: tuple[float, float] = (0.1, 0.7)
     """Factor on the texture's natural detail and relief."""
     whiten: tuple[float, float] = (0.0, 0.0)
@@ -66,8 +70,13 @@ def draw_surfaces(
 ) -> Surfaces:
     """Draw ``count`` surfaces of a finish for each scene, without haze."""
     palettes = draw_palettes(rng, scene_colors, count)
+    # Some things have colours of their own.
+    foreign = rng.choose([6.0, 1.0, 1.0, 1.0, 1.0, 1.0], count)[..., None]
+    order = _CHANNEL_ORDERS[foreign].expand_as(palettes)
+    palettes = palettes.gather(-1, order)
     base = palettes[:, :, :1]
-    contrast = rng.uniform(*finish.contrast, count)[..., None, None]
+    least, most = finish.contrast
+    contrast = least + (most - least) * rng.uniform(0.0, 1.0, count)[..., None, None] ** 1.7
     palettes = base + contrast * (palettes - base)
     palettes = palettes.lerp(torch.ones(3), rng.uniform(*finish.whiten, count)[..., None, None])
     variant = (rng.uniform(0.0, 1.0, count) * VARIANTS).long()

@@ -45,6 +45,17 @@ class Illumination(TensorDataclass):
     lamp_color: Float[Tensor, "b 3"]
     """Its RGB, as strong as it is close by."""
 
+    def exposed(self, level: float) -> Illumination:
+        """Return the same light, about as bright as ``level`` on most surfaces."""
+        typical = self.ambient + 0.4 * self.sun.norm(dim=-1) + 0.15 * self.lamp_color.mean(dim=-1)
+        gain = level / typical
+        return Illumination(
+            ambient=gain * self.ambient,
+            sun=gain[:, None] * self.sun,
+            lamp=self.lamp,
+            lamp_color=gain[:, None] * self.lamp_color,
+        )
+
 
 @dataclass(frozen=True)
 class MovableBodies(TensorDataclass):

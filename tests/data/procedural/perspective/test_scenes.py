@@ -33,7 +33,9 @@ class ScalarCaster:
     """One scene at one time, ray by ray and rectangle by rectangle, in double precision."""
 
     def __init__(self, scenes: PerspectiveScenes, scene: int, time: float) -> None:
-        geometry = scenes.geometry.element(scene).map(lambda value: value.double())
+        geometry = scenes.geometry.element(scene).map(
+            lambda value: value.double() if value.is_floating_point() else value
+        )
         self.geometry = geometry
         self.sprites = scenes.bank.sprites[:, 0].double().numpy()
         self.first_cutout = geometry.quads.sprites.shape[1] - scenes.num_cutouts

@@ -18,7 +18,6 @@ from core.data.procedural.appearance.silhouettes import (
     tree,
 )
 from core.data.procedural.perspective.layouts.furniture import SHEET_TEMPLATE
-from core.data.procedural.perspective.layouts.people import FOOT
 from core.data.procedural.perspective.quads import Placement, Quads, billboards, place
 from core.data.procedural.perspective.surfaces import Finish, Surfaces, draw_surfaces
 from core.data.procedural.perspective.texture_bank import OUTLINE_VARIANTS
@@ -151,7 +150,7 @@ def _upright(
     variant = (rng.uniform(0.0, OUTLINE_VARIANTS - 1e-3, n)).long()
     yaw = torch.atan2(positions[..., 0], positions[..., 2]) + rng.uniform(-0.3, 0.3, n)
     placement = Placement(positions, yaw, torch.stack([width, height, width], dim=-1), present)
-    return billboards(outlines * OUTLINE_VARIANTS + variant, placement, FOOT, surfaces)
+    return billboards(outlines * OUTLINE_VARIANTS + variant, placement, surfaces)
 
 
 def fill_air(quads: Quads, haze: Float[Tensor, "b 2"]) -> Quads:

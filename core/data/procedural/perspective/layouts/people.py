@@ -16,9 +16,6 @@ from core.data.procedural.perspective.texture_bank import OUTLINE_VARIANTS
 from core.data.procedural.perspective.world import MovableBodies
 from core.data.procedural.randomness.scene_random import SceneRandom
 
-FOOT = 0.75
-"""Where outlines touch the ground, in their own coordinates."""
-
 _CLOTHES = Finish([2, 2, 3, 2, 1, 0.2, 0.7, 0.5, 0.3], (0.5, 3.0), (0.3, 1.0), roundness=(0.5, 2.5))
 
 
@@ -49,7 +46,7 @@ def draw_people(
     placement = Placement(positions, yaw, torch.stack([span, span, span], dim=-1), present)
     bodies = torch.arange(first_body, first_body + n).expand(len(positions), n)
     surfaces = draw_surfaces(rng, scene_colors, _CLOTHES, n)
-    quads = billboards(kinds, placement, FOOT, surfaces, bodies)
+    quads = billboards(kinds, placement, surfaces, bodies)
     angle = rng.uniform(-math.pi, math.pi, n)
     headings = torch.stack([angle.sin(), torch.zeros_like(angle), angle.cos()], dim=-1)
     return quads, MovableBodies(positions, headings, present)

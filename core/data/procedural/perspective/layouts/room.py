@@ -33,12 +33,12 @@ from core.data.procedural.randomness.scene_random import SceneRandom
 
 # mottled, patches, gradient, stripes, checks, bricks, dots, cells, writing
 _FLOOR = Finish(
-    [3, 1, 0.3, 3, 2, 4, 0.7, 1, 0.2],
+    [3, 1, 0.3, 4, 1, 4, 0.5, 0.7, 0.2],
     (0.8, 4),
-    (0.1, 0.9),
-    (0.05, 0.6),
-    (0, 0.4),
-    corner=(0.1, 0.6),
+    (0.05, 0.9),
+    (0.05, 0.5),
+    (0, 0.3),
+    corner=(0.1, 0.7),
 )
 _CEILING = Finish(
     [3, 1, 2, 0.5, 0.5, 1, 0.3, 0, 0], (1, 4), (0.02, 0.2), (0, 0.2), (0.4, 0.9), corner=(0.1, 0.7)
@@ -46,13 +46,13 @@ _CEILING = Finish(
 _WALL = Finish(
     [4, 2, 3, 1, 0.4, 2, 0.4, 0.4, 0.2],
     (0.8, 4),
-    (0.03, 0.5),
-    (0, 0.3),
-    (0.1, 0.8),
-    corner=(0.1, 0.6),
+    (0.02, 0.4),
+    (0, 0.25),
+    (0.0, 0.75),
+    corner=(0.1, 0.7),
 )
 _FURNITURE = Finish(
-    [4, 2, 3, 2, 0.8, 0.5, 0.5, 0.5, 0.2], (0.4, 3), (0.05, 1.0), (0, 0.6), (0, 0.3)
+    [4, 2, 3, 2, 0.8, 0.5, 0.5, 0.5, 0.2], (0.4, 3), (0.02, 1.0), (0, 0.3), (0, 0.3)
 )
 _PICTURE = Finish([1, 3, 2, 2, 2, 1, 2, 2, 3], (0.4, 3), (0.5, 1.0), (0, 0.4), (0, 0.4))
 _WINDOW = Finish(
@@ -103,7 +103,7 @@ def draw_room(rng: SceneRandom, scene_colors: SceneColors) -> World:
         rng: Random generator of the scenes.
         scene_colors: Common colours.
     """
-    viewpoint = draw_viewpoint(rng, heights=(0.9, 1.8), low=0.2, pitch=(-0.15, 0.17))
+    viewpoint = draw_viewpoint(rng, heights=(1.1, 1.75), low=0.2, pitch=(-0.22, 0.2))
     half, yaw, origin, height = _draw_extent(rng)
     viewpoint = Viewpoint(
         viewpoint.focal, torch.minimum(viewpoint.height, height - 0.25), viewpoint.tilt
@@ -116,7 +116,7 @@ def draw_room(rng: SceneRandom, scene_colors: SceneColors) -> World:
     small = _draw_small(rng, scene_colors, placement, viewpoint)
     floor = room.to_world(rng.uniform(-0.85, 0.85, 6, 2) * half[:, None], torch.zeros(len(yaw), 6))
     people, walking = draw_people(rng, scene_colors, floor[:, :3], 0.2, 1 + _NUM_PUSHED)
-    plants = draw_plants(rng, scene_colors, floor[:, 3:], 0.35, scale=0.4)
+    plants = draw_plants(rng, scene_colors, floor[:, 3:], 0.5, scale=0.6)
     return World(
         solids=Quads.cat([shell, partition, fixtures, furniture, small], dim=1),
         cutouts=Quads.cat([people, plants], dim=1),

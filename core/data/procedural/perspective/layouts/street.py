@@ -165,7 +165,7 @@ def _draw_buildings(
         front = road.half[:, None] + road.pavement[:, None] + setback
         placement = Placement(
             road.to_world(side * (front + 0.5 * depth), end - 0.5 * width),
-            road.yaw[:, None] + side * 0.5 * math.pi,
+            (road.yaw[:, None] + side * 0.5 * math.pi).expand(-1, n),
             torch.stack([width, height, depth], dim=-1),
             rng.bernoulli(0.88, n) & road.urban[:, None],
         )
