@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from core.models.config import StreamSplatConfig
@@ -34,13 +35,23 @@ def build_model(config: StreamSplatConfig) -> StreamSplat:
     Where the configuration asks for DINOv2, its weights are still to be attached; see
     :func:`core.models.load_dinov2`.
     """
+    model = _whole_model(config)
+    initialize(model, config)
+    return model
+
+
+def outline_model(config: StreamSplatConfig) -> StreamSplat:
+    """Build a whole network whose parameters have shapes, but neither values nor memory."""
+    with torch.device("meta"):
+        return _whole_model(config)
+
+
+def _whole_model(config: StreamSplatConfig) -> StreamSplat:
     dino = None
     if config.use_dino:
         dino = DinoEncoder(config.dino_image_size, normalize=config.dino_normalize)
     static = _static_model(config, TanhHead(nn.Linear(config.upsampler_widths[-1], 3)))
-    model = StreamSplat(config, static, _dynamic_model(config), dino)
-    initialize(model, config)
-    return model
+    return StreamSplat(config, static, _dynamic_model(config), dino)
 
 
 def _static_model(config: StreamSplatConfig, position: nn.Module) -> StaticModel:

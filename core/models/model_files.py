@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -27,7 +28,7 @@ from core.io.weights import (
 )
 from core.models.config import PRESETS, StreamSplatConfig
 from core.models.dino import DINO_FILE, load_dino
-from core.models.factory import build_model
+from core.models.factory import build_model, outline_model
 from core.models.published import PUBLISHED_FILE, assign_published_weights, is_published_naming
 from core.models.static_model import StaticModel
 from core.models.streamsplat import StreamSplat
@@ -236,14 +237,14 @@ def _compare(config: StreamSplatConfig, shapes: Mapping[str, tuple[int, ...]], p
         UserError: If they are not.
     """
     layers = config.encoder_layers + config.decoder_layers
-    if layers > len(shapes):
+    values = max(config.num_tokens * config.width, config.num_gaussians)
+    if layers > len(shapes) or values > sum(map(math.prod, shapes.values())):
         raise UserError(
-            f"{path} does not fit the network: its {len(shapes)} tensors cannot be those of "
-            f"{layers} layers. {WRONG_CONFIGURATION}"
+            f"{path} does not fit the network: its {len(shapes)} tensors are fewer or smaller than "
+            f"{layers} layers and {config.num_tokens} tokens of width {config.width} need. "
+            f"{WRONG_CONFIGURATION}"
         )
-    with torch.device("meta"):
-        outline = build_model(config)
-    check_shapes(outline, shapes, path)
+    check_shapes(outline_model(config), shapes, path)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

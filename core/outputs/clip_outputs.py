@@ -19,6 +19,7 @@ from core.io.video import VideoWriter
 from core.logging import get_logger
 from core.outputs.frame_metrics import ClipMetrics, MetricsSink, Role
 from core.outputs.metrics_plot import plot_psnr
+from core.outputs.options import OutputOptions
 from core.outputs.orbit_view import OrbitView
 from core.outputs.page import Page, ScoreRow, Video, write_page
 from core.outputs.pictures import depth_picture, rendered_picture, side_by_side_picture
@@ -46,36 +47,6 @@ FILES = (RENDERED, SIDE_BY_SIDE, DEPTH, ORBIT, OVERVIEW, SCENE, METRICS, PLOT, P
 
 _SHOWN_FRAME = 24
 """The frame of the overview: a second into most clips."""
-
-
-@dataclass(frozen=True)
-class OutputOptions:
-    """What is written, and how."""
-
-    fps: float = 24.0
-    """Frame rate of the videos that are written."""
-    ply_time: float = 0.0
-    """Frame index, whole or not, at which the scene is written as PLY: counted from 0 as in
-    metrics.json, where frames that were skipped or dropped keep their numbers."""
-    orbit_frames: int = 96
-    """Frames of one round of the camera in the novel-view video; 0 writes none."""
-    horizontal_fov_deg: float = 60.0
-    """Field of view that the novel views and the PLY suppose, degrees."""
-
-    def __post_init__(self) -> None:
-        if not 0.01 <= self.fps <= 1000:
-            raise UserError(f"--fps is {self.fps:g}; expected a rate from 0.01 to 1000")
-        if not self.ply_time >= 0:
-            raise UserError(
-                f"--ply_time is {self.ply_time:g}; expected a frame index of at least 0"
-            )
-        if self.orbit_frames < 0:
-            raise UserError(f"--orbit_frames is {self.orbit_frames}; expected at least 0")
-        if not 0 < self.horizontal_fov_deg < 180:
-            raise UserError(
-                f"--horizontal_fov_deg is {self.horizontal_fov_deg:g}; expected degrees between "
-                "0 and 180, for example 60"
-            )
 
 
 @dataclass(frozen=True)
