@@ -20,9 +20,10 @@ class TappedTransformer(nn.Module):
 
     def __init__(self, config: DepthAnythingConfig) -> None:
         super().__init__()
-        # Here, for timm brings torchvision, which takes seconds.
-        from timm.layers.mlp import SwiGLUPacked
-        from timm.models.vision_transformer import VisionTransformer
+        # Here, for timm brings torchvision, which takes seconds; on the host, as they make tensors.
+        with torch.device("cpu"):
+            from timm.layers.mlp import SwiGLUPacked
+            from timm.models.vision_transformer import VisionTransformer
 
         self.taps = config.taps
         self.grid = config.position_grid
