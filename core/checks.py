@@ -48,8 +48,8 @@ def cli_errors(main: Callable[[], None]) -> Callable[[], None]:
 
     Returns:
         The same function, which exits with status 2 after a ``UserError`` or an ``OSError`` that
-        names a file, 130 after Ctrl-C, 143 after SIGTERM, which raises :class:`Terminated` in ``main``, and 141 where nobody reads its
-        output any more.
+        names a file, 130 after Ctrl-C, 143 after SIGTERM, which raises :class:`Terminated` in
+        ``main``, and 141 where nobody reads its output any more.
     """
 
     @wraps(main)
