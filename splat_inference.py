@@ -10,26 +10,41 @@ from pathlib import Path
 from configs.options_inference import InferenceOptions
 from core.checks import cli_errors
 from core.command_line import parse
-from core.depth.source import open_depth
-from core.devices import choose_device
-from core.io.collisions import refuse_overwriting
-from core.io.frames import open_frames
-from core.io.stills.size_limit import allow_megapixels
 from core.logging import configure_logging, get_logger
-from core.models import files_of_model, load_model
-from core.models.fast.acceleration import FastModel
-from core.outputs.clip_outputs import FILES, PAGE, export_outputs, write_outputs
-from core.outputs.staging import staged_outputs
-from core.rendering.device import check_rasterizer
-from core.streaming import Session
-from core.streaming.reconstruct import ClipReconstructor, choose_fit
 
 _logger = get_logger(__name__)
 
 
 def run(options: InferenceOptions) -> None:
     """Reconstruct one clip or stream and write everything that shows it."""
-    _refuse_overwriting(options)
+    # Here, since PyTorch takes seconds: help and wrong options are answered without it.
+    from core.depth.source import open_depth
+    from core.devices import choose_device
+    from core.io.collisions import refuse_overwriting
+    from core.io.frames import open_frames
+    from core.io.stills.size_limit import allow_megapixels
+    from core.models import files_of_model, load_model
+    from core.models.fast.acceleration import FastModel
+    from core.outputs.clip_outputs import (
+        FILES,
+        PAGE,
+        check_exports,
+        export_outputs,
+        write_outputs,
+    )
+    from core.outputs.staging import staged_outputs
+    from core.rendering.device import check_rasterizer
+    from core.streaming import Session
+    from core.streaming.reconstruct import ClipReconstructor, choose_fit
+
+    check_exports(options.outputs)
+    inputs = [
+        ("--input_frames_path", options.input_frames_path),
+        ("--input_depths_path", options.input_depths_path),
+        *(("--resume", path) for path in files_of_model(options.resume)),
+        ("--dinov2_path", options.dinov2_path),
+    ]
+    refuse_overwriting(options.output_dir, FILES, inputs)
     if options.max_megapixels is not None:
         allow_megapixels(options.max_megapixels)
     device = choose_device(options.device)
@@ -67,16 +82,6 @@ def run(options: InferenceOptions) -> None:
         write_outputs(reconstructor, source, fit, options.outputs, staging, facts)
     _logger.info("%s", options.output_dir / PAGE)
     export_outputs(options.output_dir, options.outputs)
-
-
-def _refuse_overwriting(options: InferenceOptions) -> None:
-    inputs = [
-        ("--input_frames_path", options.input_frames_path),
-        ("--input_depths_path", options.input_depths_path),
-        *(("--resume", path) for path in files_of_model(options.resume)),
-        ("--dinov2_path", options.dinov2_path),
-    ]
-    refuse_overwriting(options.output_dir, FILES, inputs)
 
 
 @cli_errors

@@ -16,7 +16,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from core.losses import depth_loss, masked_mse, mse
-from core.metrics import Lpips, psnr, ssim
+from core.metrics import psnr, ssim
+from core.metrics.lpips import Lpips
 from core.models.streamsplat import StreamSplat
 from core.models.transformer import set_gradient_checkpointing
 from core.rendering import render

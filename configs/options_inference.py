@@ -9,8 +9,7 @@ from typing import Literal
 import tyro
 
 from core.checks import UserError
-from core.outputs.clip_outputs import OutputOptions
-from core.streaming import largest_pool
+from core.outputs.options import OutputOptions
 
 EMBEDDED_MODEL = Path(__file__).parents[1] / "core" / "assets" / "streamsplat-tiny"
 """The weights that come with the code."""
@@ -85,6 +84,8 @@ class InferenceOptions:
 
     def check_pool(self, image_size: tuple[int, int]) -> None:
         """Refuse more survivors than a model of this image size has a use for."""
+        from core.streaming import largest_pool  # brings PyTorch, which --help has no use for
+
         most = largest_pool(image_size)
         if self.max_persistent > most:
             raise UserError(

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from types import FrameType
 
 from core.text import printable, without_secrets
@@ -46,15 +47,14 @@ def cli_errors(main: Callable[[], None]) -> Callable[[], None]:
         main: The body of a command-line program.
 
     Returns:
-        The same function, which exits with status 2 after a ``UserError``, or an ``OSError`` that
-        names a file; 130 after Ctrl-C, 143
-        after SIGTERM, which raises :class:`Terminated` in ``main``, and 141 where nobody reads its
-        output any more.
+        The same function, which exits with status 2 after a ``UserError`` or an ``OSError`` that
+        names a file, 130 after Ctrl-C, 143 after SIGTERM, which raises :class:`Terminated` in
+        ``main``, and 141 where nobody reads its output any more.
     """
 
     @wraps(main)
     def guarded() -> None:
-        _write_whatever_the_encoding()
+        _make_streams_writable()
         try:
             with _stop_signals_raised():
                 main()
@@ -89,10 +89,16 @@ def _report(message: str) -> None:
     print(f"error: {printable(without_secrets(message))}", file=sys.stderr)
 
 
-def _write_whatever_the_encoding() -> None:
-    """Let standard output escape what its encoding has no bytes for, as standard error does."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+def _make_streams_writable() -> None:
+    """Let standard output and error escape what they cannot encode, and be there in any case.
+
+    Python has none for a descriptor that was closed; the next file would get its number.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (until the end)
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 

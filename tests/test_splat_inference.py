@@ -191,7 +191,7 @@ class FakeCamera(StreamSource):
 def test_a_camera_faster_than_the_model_loses_frames_and_says_so(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
-    monkeypatch.setattr(splat_inference, "open_frames", lambda *_, **__: FakeCamera())
+    monkeypatch.setattr("core.io.frames.open_frames", lambda *_, **__: FakeCamera())
     values = arguments(Path("0"), model, tmp_path / "output", "--max_frames", "6")
     run(values)
     metrics = json.loads((tmp_path / "output" / "metrics.json").read_text())
@@ -216,7 +216,7 @@ def test_ctrl_c_is_the_end_of_a_stream(
                     raise KeyboardInterrupt
                 yield frame
 
-    monkeypatch.setattr(splat_inference, "open_frames", lambda *_, **__: Stopped())
+    monkeypatch.setattr("core.io.frames.open_frames", lambda *_, **__: Stopped())
     values = arguments(Path("0"), model, tmp_path / "output")
     run(values)
     assert len(read_video(tmp_path / "output" / "rendered.mp4")) >= 4

@@ -80,6 +80,12 @@ def test_programs_print_any_name_on_one_line(environment):
     assert run.stdout.startswith(b"out caf")
 
 
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-"])
+def test_programs_run_without_standard_output_and_error(closed):
+    run = subprocess.run(["bash", "-c", f'"$0" -c "$1" x {closed}', sys.executable, _PROGRAM])
+    assert run.returncode == 2
+
+
 def test_options_repeat_no_escape_codes():
     program = (
         "from core.command_line import parse\nimport dataclasses\n"

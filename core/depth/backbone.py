@@ -6,8 +6,6 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
-from timm.layers.mlp import SwiGLUPacked
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from core.depth.config import DepthAnythingConfig
@@ -22,6 +20,11 @@ class TappedTransformer(nn.Module):
 
     def __init__(self, config: DepthAnythingConfig) -> None:
         super().__init__()
+        # Here, for timm brings torchvision, which takes seconds; on the host, as they make tensors.
+        with torch.device("cpu"):
+            from timm.layers.mlp import SwiGLUPacked
+            from timm.models.vision_transformer import VisionTransformer
+
         self.taps = config.taps
         self.grid = config.position_grid
         # timm counts both halves of a gated MLP as hidden width, and names its gate apart.

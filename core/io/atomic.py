@@ -67,7 +67,8 @@ def remove_partial_files(folder: Path) -> None:
     Nobody may be writing there.
     """
     for path in folder.iterdir() if folder.is_dir() else ():
-        if (_PARTIAL.match(path.name) or _SAFETENSORS.fullmatch(path.name)) and path.is_file():
+        partial = path.name.startswith(".") and ".partial" in path.name
+        if (partial or _SAFETENSORS.fullmatch(path.name)) and path.is_file():
             path.unlink(missing_ok=True)
 
 

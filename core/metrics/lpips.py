@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-import lpips
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -38,6 +37,8 @@ class Lpips(nn.Module):
 
     def __init__(self, backbone: dict[str, Tensor], source: str) -> None:
         super().__init__()
+        import lpips  # brings torchvision, which takes seconds and is needed here only
+
         with warnings.catch_warnings():
             # The package asks torchvision for untrained weights in a deprecated way. Anything but
             # untrained weights would be downloaded.

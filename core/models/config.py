@@ -104,6 +104,11 @@ class StreamSplatConfig(ModelOptions):
         return self.encoder_layers + self.decoder_layers
 
     @property
+    def largest_map(self) -> int:
+        """Values of the largest table that the network holds beside its weights."""
+        return max(self.num_tokens * self.width, self.num_gaussians)
+
+    @property
     def upsampling(self) -> int:
         """How many times finer, a side, the Gaussian grid is than the token grid."""
         return 2 ** len(self.upsampler_widths)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-import timm
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from timm.layers.pos_embed import resample_abs_pos_embed
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from core.checks import UserError
 from core.io.weights import assign_weights, read_tensors
 from core.models.config import DINO_PATCH_SIZE, DINO_WIDTH
+
+if TYPE_CHECKING:  # timm brings torchvision, which takes seconds: only where a network needs it
+    from timm.models.vision_transformer import VisionTransformer
 
 DINO_FILE = "dinov2_vitb14_reg4_pretrain.pth"
 DINO_ARCHITECTURE = "vit_base_patch14_reg4_dinov2"
@@ -89,11 +89,12 @@ def build_dino(image_size: tuple[int, int], **options: Any) -> VisionTransformer
         image_size: Height and width in pixels, multiples of 14.
         options: Overrides of the architecture, such as ``depth``.
     """
+    import timm
+
     vit = timm.create_model(
         DINO_ARCHITECTURE, pretrained=False, img_size=image_size, num_classes=0, **options
     )
-    assert isinstance(vit, VisionTransformer)
-    return vit
+    return cast("VisionTransformer", vit)
 
 
 def convert_dino_weights(
@@ -113,6 +114,8 @@ def convert_dino_weights(
     Raises:
         UserError: If the tokens of a DINOv2 with registers are not all there.
     """
+    from timm.layers.pos_embed import resample_abs_pos_embed
+
     wanted = ("cls_token", "register_tokens", "pos_embed")
     missing = [name for name in wanted if name not in weights]
     if missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from core.models.config import StreamSplatConfig
@@ -51,13 +52,25 @@ def build_model(config: ModelConfig) -> Network:
 
 def build_transformer(config: StreamSplatConfig) -> StreamSplat:
     """Build an untrained network of the published kind."""
+    model = _transformer(config)
+    initialize(model, config)
+    return model
+
+
+def outline_model(config: ModelConfig) -> Network:
+    """Build a whole network whose parameters have shapes, but neither values nor memory."""
+    with torch.device("meta"):
+        if isinstance(config, MatchingConfig):
+            return build_matching_network(config)
+        return _transformer(config)
+
+
+def _transformer(config: StreamSplatConfig) -> StreamSplat:
     dino = None
     if config.use_dino:
         dino = DinoEncoder(config.dino_image_size, normalize=config.dino_normalize)
     static = _static_model(config, TanhHead(nn.Linear(config.upsampler_widths[-1], 3)))
-    model = StreamSplat(config, static, _dynamic_model(config), dino)
-    initialize(model, config)
-    return model
+    return StreamSplat(config, static, _dynamic_model(config), dino)
 
 
 def _static_model(config: StreamSplatConfig, position: nn.Module) -> StaticModel:

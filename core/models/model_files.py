@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from core.io.weights import (
 )
 from core.models.config import StreamSplatConfig
 from core.models.dino import DINO_FILE, load_dino
-from core.models.factory import StaticNetwork, build_model
+from core.models.factory import StaticNetwork, build_model, outline_model
 from core.models.matching.config import MatchingConfig
 from core.models.matching.network import StaticMatchingModel
 from core.models.network import Network
@@ -267,14 +268,13 @@ def _compare(config: ModelConfig, shapes: Mapping[str, tuple[int, ...]], path: P
         UserError: If they are not.
     """
     layers = config.num_layers
-    if layers > len(shapes):
+    if layers > len(shapes) or config.largest_map > sum(map(math.prod, shapes.values())):
         raise UserError(
-            f"{path} does not fit the network: its {len(shapes)} tensors cannot be those of "
-            f"{layers} layers. {WRONG_CONFIGURATION}"
+            f"{path} does not fit the network: its {len(shapes)} tensors are fewer or smaller than "
+            f"{layers} layers for frames of {config.image_width}x{config.image_height} need. "
+            f"{WRONG_CONFIGURATION}"
         )
-    with torch.device("meta"):
-        outline = build_model(config)
-    check_shapes(outline, shapes, path)
+    check_shapes(outline_model(config), shapes, path)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

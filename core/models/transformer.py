@@ -35,8 +35,9 @@ def sinusoidal_table(length: int, width: int) -> Float[Tensor, "length width"]:
         length: Number of positions.
         width: Number of channels, even.
     """
-    positions = torch.arange(length, dtype=torch.float32)[:, None]
-    channels = torch.arange(0, width, 2, dtype=torch.float32)
+    # On the host in any case: on the meta device, arange would import half of the compiler.
+    positions = torch.arange(length, dtype=torch.float32, device="cpu")[:, None]
+    channels = torch.arange(0, width, 2, dtype=torch.float32, device="cpu")
     rates = torch.exp(channels * (-math.log(_POSITION_BASE) / width))
     angles = positions * rates  # (length, width/2)
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)

@@ -19,12 +19,12 @@ from core.io.video import VideoWriter, usual_rate
 from core.logging import get_logger
 from core.outputs.frame_metrics import ClipMetrics, MetricsSink, Role
 from core.outputs.metrics_plot import plot_psnr
+from core.outputs.options import OutputOptions
 from core.outputs.orbit_view import OrbitView
 from core.outputs.page import Page, ScoreRow, Video, write_page
 from core.outputs.pictures import depth_picture, rendered_picture, side_by_side_picture
 from core.outputs.ply_sink import ExportedScene, PlySink
 from core.outputs.scene_exports import (
-    ExportFormat,
     ExportOptions,
     check_format,
     export_scene,
@@ -33,7 +33,7 @@ from core.outputs.scene_exports import (
 from core.outputs.scene_sink import SceneSink
 from core.outputs.sinks import FrameSink, OrbitSink, OverviewSink, VideoSink
 from core.outputs.staging import Staging
-from core.scene_file import GradeName, open_scene
+from core.scene_file import open_scene
 from core.streaming import Session
 from core.streaming.reconstruct import ClipReconstructor, RenderedFrame
 from core.text import source_name
@@ -56,47 +56,6 @@ FILES = (RENDERED, SIDE_BY_SIDE, DEPTH, ORBIT, OVERVIEW, PLY, SCENE, METRICS, PL
 
 _SHOWN_FRAME = 24
 """The frame of the overview: a second into most clips."""
-
-
-@dataclass(frozen=True)
-class OutputOptions:
-    """What is written, and how."""
-
-    fps: float | None = None
-    """Frame rate of the videos that are written. By default each frame is shown when the source
-    shows it, also where its rate varies; those of a folder 24 times a second."""
-    ply_time: float = 0.0
-    """Frame index, whole or not, at which the scene is written as PLY: counted from 0 as in
-    metrics.json, where frames that were skipped or dropped keep their numbers."""
-    orbit_frames: int = 96
-    """Frames of one round of the camera in the novel-view video; 0 writes none."""
-    horizontal_fov_deg: float = 60.0
-    """Field of view that the novel views and the PLY suppose, degrees."""
-    scene_grade: GradeName = "fine"
-    """How the scene file is compressed: fine loses nothing that can be seen, small takes about half
-    as much."""
-
-    export: tuple[ExportFormat, ...] = ()
-    """Formats of other programs in which the scene is written, too; those that hold one time at
-    ply_time. export.py writes them later, with more options."""
-
-    def __post_init__(self) -> None:
-        for kind in self.export:
-            with naming("--export"):
-                check_format(kind)
-        if self.fps is not None and not 0.01 <= self.fps <= 1000:
-            raise UserError(f"--fps is {self.fps:g}; expected a rate from 0.01 to 1000")
-        if not self.ply_time >= 0:
-            raise UserError(
-                f"--ply_time is {self.ply_time:g}; expected a frame index of at least 0"
-            )
-        if self.orbit_frames < 0:
-            raise UserError(f"--orbit_frames is {self.orbit_frames}; expected at least 0")
-        if not 0 < self.horizontal_fov_deg < 180:
-            raise UserError(
-                f"--horizontal_fov_deg is {self.horizontal_fov_deg:g}; expected degrees between "
-                "0 and 180, for example 60"
-            )
 
 
 @dataclass(frozen=True)
@@ -240,6 +199,17 @@ def _keep(staging: Staging, failure: Exception | KeyboardInterrupt, what: str) -
         _logger.info("%s in %s", what, kept)
         raise failure
     raise UserError(f"{str(failure).rstrip('.')}; {what} in {kept}") from failure
+
+
+def check_exports(options: OutputOptions) -> None:
+    """Check that what :func:`export_outputs` needs is installed.
+
+    Raises:
+        UserError: If it is not.
+    """
+    for kind in options.export:
+        with naming("--export"):
+            check_format(kind)
 
 
 def export_outputs(folder: Path, options: OutputOptions) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
 
 import torch
 from tqdm import tqdm
@@ -26,15 +25,12 @@ from core.export.splats import Splats
 from core.export.spz import SpzVersion, write_spz
 from core.geometry.cameras import Lens
 from core.io.video.encoding import MAX_FPS, MIN_FPS
+from core.outputs.options import STILL_FORMATS, ExportFormat, StillFormat
 from core.outputs.staging import staged_outputs
 from core.scene_file import SceneReader
 from core.streaming import StoredScene
 from core.streaming.fusion import CROSSFADE, scene_at
 
-StillFormat = Literal["ply", "spz", "splat", "sog", "glb"]
-DynamicFormat = Literal["ply_sequence", "4dgs", "rrd"]
-ExportFormat = Literal[StillFormat, DynamicFormat]
-STILL_FORMATS: tuple[StillFormat, ...] = get_args(StillFormat)
 _FRAME = re.compile(r"scene_\d+\.ply")
 _ROUNDING = 1e-6
 """Frames by which a count may differ that means the same."""

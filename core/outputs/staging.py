@@ -63,7 +63,8 @@ def staged_outputs(output: Path) -> Iterator[Staging]:
         _remove_abandoned(output)
         folder = output / f"{_PREFIX}{secrets.token_hex(4)}"
         lock = _lock_of(folder)
-        lock.acquire()  # before the folder is there, which other runs remove without it
+        with suppress(OSError, NotImplementedError):  # on a file system without locks
+            lock.acquire()  # before the folder is there, which other runs remove without it
         folder.mkdir()
     except OSError as error:
         raise UserError(
@@ -102,7 +103,7 @@ def _remove_abandoned(output: Path) -> None:
     """Remove the folders of runs that are gone, whose locks the kernel has released."""
     for folder in {path.with_suffix("") for path in output.glob(f"{_PREFIX}*")}:
         lock = _lock_of(folder)
-        with suppress(OSError, Timeout):  # in use, or on a file system without locks
+        with suppress(Timeout, OSError, NotImplementedError):  # in use, or no locks here
             lock.acquire(timeout=0)
             shutil.rmtree(folder, ignore_errors=True)
             _remove(lock)

@@ -8,7 +8,7 @@ import pytest
 
 from configs.options_inference import InferenceOptions
 from core.checks import UserError
-from core.outputs.clip_outputs import OutputOptions
+from core.outputs.options import OutputOptions
 
 PROGRAM = Path(__file__).parents[2] / "splat_inference.py"
 

@@ -7,7 +7,7 @@ import torch
 import torchvision
 
 from core.checks import UserError
-from core.metrics import Lpips, load_lpips
+from core.metrics.lpips import Lpips, load_lpips
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,8 @@ from core.io import read_image
 from core.io.frame_source import FrameSource
 from core.io.video import VideoSource, read_video
 from core.outputs import clip_outputs
-from core.outputs.clip_outputs import PLY, OutputOptions, Summary, export_outputs, write_outputs
+from core.outputs.clip_outputs import PLY, Summary, export_outputs, write_outputs
+from core.outputs.options import OutputOptions
 from core.outputs.staging import staged_outputs
 from core.streaming.reconstruct import ClipReconstructor, choose_fit
 

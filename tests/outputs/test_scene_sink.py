@@ -23,7 +23,9 @@ FPS = 12.5
 def write(reconstructor: ClipReconstructor, source, path: Path) -> list[RenderedFrame]:
     """Reconstruct a clip into a scene file; return its frames."""
     fit = FrameFit((36, 64), reconstructor.session.image_size)
-    with SceneSink(path, fit, source="clip", frames_per_second=FPS, grade="fine") as sink:
+    with SceneSink(
+        path, fit, source="clip", frames_per_second=FPS, timed=False, grade="fine"
+    ) as sink:
         frames = []
         for frame in reconstructor.frames(source):
             sink.write(frame)
@@ -103,7 +105,7 @@ def test_what_was_appended_is_there_after_an_error(
     with ExitStack() as stack:
         stack.enter_context(pytest.raises(KeyboardInterrupt))
         sink = stack.enter_context(
-            SceneSink(path, fit, source="", frames_per_second=FPS, grade="small")
+            SceneSink(path, fit, source="", frames_per_second=FPS, timed=False, grade="small")
         )
         for frame in reconstructor().frames(synthetic_source(9)):
             sink.write(frame)

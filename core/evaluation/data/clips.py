@@ -163,7 +163,14 @@ class FramesClip:
             if first <= frame.index
         ]
         self._held = frames
-        return [ClipFrame(frame.index, frame.image, float(frame.index)) for frame in frames]
+        return [
+            ClipFrame(
+                frame.index,
+                frame.image,
+                float(frame.index) if frame.time is None else frame.time,
+            )
+            for frame in frames
+        ]
 
     def known_flow(self, first: int, last: int) -> None:
         """The motion is not known."""

@@ -73,6 +73,11 @@ class MatchingConfig(ModelOptions):
         return False
 
     @property
+    def largest_map(self) -> int:
+        """Values of the largest table that the network holds beside its weights."""
+        return max(self.coarse_grid[0] * self.coarse_grid[1], self.num_gaussians)
+
+    @property
     def num_layers(self) -> int:
         """Layers of which each has parameters of its own."""
         return self.pixel_blocks + self.encoder_layers + self.matcher_layers

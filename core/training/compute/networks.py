@@ -14,7 +14,7 @@ from torch import nn
 from core.checks import UserError
 from core.devices import has_c_compiler
 from core.logging import get_logger
-from core.metrics import Lpips, load_lpips
+from core.metrics.lpips import Lpips, load_lpips
 from core.models.transformer import ConditionedBlock, TransformerBlock, set_gradient_checkpointing
 from core.training.compute.memory import decide_recomputation
 from core.training.compute.optimizer import OptimizerOptions, build_optimizer

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from core.geometry.resample import resize
 from core.logging import get_logger
-from core.metrics import Lpips, psnr, ssim
+from core.metrics import psnr, ssim
+from core.metrics.lpips import Lpips
 from core.training.stages.stage import NonFiniteSceneError, Stage
 from core.types import ClipBatch
 

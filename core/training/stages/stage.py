@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from core.checks import UserError
 from core.losses import Distance
-from core.metrics import VGG16_FILE, psnr, ssim
+from core.metrics import psnr, ssim
+from core.metrics.lpips import VGG16_FILE
 from core.models.factory import StaticNetwork
 from core.models.network import Network
 from core.models.presets import ModelConfig

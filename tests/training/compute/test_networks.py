@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from core.checks import UserError
 from core.losses.perceptual import perceptual_loss
-from core.metrics import Lpips
+from core.metrics.lpips import Lpips
 from core.models import StreamSplatConfig
 from core.models.factory import build_model, build_static_model
 from core.training import train

@@ -1,0 +1,52 @@
+"""What is not needed is not imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    assert not end.code, end.code
+print("imported:", *sorted(sys.modules))
+"""
+
+
+def _modules_after(*arguments: str) -> set[str]:
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(run.stdout.partition("imported: ")[2].split())
+
+
+def test_help_needs_no_pytorch():
+    heavy = {"torch", "numpy", "cv2", "av", "matplotlib", "numba"}
+    assert not heavy & _modules_after("splat_inference.py", "--help")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("train.py", "davis"), ("train_decoder.py", "davis"), ("preprocess_depth_davis.py",)],
+)
+def test_help_of_other_programs_needs_no_trackers_and_image_networks(arguments):
+    unused = {"wandb", "tensorboard", "torchvision", "timm", "lpips", "torch._dynamo"}
+    assert not unused & _modules_after(*arguments, "--help")
+
+
+@pytest.mark.slow
+def test_reconstruction_imports_nothing_of_training_and_compiling(tmp_path):
+    clip = ROOT / "core/assets/demo_clip/clip.mp4"
+    options = {"input_frames_path": clip, "output_dir": tmp_path, "max_frames": 2}
+    arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+    unused = {"wandb", "torchvision", "timm", "lpips", "accelerate", "torch._dynamo"}
+    assert not unused & _modules_after("splat_inference.py", *arguments, "--orbit_frames", "0")
