@@ -17,7 +17,7 @@ from configs.options import PATHS, Options
 from core.checks import cli_errors
 from core.command_line import parse
 from core.logging import configure_logging
-from core.models.presets import PRESETS
+from core.models.config import PRESETS
 from core.training import StaticStage, train
 
 

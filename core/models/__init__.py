@@ -1,6 +1,6 @@
 """The networks: from frames and inverse depth to dynamic Gaussians."""
 
-from core.models.config import StreamSplatConfig
+from core.models.config import PRESETS, ModelConfig
 from core.models.factory import (
     StaticNetwork,
     build_model,
@@ -20,9 +20,9 @@ from core.models.model_files import (
     weights_file,
 )
 from core.models.network import Network
-from core.models.presets import PRESETS, ModelConfig
 from core.models.static_model import StaticModel
 from core.models.streamsplat import KeyFrame, StreamSplat
+from core.models.transformer_config import StreamSplatConfig
 
 __all__ = [
     "PRESETS",

@@ -1,157 +1,60 @@
-"""Everything that distinguishes one published-style network, a transformer, from another."""
+"""The networks that have names, and reading the configuration of any network."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
-from core.models.options import LARGEST, ModelOptions
+from core.checks import UserError
+from core.models.matching.config import MatchingConfig
+from core.models.transformer_config import StreamSplatConfig
 
-MIN_OPACITY = 0.05
-"""Opacity at the anchor time that the static head never goes below."""
-DINO_WIDTH = 768
-"""Width of the tokens of DINOv2 ViT-B."""
-DINO_PATCH_SIZE = 14
-_PIXELS_PER_DINO_PATCH = 16
-_SIZES = (
-    "image_height",
-    "image_width",
-    "patch_size",
-    "width",
-    "head_width",
-    "encoder_layers",
-    "decoder_layers",
-    "window",
-    "motion_degree",
-)
+ModelConfig = StreamSplatConfig | MatchingConfig
+"""The configuration of any network."""
+PRESETS: dict[str, ModelConfig] = {
+    "full": StreamSplatConfig(),
+    "small": MatchingConfig(
+        pixel_width=64,
+        pixel_blocks=3,
+        feature_widths=(96, 128, 192),
+        matcher_layers=6,
+        updates=(3, 3),
+        refinement_widths=(64, 128),
+        dynamics_width=48,
+    ),
+    "tiny": MatchingConfig(),
+}
+"""``full`` is the published network, of 181.7 million parameters; ``small`` has 8.9, ``tiny`` 3.4.
+Both match the frames explicitly and need no DINOv2."""
+_KINDS: dict[str, type[StreamSplatConfig] | type[MatchingConfig]] = {
+    "transformer": StreamSplatConfig,
+    "matching": MatchingConfig,
+}
+_KIND = "architecture"
 
 
-@dataclass(frozen=True)
-class StreamSplatConfig(ModelOptions):
-    """Sizes and options of a network; the default is the published one."""
+def write_config(config: ModelConfig) -> dict[str, Any]:
+    """Return what describes a network in a file; :func:`read_config` reads it."""
+    kind = next(name for name, options in _KINDS.items() if isinstance(config, options))
+    return {_KIND: kind, **asdict(config)}
 
-    image_height: int = 288
-    """Height of the input frames in pixels."""
-    image_width: int = 512
-    """Width of the input frames in pixels."""
-    patch_size: int = 8
-    """Side of the square patch of pixels that becomes one token."""
-    width: int = 768
-    """Channels of the tokens of encoder and decoder."""
-    head_width: int = 64
-    """Channels of one attention head, everywhere."""
-    encoder_layers: int = 10
-    """Blocks of the static encoder."""
-    decoder_layers: int = 10
-    """Blocks of the dynamic decoder."""
-    upsampler_widths: tuple[int, ...] = (384, 192)
-    """Channels after each upsampler level; every level doubles the token grid's sides."""
-    window: int = 2304
-    """Tokens that attend to one another in the upsamplers, a run of the row-major sequence."""
-    motion_degree: int = 1
-    """Degree of the motion polynomials (``forder``)."""
-    use_dino: bool = True
-    """Condition the decoder on DINOv2 tokens of the other frame instead of its encoder tokens."""
-    dino_normalize: bool = False
-    """Feed DINOv2 with frames normalised by ImageNet's mean and deviation.
 
-    The published weights were trained without, so this stays false for them."""
-    pixel_skip: bool = False
-    """Hand each Gaussian the pixels that it stands for, past the encoder."""
-    initial_scale: float | None = None
-    """Standard deviation of an untrained network's Gaussians, in pitches of the Gaussian grid.
+def read_config(values: Mapping[str, Any], source: str) -> ModelConfig:
+    """Read a network's configuration, for example from JSON.
 
-    ``None`` gives the scale head a zero bias (about 0.07 canonical units)."""
-    initial_opacity: float | None = None
-    """Opacity of an untrained network's Gaussians; ``None`` gives the head a zero bias (0.525)."""
-    log_scale_offset: float = 0.0
-    """Added to the log-scales of the truncated Gaussians of positions and motion.
+    Args:
+        values: The architecture, ``transformer`` by default, and its options.
+        source: Where they come from, for the message of an error.
 
-    Negative values make training start with less random displacement."""
-
-    def _conditions(self) -> Iterator[tuple[bool, str, str]]:
-        for name in _SIZES:
-            holds = 1 <= getattr(self, name) <= LARGEST
-            yield holds, name, f"a number from 1 to {LARGEST}"
-        widths = self.upsampler_widths
-        holds = 1 <= min(widths, default=0) <= max(widths, default=0) <= LARGEST
-        yield holds, "upsampler_widths", f"one or more widths from 1 to {LARGEST}"
-        patch, factor, head = self.patch_size, self.upsampling, self.head_width
-        for name in ("image_height", "image_width"):
-            yield getattr(self, name) % patch == 0, name, f"a multiple of patch_size {patch}"
-        levels = f"{len(widths)} levels in upsampler_widths"
-        yield patch % factor == 0, "patch_size", f"a multiple of {factor}, the factor of {levels}"
-        by_head = f"divisible by head_width {head}"
-        yield self.width % head == 0, "width", f"a number {by_head}"
-        yield all(width % head == 0 for width in widths), "upsampler_widths", f"numbers {by_head}"
-        yield self.width % 2 == 0, "width", "an even number (sine and cosine pairs)"
-        first_grid = 4 * self.num_tokens
-        divisor = f"an even divisor of the first upsampled grid's {first_grid} tokens"
-        yield self.window % 2 == 0 and first_grid % self.window == 0, "window", divisor
-        if self.use_dino:
-            multiple = f"a multiple of {_PIXELS_PER_DINO_PATCH} when use_dino is set"
-            for name in ("image_height", "image_width"):
-                yield getattr(self, name) % _PIXELS_PER_DINO_PATCH == 0, name, multiple
-        yield self.use_dino or not self.dino_normalize, "dino_normalize", "false without use_dino"
-        scale, opacity = self.initial_scale, self.initial_opacity
-        yield scale is None or scale > 0, "initial_scale", "a positive number or null"
-        in_range = f"a number in ({MIN_OPACITY}, 1) or null"
-        yield opacity is None or MIN_OPACITY < opacity < 1, "initial_opacity", in_range
-
-    @property
-    def num_layers(self) -> int:
-        """Transformer blocks, of which each has parameters of its own."""
-        return self.encoder_layers + self.decoder_layers
-
-    @property
-    def largest_map(self) -> int:
-        """Values of the largest table that the network holds beside its weights."""
-        return max(self.num_tokens * self.width, self.num_gaussians)
-
-    @property
-    def upsampling(self) -> int:
-        """How many times finer, a side, the Gaussian grid is than the token grid."""
-        return 2 ** len(self.upsampler_widths)
-
-    @property
-    def token_grid(self) -> tuple[int, int]:
-        """Rows and columns of the encoder's tokens."""
-        return self.image_height // self.patch_size, self.image_width // self.patch_size
-
-    @property
-    def num_tokens(self) -> int:
-        """Encoder tokens of a frame."""
-        return self.token_grid[0] * self.token_grid[1]
-
-    @property
-    def gaussian_grid(self) -> tuple[int, int]:
-        """Rows and columns of a frame's Gaussians."""
-        return self.token_grid[0] * self.upsampling, self.token_grid[1] * self.upsampling
-
-    @property
-    def pixel_stride(self) -> int:
-        """Side, in pixels, of what one Gaussian stands for."""
-        return self.patch_size // self.upsampling
-
-    @property
-    def dino_grid(self) -> tuple[int, int]:
-        """Rows and columns of DINOv2's patch tokens: one for 16 by 16 input pixels."""
-        return (
-            self.image_height // _PIXELS_PER_DINO_PATCH,
-            self.image_width // _PIXELS_PER_DINO_PATCH,
+    Raises:
+        UserError: If the architecture or an option is unknown, of the wrong type or impossible.
+    """
+    kind = values.get(_KIND, "transformer")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        shown = repr(kind)[:100]
+        raise UserError(
+            f"{source}: {_KIND} is {shown}; expected {' or '.join(_KINDS)}. "
+            "Was it written by a newer version?"
         )
-
-    @property
-    def dino_image_size(self) -> tuple[int, int]:
-        """Height and width to which frames are resized for DINOv2."""
-        return self.dino_grid[0] * DINO_PATCH_SIZE, self.dino_grid[1] * DINO_PATCH_SIZE
-
-    @property
-    def num_condition_tokens(self) -> int:
-        """Tokens of one frame to which the other frame attends."""
-        return self.dino_grid[0] * self.dino_grid[1] if self.use_dino else self.num_tokens
-
-    @property
-    def condition_width(self) -> int:
-        """Channels of those tokens before their projection to ``width``."""
-        return DINO_WIDTH if self.use_dino else self.width
+    return _KINDS[kind].from_dict({k: v for k, v in values.items() if k != _KIND}, source)

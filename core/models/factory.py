@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from core.models.config import StreamSplatConfig
+from core.models.config import ModelConfig
 from core.models.dino import DinoEncoder
 from core.models.dynamic_model import ConditionEncoder, DynamicDecoder, DynamicModel
 from core.models.heads import DynamicHeads, StaticHeads, three_layer_mlp
@@ -14,9 +14,9 @@ from core.models.matching.config import MatchingConfig
 from core.models.matching.factory import build_matching_network, build_static_matching_model
 from core.models.matching.network import StaticMatchingModel
 from core.models.network import Network
-from core.models.presets import ModelConfig
 from core.models.static_model import PixelSkip, StaticEncoder, StaticModel
 from core.models.streamsplat import StreamSplat
+from core.models.transformer_config import StreamSplatConfig
 from core.models.truncated_gaussian import TanhHead, TruncatedGaussianHead
 from core.models.upsampler import Upsampler
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.geometry.canonical import pixel_centers
-from core.models.config import MIN_OPACITY
+from core.models.transformer_config import MIN_OPACITY
 from core.models.truncated_gaussian import TruncatedGaussianHead
 from core.types import DynamicGaussians, TensorDataclass
 

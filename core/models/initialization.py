@@ -16,11 +16,11 @@ import math
 import torch
 from torch import nn
 
-from core.models.config import MIN_OPACITY, StreamSplatConfig
 from core.models.dynamic_model import DynamicDecoder
 from core.models.heads import SCALE_UNIT, DynamicHeads, StaticHeads
 from core.models.static_model import PixelSkip
 from core.models.transformer import CrossAttention, FeedForward, RecomputingStack, SelfAttention
+from core.models.transformer_config import MIN_OPACITY, StreamSplatConfig
 from core.models.truncated_gaussian import TanhHead, TruncatedGaussianHead
 
 _HEAD_GAIN = 0.01

@@ -10,7 +10,6 @@ from einops import rearrange, reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.models.config import StreamSplatConfig
 from core.models.heads import StaticHeads
 from core.models.options import expect_size
 from core.models.transformer import (
@@ -19,6 +18,7 @@ from core.models.transformer import (
     SinusoidalEncoding,
     TransformerBlock,
 )
+from core.models.transformer_config import StreamSplatConfig
 from core.models.upsampler import Upsampler
 from core.types import DynamicGaussians, TensorDataclass
 

@@ -23,7 +23,7 @@ from core.models import (
     model_files,
     save_model,
 )
-from core.models.presets import read_config
+from core.models.config import read_config
 
 Pair = tuple[Tensor, Tensor]
 

@@ -22,12 +22,12 @@ from core.losses import (
     perceptual_loss,
     pixels_from_displacements,
 )
+from core.models.config import ModelConfig
 from core.models.factory import build_model
 from core.models.matching.config import MatchingConfig
 from core.models.matching.network import MatchedPair
 from core.models.model_files import load_dinov2, load_static_weights, load_weights
 from core.models.network import Network
-from core.models.presets import ModelConfig
 from core.training.stages.noise import StepNoise
 from core.training.stages.stage import (
     StageOptions,

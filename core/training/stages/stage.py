@@ -16,9 +16,9 @@ from core.checks import UserError
 from core.losses import Distance
 from core.metrics import psnr, ssim
 from core.metrics.lpips import VGG16_FILE
+from core.models.config import ModelConfig
 from core.models.factory import StaticNetwork
 from core.models.network import Network
-from core.models.presets import ModelConfig
 from core.rendering import render
 from core.training.stages.noise import StepNoise
 from core.types import ClipBatch, DynamicGaussians, RenderOutput

@@ -8,10 +8,10 @@ from torch import nn
 
 from core.checks import naming
 from core.losses import Distance, depth_loss, mse, perceptual_loss
+from core.models.config import ModelConfig
 from core.models.factory import StaticNetwork, build_static_model
 from core.models.matching.static_heads import CorrectedGaussians
 from core.models.model_files import load_weights
-from core.models.presets import ModelConfig
 from core.training.stages.noise import StepNoise
 from core.training.stages.stage import (
     StageOptions,
