@@ -40,7 +40,7 @@ def build(options: EvaluationOptions, command: Sequence[str]) -> Evaluation:
     from core.evaluation.scores.frames import FrameScorer
     from core.io.digest import file_digest
     from core.metrics.lpips import VGG16_FILE, load_lpips
-    from core.models import load_model, weights_file
+    from core.models import StreamSplat, load_model, weights_file
     from core.models.dino import DINO_FILE
     from core.models.fast.acceleration import FastModel
     from core.models.model_files import CHECKPOINTS
@@ -58,9 +58,10 @@ def build(options: EvaluationOptions, command: Sequence[str]) -> Evaluation:
         _logger.warning("no LPIPS: %s is not there.", lpips_weights)
         lpips_weights = None
     dinov2_weights = options.dinov2_path or CHECKPOINTS / DINO_FILE
+    takes_dino = isinstance(model, StreamSplat) and model.dino is not None
     weights = {
         "network": weights_file(options.resume),
-        "dinov2": dinov2_weights if model.dino and dinov2_weights.is_file() else None,
+        "dinov2": dinov2_weights if takes_dino and dinov2_weights.is_file() else None,
         "depth": depth_weights,
         "lpips": lpips_weights,
     }
