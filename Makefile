@@ -9,7 +9,7 @@ DEMO_OUTPUT ?= outputs/demo
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 WORKERS ?= -n auto --maxprocesses 8 --dist loadgroup
 
-.PHONY: demo test test-fast test-gpu lint format docs install install-dev clean
+.PHONY: demo test test-fast test-gpu lint format docs viewer install install-dev clean
 
 demo: install
 	$(BIN)/python splat_inference.py \
@@ -42,6 +42,10 @@ docs: install-dev
 		--docformat google --output-directory outputs/api core core.io.frames core.io.video \
 		diff_gaussian_rasterization_orth '!core\..*__main__'
 	@echo "open outputs/api/index.html"
+
+# Needs node; what it builds is checked in.
+viewer:
+	cd viewer && npm ci && npm run check && npm run build
 
 install: $(VENV)/.installed
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"train", "train_decoder", "splat_inference", "render", "preprocess_depth_davis", "tools"},
     {"configs"},
-    {"core.outputs", "core.tracking"},
+    {"core.outputs", "core.tracking", "core.viewer"},
     {"core.streaming", "core.training"},
     {"core.data", "core.models", "core.losses", "core.metrics", "core.export"},
     {"core.rendering", "core.depth", "core.scene_file"},
