@@ -21,6 +21,7 @@ from core.outputs.staging import staged_outputs
 from core.rendering.device import check_rasterizer
 from core.streaming import Session
 from core.streaming.reconstruct import ClipReconstructor, choose_fit
+from core.viewer import write_player
 
 _logger = get_logger(__name__)
 
@@ -58,7 +59,8 @@ def run(options: InferenceOptions) -> None:
     ]
     with session, staged_outputs(options.output_dir) as staging:
         reconstructor = ClipReconstructor(session, depth, options.max_frames or None)
-        write_outputs(reconstructor, source, fit, options.outputs, staging, facts)
+        player = write_player if options.html else None
+        write_outputs(reconstructor, source, fit, options.outputs, staging, facts, player)
     _logger.info("%s", options.output_dir / PAGE)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ ORBIT = "orbit.mp4"
 OVERVIEW = "overview.png"
 PLY = "gaussians.ply"
 SCENE = "scene.ssplat"
+PLAYER = "scene.html"
 METRICS = "metrics.json"
 PLOT = "metrics.png"
 PAGE = "index.html"
@@ -116,6 +117,7 @@ def write_outputs(
     options: OutputOptions,
     staging: Staging,
     facts: Sequence[tuple[str, str]] = (),
+    write_player: Callable[[Path, Path], None] | None = None,
 ) -> Summary:
     """Reconstruct a clip and write videos, scene, scores, plot and the page that shows them.
 
@@ -129,6 +131,7 @@ def write_outputs(
         options: What is written.
         staging: Where files are written.
         facts: What else the page says of the reconstruction: labels and values.
+        write_player: Writes a page (first argument) that plays a scene file (second argument).
 
     Raises:
         UserError: If the clip or its depth cannot be read to the end, or a file cannot be written.
@@ -165,6 +168,7 @@ def write_outputs(
         )
     metrics = outputs.metrics.metrics
     plot_psnr(metrics, staging.folder / PLOT)
+    has_player = write_player is not None and _try_player(write_player, staging.folder)
     if failure is not None:
         kept = staging.keep_incomplete()
         if isinstance(failure, KeyboardInterrupt):
@@ -191,8 +195,18 @@ def write_outputs(
         *summary.facts(),
         *_lost_frames(source),
     ]
-    write_page(staging.folder / PAGE, _page(source, options, summary, facts))
+    write_page(staging.folder / PAGE, _page(source, options, summary, facts, has_player))
     return summary
+
+
+def _try_player(write_player: Callable[[Path, Path], None], folder: Path) -> bool:
+    """Write the player, and return whether that was possible; nothing else is lost if not."""
+    try:
+        write_player(folder / PLAYER, folder / SCENE)
+    except UserError as error:
+        _logger.warning("%s is left out: %s", PLAYER, error)
+        return False
+    return True
 
 
 def _lost_frames(source: FrameSource) -> list[tuple[str, str]]:
@@ -206,7 +220,11 @@ def _lost_frames(source: FrameSource) -> list[tuple[str, str]]:
 
 
 def _page(
-    source: FrameSource, options: OutputOptions, summary: Summary, facts: list[tuple[str, str]]
+    source: FrameSource,
+    options: OutputOptions,
+    summary: Summary,
+    facts: list[tuple[str, str]],
+    has_player: bool,
 ) -> Page:
     videos = [
         Video(RENDERED, "Reconstruction", "Key frames and all frames in between."),
@@ -225,6 +243,7 @@ def _page(
     return Page(
         title=_title(source),
         preview=OVERVIEW,
+        player=PLAYER if has_player else None,
         lead=Video(SIDE_BY_SIDE, "Input and reconstruction", "Input left, reconstruction right."),
         videos=videos,
         plot=PLOT,

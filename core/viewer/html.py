@@ -11,6 +11,8 @@ from core.scene_file import open_scene
 
 _PLAYER = Path(__file__).parent / "assets" / "player.html"
 _PLACE_OF_SCENE = b"/*scene*/"
+_MAX_SCENE = 384 << 20
+"""Most bytes of a scene: browsers hold no longer text than its base64."""
 
 
 def write_player(path: Path, scene: Path) -> None:
@@ -19,10 +21,17 @@ def write_player(path: Path, scene: Path) -> None:
     The scene is inside in base64, which takes a third more bytes than the file.
 
     Raises:
-        UserError: If the scene cannot be read or is no scene file, or the page cannot be written.
+        UserError: If the scene cannot be read, is no scene file or too long for a browser, or the
+            page cannot be written.
     """
     with open_scene(scene):
         pass
+    size = scene.stat().st_size
+    if size > _MAX_SCENE:
+        raise UserError(
+            f"{scene.name} has {size / 1e6:.0f} MB, and browsers open pages of scenes up to "
+            f"{_MAX_SCENE / 1e6:.0f} MB; render.py makes videos of it."
+        )
     try:
         data = scene.read_bytes()
     except OSError as error:
