@@ -115,6 +115,9 @@ class Player {
     const scale = Math.min(devicePixelRatio, Math.sqrt(MAX_PIXELS / (across * down)));
     canvas.style.width = `${across}px`;
     canvas.style.height = `${down}px`;
+    // At whole pixels, so that the browser does not blur it.
+    canvas.style.left = `${Math.floor((width - across) / 2)}px`;
+    canvas.style.top = `${Math.floor((height - down) / 2)}px`;
     const size = [Math.max(Math.round(across * scale), 1), Math.max(Math.round(down * scale), 1)];
     if (canvas.width === size[0] && canvas.height === size[1]) return;
     [canvas.width, canvas.height] = size;
