@@ -101,7 +101,7 @@ def test_other_views_are_those_of_a_pinhole_camera(
     press(browser, "-", 1)
     browser.wait_for("!home.disabled")
     seek(browser, 0.4)
-    yaw, pitch, distance = 3 * 0.06, 2 * 0.06, 1.1
+    yaw, pitch, distance = 3 * 0.03, 2 * 0.03, 1.1
     width, height = browser.run("[picture.width, picture.height]")
     with open_scene(scene) as reader:
         gaussians = reader.read_interval(0)

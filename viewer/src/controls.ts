@@ -2,8 +2,8 @@
 
 import type { Camera } from "./camera";
 
-const TURN = 2; // radians across the picture
-const KEY_TURN = 0.06;
+const TURN = 1.5; // radians across the picture
+const KEY_TURN = 0.03;
 const KEY_MOVE = 0.06;
 const KEY_ZOOM = 1.1;
 
