@@ -3,7 +3,7 @@
 import { Camera, depthRowOf, shownOf, type View } from "./camera";
 import { attachControls } from "./controls";
 import { SceneError } from "./records";
-import { Renderer, type Mode } from "./renderer";
+import { orderLength, Renderer, type Mode } from "./renderer";
 import type { Failure, Frame, FrameRequest, Opened, OpenRequest } from "./worker";
 
 declare const WORKER_SOURCE: string;
@@ -49,11 +49,11 @@ class Player {
     this.aspect = shown.aspect;
     this.camera = new Camera(shown, scene.focus);
     this.view = this.camera.view();
-    this.order = new Uint32Array(scene.largest);
+    this.order = new Uint32Array(orderLength(scene.header));
     this.seconds = start;
     this.frameTime = header.frameRate ? 1 / header.frameRate : (end - start) / 100;
     document.title = `${header.name || "Scene"} · StreamSplat`;
-    element("title").textContent = header.name || "Scene";
+    element("title").textContent = window === parent ? header.name || "Scene" : "";
     slider.min = String(start);
     slider.max = String(end);
     slider.step = "any";
@@ -191,7 +191,7 @@ class Player {
     say(message);
     this.play(false);
     this.isWaiting = false;
-    this.order = new Uint32Array(this.scene.largest);
+    this.order = new Uint32Array(orderLength(this.scene.header));
   }
 }
 

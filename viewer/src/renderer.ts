@@ -2,7 +2,7 @@
 
 import { focalOf, type View } from "./camera";
 import { SceneError, type Header } from "./records";
-import { MODES, SHOW_FRAGMENT, SHOW_VERTEX, SPLAT_FRAGMENT, SPLAT_VERTEX, TEXTURE_WIDTH } from "./shaders";
+import { BATCH, MODES, SHOW_FRAGMENT, SHOW_VERTEX, SPLAT_FRAGMENT, SPLAT_VERTEX, TEXTURE_WIDTH } from "./shaders";
 import { CROSSFADE, NEAR } from "./sort";
 import type { Frame, SceneForShader } from "./worker";
 
@@ -22,7 +22,6 @@ class Program {
       gl.attachShader(this.handle, shader);
       gl.deleteShader(shader);
     }
-    gl.bindAttribLocation(this.handle, 0, "index");
     gl.linkProgram(this.handle);
     if (!gl.getProgramParameter(this.handle, gl.LINK_STATUS) && !gl.isContextLost()) {
       throw new SceneError(`The graphics driver refuses a shader: ${gl.getProgramInfoLog(this.handle)}`);
@@ -35,11 +34,16 @@ class Program {
   }
 }
 
+/** Length of buffers for the order: whole rows of its texture. */
+export function orderLength({ rows, columns }: Header): number {
+  return Math.ceil((3 * rows * columns) / TEXTURE_WIDTH) * TEXTURE_WIDTH;
+}
+
 export class Renderer {
   private readonly gl: WebGL2RenderingContext;
   private readonly splats: Program;
   private readonly show: Program;
-  private readonly order: WebGLBuffer;
+  private readonly order: WebGLTexture;
   private readonly target: WebGLFramebuffer;
   private texels: WebGLTexture | null = null;
   private texelRows = 0;
@@ -57,12 +61,13 @@ export class Renderer {
     this.gl = gl;
     this.splats = new Program(gl, SPLAT_VERTEX, SPLAT_FRAGMENT);
     this.show = new Program(gl, SHOW_VERTEX, SHOW_FRAGMENT);
-    this.order = gl.createBuffer()!;
     this.target = gl.createFramebuffer()!;
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.order);
-    gl.enableVertexAttribArray(0);
-    gl.vertexAttribIPointer(0, 1, gl.UNSIGNED_INT, 0, 0);
-    gl.vertexAttribDivisor(0, 1);
+    this.order = this.makeTexture(gl.R32UI, TEXTURE_WIDTH, orderLength(header) / TEXTURE_WIDTH);
+    const corners = Uint16Array.from({ length: 6 * BATCH }, (_, i) => 4 * Math.floor(i / 6) + [0, 1, 2, 2, 1, 3][i % 6]);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, corners, gl.STATIC_DRAW);
+    gl.useProgram(this.splats.handle);
+    gl.uniform1i(this.splats.at("order"), 1);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
   }
 
@@ -108,7 +113,9 @@ export class Renderer {
   update(frame: Frame): void {
     const { gl } = this;
     if (frame.scene) this.uploadScene(frame.scene);
-    gl.bufferData(gl.ARRAY_BUFFER, frame.order.subarray(0, frame.count), gl.STREAM_DRAW);
+    const rows = Math.ceil(frame.count / TEXTURE_WIDTH);
+    gl.bindTexture(gl.TEXTURE_2D, this.order);
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, TEXTURE_WIDTH, rows, gl.RED_INTEGER, gl.UNSIGNED_INT, frame.order);
     this.frame = { time: frame.time, count: frame.count };
   }
 
@@ -151,9 +158,14 @@ export class Renderer {
     gl.uniform2fv(at("focal"), focalOf(view.shown));
     gl.uniform1f(at("near"), NEAR);
     gl.uniform1i(at("mode"), MODES[mode]);
+    gl.uniform1ui(at("count"), frame.count);
+    gl.activeTexture(gl.TEXTURE1);
+    gl.bindTexture(gl.TEXTURE_2D, this.order);
+    gl.activeTexture(gl.TEXTURE0);
     gl.bindTexture(gl.TEXTURE_2D, this.texels);
     gl.enable(gl.BLEND);
-    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, frame.count);
+    const batches = Math.ceil(frame.count / BATCH);
+    gl.drawElementsInstanced(gl.TRIANGLES, 6 * BATCH, gl.UNSIGNED_SHORT, 0, batches);
     gl.disable(gl.BLEND);
 
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);

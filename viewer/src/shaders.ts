@@ -5,14 +5,19 @@ precision highp float;
 precision highp int;
 `;
 
-/** Width of the texture of attributes, texels. */
+/** Width of the textures of attributes and of the order, texels. */
 export const TEXTURE_WIDTH = 2048;
+
+/** Gaussians of an instance: one each would leave most of a GPU idle. */
+export const BATCH = 1024;
 
 /** What is shown; the numbers that the shaders know. */
 export const MODES = { colour: 0, depth: 1, motion: 2 } as const;
 
 export const SPLAT_VERTEX = `${HEAD}
 uniform highp sampler2D texels;
+uniform highp usampler2D order;
+uniform uint count;
 uniform int degree;
 uniform uint gridSize;
 uniform float time;       // pair time
@@ -26,10 +31,11 @@ uniform vec3 shift;
 uniform vec2 focal;       // in half widths and half heights of the picture
 uniform float near;
 uniform int mode;
-in uint index;
 flat out vec3 conic;
 flat out vec4 paint;      // what is blended, and the opacity
 out vec2 offset;          // from the centre, pixels
+
+uint index;              // of the Gaussian
 
 vec4 texel(int number) {
   int at = int(index) * (4 + degree) + number;
@@ -46,6 +52,10 @@ vec3 hue(vec2 direction) {
 
 void main() {
   gl_Position = vec4(2.0, 2.0, 2.0, 1.0);
+  uint rank = uint(gl_InstanceID) * ${BATCH}u + uint(gl_VertexID) / 4u;
+  if (rank >= count) return;
+  int at = int(rank);
+  index = texelFetch(order, ivec2(at % ${TEXTURE_WIDTH}, at / ${TEXTURE_WIDTH}), 0).r;
   vec4 place = texel(0);
   vec4 covar = texel(1);
   vec4 rest = texel(2);
@@ -109,7 +119,7 @@ void main() {
     float grey = 0.08 + 0.3 * dot(color, vec3(0.3, 0.6, 0.1));
     paint.rgb = mix(vec3(grey), speed > 0.0 ? hue(flow) : vec3(0.0), speed / (speed + 0.2));
   }
-  offset = reach * (2.0 * vec2(gl_VertexID & 1, gl_VertexID >> 1) - 1.0);
+  offset = reach * (2.0 * vec2(gl_VertexID & 1, (gl_VertexID >> 1) & 1) - 1.0);
   gl_Position = vec4((center + offset / scale) * zoom, 0.0, 1.0);
 }`;
 

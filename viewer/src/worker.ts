@@ -29,8 +29,6 @@ export interface Opened {
   isComplete: boolean;
   /** Median depth at the beginning, which cameras turn about. */
   focus: number;
-  /** Most Gaussians of an interval. */
-  largest: number;
 }
 
 export type SceneForShader = Omit<IntervalScene, "positions" | "motion">;
@@ -78,7 +76,6 @@ async function open(base64: string): Promise<Opened> {
     window: [keyFrames[intervals[0].first].time, keyFrames[intervals.at(-1)!.second].time],
     isComplete: file.isComplete,
     focus: inverse.length ? depthOf(inverse[inverse.length >> 1]) : 1,
-    largest: 3 * header.rows * header.columns,
   };
 }
 
