@@ -75,7 +75,7 @@ def psnr(picture: np.ndarray, rendered: torch.Tensor) -> float:
 def test_the_picture_at_the_input_camera_is_that_of_the_rasteriser(
     browser: Chromium, write_scene: WriteScene, fit_mode: FitMode, frame_size: tuple[int, int]
 ) -> None:
-    scene = write_scene(fit_mode, frame_size)
+    scene = write_scene(fit_mode, frame_size, turned_in_picture=fit_mode == "crop")
     show(browser, scene)
     width, height = browser.run("[picture.width, picture.height]")
     with open_scene(scene) as reader:

@@ -32,8 +32,9 @@ async function decodeImage(bytes: Uint8Array<ArrayBuffer>, header: Header): Prom
   const text = String.fromCharCode(...bytes.subarray(0, 16));
   const isLossless = text.startsWith("RIFF") && text.endsWith("WEBPVP8L") && bytes.length > 25;
   const bits = isLossless ? bytes[21] | (bytes[22] << 8) | (bytes[23] << 16) | (bytes[24] << 24) : 0;
+  const rest = bits >>> 28; // alpha and a version: none
   const [width, height] = [(bits & 0x3fff) + 1, ((bits >> 14) & 0x3fff) + 1];
-  if (!isLossless || width !== header.columns || height !== header.rows) {
+  if (!isLossless || rest || width !== header.columns || height !== header.rows) {
     throw damaged("an image is not as it should be");
   }
   try {
