@@ -150,6 +150,31 @@ def test_controls_change_the_picture(browser: Chromium, write_scene: WriteScene)
     browser.wait_for("play.dataset.state === 'paused' && clock.textContent === '3.000 s'")
 
 
+def test_two_fingers_zoom_and_move(browser: Chromium, write_scene: WriteScene) -> None:
+    show(browser, write_scene())
+    first = seen(browser)
+
+    def touch(kind: str, *places: tuple[int, int]) -> None:
+        points = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(places)]
+        browser.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+
+    touch("touchStart", (180, 200), (240, 200))
+    touch("touchMove", (120, 200), (300, 200))
+    touch("touchEnd")
+    browser.wait_for("!home.disabled")
+    assert np.abs(seen(browser) - first).max() > 0.1, "zoomed"
+    browser.run("home.click()")
+    browser.wait_for("home.disabled")
+    touch("touchStart", (180, 200), (240, 200))
+    touch("touchMove", (220, 200), (280, 200))
+    touch("touchEnd")
+    browser.wait_for("!home.disabled")
+    moved = seen(browser)
+    # The middle depth goes with the fingers, 40 pixels; what is nearer or farther more or less.
+    here, there = moved[:, 60:400], first[:, 20:360]
+    assert np.abs(here - there).mean() < 0.7 * np.abs(here - first[:, 60:400]).mean()
+
+
 def test_scrubbing_leaks_nothing(browser: Chromium, write_scene: WriteScene) -> None:
     browser.call(
         "Page.addScriptToEvaluateOnNewDocument",
