@@ -200,6 +200,16 @@ def test_scrubbing_leaks_nothing(browser: Chromium, write_scene: WriteScene) -> 
     assert later_heap < heap + 200_000, "one picture's order of Gaussians has 7 kB"
 
 
+def test_a_browser_that_alters_pixels_is_told_so(
+    browser: Chromium, write_scene: WriteScene
+) -> None:
+    page = write_scene().with_suffix(".html")
+    write_player(page, page.with_suffix(".ssplat"))
+    # The browser's way to write pixels is taken out, so that others are read than were written.
+    page.write_text(page.read_text().replace(".putImageData(", ".x=(()=>0)("))
+    assert note(browser, page).startswith("This browser alters image data")
+
+
 def note(browser: Chromium, page: Path) -> str:
     browser.call("Page.navigate", url=page.as_uri())
     browser.wait_for(

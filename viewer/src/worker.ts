@@ -1,5 +1,6 @@
 // Decodes the scene and sorts it for each picture, away from the page.
 
+import { checkPixels } from "./attributes";
 import { SceneDecoder, type IntervalScene } from "./scene";
 import { locate, readScene, type Header } from "./records";
 import { depthOf, sortByDepth, type DepthRow } from "./sort";
@@ -66,6 +67,7 @@ function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
 async function open(base64: string): Promise<Opened> {
   const file = readScene(bytesOf(base64));
   const { header, keyFrames, intervals } = file;
+  checkPixels(header);
   decoder = new SceneDecoder(file);
   const { places } = await decoder.frame(intervals[0].first);
   const inverse = places.filter((value, i) => i % 4 === 1 && value >= 0 && value <= 1).sort();
