@@ -44,6 +44,9 @@ class Player {
 
   constructor(private readonly worker: Worker, private readonly scene: Opened) {
     const { header, window: [start, end], keyTimes } = scene;
+    document.title = `${header.name || "Scene"} · StreamSplat`;
+    // Within another page, that one says it.
+    element("title").textContent = window === parent ? header.name || "Scene" : "";
     this.renderer = new Renderer(canvas, header);
     const shown = shownOf(header);
     this.aspect = shown.aspect;
@@ -52,8 +55,6 @@ class Player {
     this.order = new Uint32Array(orderLength(scene.header));
     this.seconds = start;
     this.frameTime = header.frameRate ? 1 / header.frameRate : (end - start) / 100;
-    document.title = `${header.name || "Scene"} · StreamSplat`;
-    element("title").textContent = window === parent ? header.name || "Scene" : "";
     slider.min = String(start);
     slider.max = String(end);
     slider.step = "any";
