@@ -10,8 +10,8 @@ DEMO_OUTPUT ?= outputs/demo
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 WORKERS ?= -n auto --maxprocesses 8 --dist loadgroup
 
-.PHONY: demo test test-fast test-gpu test-newest test-lowest lint format docs install install-dev \
-	constraints clean
+.PHONY: demo test test-fast test-gpu test-newest test-lowest lint format docs viewer install \
+	install-dev constraints clean
 
 demo: install
 	$(BIN)/python splat_inference.py \
@@ -55,6 +55,10 @@ docs: install-dev
 		--docformat google --output-directory outputs/api core core.io.frames core.io.video \
 		diff_gaussian_rasterization_orth '!core\..*__main__'
 	@echo "open outputs/api/index.html"
+
+# Needs node; what it builds is checked in.
+viewer:
+	cd viewer && npm ci && npm run check && npm run build
 
 install: $(VENV)/.installed
 

@@ -12,6 +12,7 @@ from core.checks import cli_errors
 from core.command_line import parse
 from core.devices import choose_device
 from core.logging import configure_logging, get_logger
+from core.outputs.clip_outputs import PLAYER
 from core.outputs.scene_pictures import write_pictures, write_videos
 from core.outputs.scene_view import SceneView
 from core.outputs.staging import staged_outputs
@@ -19,6 +20,7 @@ from core.rendering.device import check_rasterizer
 from core.scene_file import open_scene
 from core.scene_file.hub import find_scene
 from core.streaming import StoredScene
+from core.viewer import write_player
 
 _logger = get_logger(__name__)
 
@@ -26,9 +28,14 @@ _logger = get_logger(__name__)
 @torch.inference_mode()
 def run(options: RenderOptions) -> None:
     """Render one scene file."""
+    path = find_scene(options.scene)
+    if options.html:
+        with staged_outputs(options.output_dir) as staging:
+            write_player(staging.folder / PLAYER, path)
+        _logger.info("%s", options.output_dir / PLAYER)
+        return
     device = choose_device(options.device)
     check_rasterizer(options.backend, device)
-    path = find_scene(options.scene)
     with open_scene(path) as reader, staged_outputs(options.output_dir) as staging:
         if not reader.is_complete:
             _logger.warning("%s is not complete; it is rendered as far as it goes.", path)

@@ -36,6 +36,7 @@ def run(options: InferenceOptions) -> None:
     from core.rendering.device import check_rasterizer
     from core.streaming import Session
     from core.streaming.reconstruct import ClipReconstructor, choose_fit
+    from core.viewer import write_player
 
     check_exports(options.outputs)
     inputs = [
@@ -79,7 +80,8 @@ def run(options: InferenceOptions) -> None:
     ]
     with session, staged_outputs(options.output_dir) as staging:
         reconstructor = ClipReconstructor(session, depth, options.max_frames or None)
-        write_outputs(reconstructor, source, fit, options.outputs, staging, facts)
+        player = write_player if options.html else None
+        write_outputs(reconstructor, source, fit, options.outputs, staging, facts, player)
     _logger.info("%s", options.output_dir / PAGE)
     export_outputs(options.output_dir, options.outputs)
 

@@ -68,6 +68,8 @@ class InferenceOptions:
     checkpoints/dinov2_vitb14_reg4_pretrain.pth."""
     backend: Literal["auto", "reference", "cpu", "cuda"] = "auto"
     """The rasteriser's backend; auto is the one of the device."""
+    html: bool = True
+    """Write scene.html, which plays the scene in any browser, alone or within the page."""
     outputs: tyro.conf.OmitArgPrefixes[OutputOptions] = field(default_factory=OutputOptions)
     """What is written, and how."""
 

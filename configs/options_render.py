@@ -44,6 +44,8 @@ class RenderOptions:
     """Frame rate of the videos; by default that of the input, or 24 where it is not known."""
     slow: float = 1.0
     """Slow motion: 4 shows a quarter of the speed."""
+    html: bool = False
+    """Write scene.html instead, one file that plays the scene in any browser."""
     device: str = "auto"
     """auto (CUDA if there is one), cpu, cuda or cuda:N."""
     backend: Literal["auto", "reference", "cpu", "cuda"] = "auto"

@@ -16,7 +16,7 @@ FLOORS = [
     },
     {"configs"},
     {"core.evaluation"},
-    {"core.outputs", "core.tracking"},
+    {"core.outputs", "core.tracking", "core.viewer"},
     {"core.streaming", "core.training"},
     {"core.data", "core.models", "core.losses", "core.metrics", "core.export"},
     {"core.rendering", "core.depth", "core.scene_file"},

@@ -91,6 +91,10 @@ def test_without_times_there_are_videos(run: Run, scene: Path) -> None:
     assert read_video(output / "video_depth.mp4").shape == (9, 20, 32, 3)
 
 
+def test_the_scene_becomes_a_page(run: Run, scene: Path) -> None:
+    assert [file.name for file in run(scene, "--html").iterdir()] == ["scene.html"]
+
+
 def test_pinhole_cameras_see_parallax(run: Run, scene: Path) -> None:
     def spot(*values: object) -> float:
         image = read_image(run(scene, "--times", 0.5, *values) / "time_0.5.png")

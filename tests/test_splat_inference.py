@@ -99,6 +99,7 @@ def test_a_folder_of_frames_becomes_a_page(frames: Path, model: Path, tmp_path: 
         "overview.png",
         "gaussians.ply",
         "scene.ssplat",
+        "scene.html",
         "metrics.json",
         "metrics.png",
         "index.html",
@@ -147,6 +148,13 @@ def test_a_video_goes_in_too(model: Path, tmp_path: Path, run: Run) -> None:
     page = (tmp_path / "output" / "index.html").read_text()
     assert "files in depths" in page
     assert "at frame 1.5" in page
+
+
+@pytest.mark.slow
+def test_the_player_can_be_left_out(frames: Path, model: Path, tmp_path: Path, run: Run) -> None:
+    run(arguments(frames, model, tmp_path / "output", "--no_html"))
+    assert not (tmp_path / "output" / "scene.html").exists()
+    assert "scene.html" not in (tmp_path / "output" / "index.html").read_text()
 
 
 @pytest.mark.slow

@@ -48,11 +48,12 @@ ORBIT = "orbit.mp4"
 OVERVIEW = "overview.png"
 PLY = "gaussians.ply"
 SCENE = "scene.ssplat"
+PLAYER = "scene.html"
 METRICS = "metrics.json"
 PLOT = "metrics.png"
 PAGE = "index.html"
-FILES = (RENDERED, SIDE_BY_SIDE, DEPTH, ORBIT, OVERVIEW, PLY, SCENE, METRICS, PLOT, PAGE)
-"""All that is written, but for the novel views if none are asked for."""
+FILES = (RENDERED, SIDE_BY_SIDE, DEPTH, ORBIT, OVERVIEW, PLY, SCENE, PLAYER, METRICS, PLOT, PAGE)
+"""All that is written, but for novel views and player where they are not asked for."""
 
 _SHOWN_FRAME = 24
 """The frame of the overview: a second into most clips."""
@@ -95,6 +96,7 @@ def write_outputs(
     options: OutputOptions,
     staging: Staging,
     facts: Sequence[tuple[str, str]] = (),
+    write_player: Callable[[Path, Path], None] | None = None,
 ) -> Summary:
     """Reconstruct a clip and write videos, scene, scores, plot and the page that shows them.
 
@@ -109,6 +111,7 @@ def write_outputs(
         options: What is written.
         staging: Where files are written.
         facts: What else the page says of the reconstruction: labels and values.
+        write_player: Writes a page (first argument) that plays a scene file (second argument).
 
     Raises:
         UserError: If the clip or its depth cannot be read to the end, or a file cannot be written.
@@ -146,6 +149,7 @@ def write_outputs(
         )
     metrics = outputs.metrics.metrics
     completion.attempt(lambda: plot_psnr(metrics, staging.folder / PLOT))
+    has_player = write_player is not None and _try_player(write_player, staging.folder)
     if failure is not None:
         _keep(staging, failure, f"the {len(metrics.frames)} frames before it are reconstructed")
 
@@ -167,7 +171,7 @@ def write_outputs(
             *summary.facts(),
             *_lost_frames(source),
         ]
-        write_page(staging.folder / PAGE, _page(source, options, summary, all_facts))
+        write_page(staging.folder / PAGE, _page(source, options, summary, all_facts, has_player))
         return summary
 
     summary = None if completion.failure else completion.attempt(finish)
@@ -229,6 +233,16 @@ def export_outputs(folder: Path, options: OutputOptions) -> None:
             _logger.info("%s: %s", path, export_scene(reader, kind, path, how))
 
 
+def _try_player(write_player: Callable[[Path, Path], None], folder: Path) -> bool:
+    """Write the player, and return whether that was possible; nothing else is lost if not."""
+    try:
+        write_player(folder / PLAYER, folder / SCENE)
+    except UserError as error:
+        _logger.warning("%s is left out: %s", PLAYER, error)
+        return False
+    return True
+
+
 def _lost_frames(source: FrameSource) -> list[tuple[str, str]]:
     """Return labels and counts of the frames that were not reconstructed, if any."""
     facts = []
@@ -240,7 +254,11 @@ def _lost_frames(source: FrameSource) -> list[tuple[str, str]]:
 
 
 def _page(
-    source: FrameSource, options: OutputOptions, summary: Summary, facts: list[tuple[str, str]]
+    source: FrameSource,
+    options: OutputOptions,
+    summary: Summary,
+    facts: list[tuple[str, str]],
+    has_player: bool,
 ) -> Page:
     videos = [
         Video(RENDERED, "Reconstruction", "Key frames and all frames in between."),
@@ -259,6 +277,7 @@ def _page(
     return Page(
         title=_title(source),
         preview=OVERVIEW,
+        player=PLAYER if has_player else None,
         lead=Video(SIDE_BY_SIDE, "Input and reconstruction", "Input left, reconstruction right."),
         videos=videos,
         plot=PLOT,

@@ -46,8 +46,10 @@ class Page:
     """Name of the clip."""
     preview: str
     """Name of the picture that stands for the page where it is linked to."""
+    player: str | None
+    """Name of the page that plays the scene, shown first; None if there is none."""
     lead: Video
-    """Shown first, over the whole width."""
+    """Shown over the whole width."""
     videos: list[Video]
     """Shown beside each other."""
     plot: str
@@ -75,6 +77,7 @@ def write_page(path: Path, page: Page) -> None:
     text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(page.title),
         preview=escape(page.preview),
+        player="" if page.player is None else _player(page.player),
         lead=_figure(page.lead),
         videos="\n".join(_figure(video) for video in page.videos),
         plot=escape(page.plot),
@@ -96,6 +99,14 @@ def _figure(video: Video) -> str:
         f'<figure><video src="{escape(video.file)}" controls autoplay loop muted playsinline '
         f'preload="auto"></video><figcaption><b>{escape(video.title)}</b> '
         f"{escape(video.caption)}</figcaption></figure>"
+    )
+
+
+def _player(file: str) -> str:
+    return (
+        f'<figure class="player"><iframe src="{escape(file)}" title="The scene"></iframe>'
+        f'<figcaption><b>The scene</b> Play it, and turn it by dragging; <a href="{escape(file)}">'
+        f"{escape(file)}</a> fills the window, and can be sent as it is.</figcaption></figure>"
     )
 
 

@@ -55,6 +55,20 @@ def test_all_files_are_there_and_frames_add_up(
     assert dict(summary.facts())["Frames"] == str(count)
 
 
+def test_a_player_that_cannot_be_written_takes_nothing_with_it(
+    reconstructor: Build, synthetic_source, tmp_path: Path
+) -> None:
+    def refuse(page: Path, scene: Path) -> None:
+        raise UserError(f"{scene.name} is too long")
+
+    source, build = synthetic_source(2), reconstructor()
+    fit = choose_fit(source, build.session.image_size, "stretch")
+    with staged_outputs(tmp_path) as staging:
+        write_outputs(build, source, fit, OPTIONS, staging, write_player=refuse)
+    assert {file.name for file in tmp_path.iterdir()} == FILES
+    assert "<iframe" not in (tmp_path / "index.html").read_text()
+
+
 @pytest.mark.parametrize("mode", ["stretch", "crop", "pad"])
 @pytest.mark.parametrize("size", [(64, 36), (45, 45)])
 def test_pictures_have_the_proportions_of_the_input(

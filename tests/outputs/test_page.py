@@ -9,6 +9,7 @@ from core.outputs.page import Page, ScoreRow, Video, write_page
 PAGE = Page(
     title="clip <b>&",
     preview="overview.png",
+    player="scene.html",
     lead=Video("lead.mp4", "Lead", "One sentence."),
     videos=[Video("one.mp4", "One", "First."), Video("two.mp4", "Two", "Second.")],
     plot="plot.png",
@@ -48,7 +49,14 @@ def test_the_page_says_and_shows_everything(tmp_path: Path) -> None:
     reader.feed((tmp_path / "index.html").read_text(encoding="utf-8"))
     assert reader.open == []
     videos = ["lead.mp4", "one.mp4", "two.mp4"]
-    assert reader.references == [*videos, "plot.png", "scene.ssplat", "scene.ply"]
+    assert reader.references == [
+        "scene.html",
+        "scene.html",
+        *videos,
+        "plot.png",
+        "scene.ssplat",
+        "scene.ply",
+    ]
     notes = ("5 Gaussians", "7 seconds")
     for text in ("clip <b>&", "One sentence.", "31.24", "0.912", "files in <x>", *notes):
         assert text in reader.text

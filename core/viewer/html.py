@@ -1,0 +1,40 @@
+"""A scene and its player as one HTML file, which needs neither a server nor a network."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+from core.checks import UserError
+from core.io import write_bytes
+from core.scene_file import open_scene
+
+_PLAYER = Path(__file__).parent / "assets" / "player.html"
+_PLACE_OF_SCENE = b"/*scene*/"
+_MAX_SCENE = 384 << 20
+"""Most bytes of a scene: browsers hold no longer text than its base64."""
+
+
+def write_player(path: Path, scene: Path) -> None:
+    """Write a page that plays a scene file.
+
+    The scene is inside in base64, which takes a third more bytes than the file.
+
+    Raises:
+        UserError: If the scene cannot be read, is no scene file or too long for a browser, or the
+            page cannot be written.
+    """
+    with open_scene(scene):
+        pass
+    size = scene.stat().st_size
+    if size > _MAX_SCENE:
+        raise UserError(
+            f"{scene.name} has {size / 1e6:.0f} MB, and browsers open pages of scenes up to "
+            f"{_MAX_SCENE / 1e6:.0f} MB; render.py makes videos of it."
+        )
+    try:
+        data = scene.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {scene}: {error.strerror or error}.") from error
+    before, after = _PLAYER.read_bytes().split(_PLACE_OF_SCENE)
+    write_bytes(path, b"".join([before, base64.b64encode(data), after]))

@@ -1,0 +1,224 @@
+// The page: plays the scene that it holds.
+
+import { Camera, depthRowOf, shownOf, type View } from "./camera";
+import { attachControls } from "./controls";
+import { SceneError } from "./records";
+import { orderLength, Renderer, type Mode } from "./renderer";
+import type { Failure, Frame, FrameRequest, Opened, OpenRequest } from "./worker";
+
+declare const WORKER_SOURCE: string;
+
+/** Most pixels that are drawn; a larger window shows them enlarged. */
+const MAX_PIXELS = 2.5e6;
+
+const element = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
+const stage = element("stage");
+const canvas = element<HTMLCanvasElement>("picture");
+const note = element("note");
+const slider = element<HTMLInputElement>("time");
+const clock = element("clock");
+const playButton = element<HTMLButtonElement>("play");
+const loopBox = element<HTMLInputElement>("loop");
+const speedMenu = element<HTMLSelectElement>("speed");
+const homeButton = element<HTMLButtonElement>("home");
+const modes = [...document.querySelectorAll<HTMLInputElement>("input[name=mode]")];
+
+function say(text: string): void {
+  note.textContent = text;
+  note.hidden = !text;
+}
+
+class Player {
+  private readonly camera: Camera;
+  private readonly aspect: number;
+  private readonly frameTime: number;
+  private renderer: Renderer;
+  private seconds: number;
+  private isPlaying = false;
+  private isWaiting = false;
+  private isStale = true;
+  private lastTick = 0;
+  private order: Uint32Array<ArrayBuffer>;
+  /** As of the newest request. */
+  private view: View;
+
+  constructor(private readonly worker: Worker, private readonly scene: Opened) {
+    const { header, window: [start, end], keyTimes } = scene;
+    document.title = `${header.name || "Scene"} · StreamSplat`;
+    // Within another page, that one says it.
+    element("title").textContent = window === parent ? header.name || "Scene" : "";
+    this.renderer = new Renderer(canvas, header);
+    const shown = shownOf(header);
+    this.aspect = shown.aspect;
+    this.camera = new Camera(shown, scene.focus);
+    this.view = this.camera.view();
+    this.order = new Uint32Array(orderLength(scene.header));
+    this.seconds = start;
+    this.frameTime = header.frameRate ? 1 / header.frameRate : (end - start) / 100;
+    slider.min = String(start);
+    slider.max = String(end);
+    slider.step = "any";
+    slider.value = String(start);
+    this.markKeyFrames(keyTimes);
+    this.listen();
+    this.layout();
+    for (const control of document.querySelectorAll<HTMLInputElement>("#controls [disabled]")) control.disabled = false;
+    say(scene.isComplete ? "" : `The file is cut short: the scene ends at ${end.toFixed(2)} s.`);
+    if (end === start) slider.disabled = playButton.disabled = true;
+  }
+
+  private markKeyFrames(times: number[]): void {
+    const [start, end] = this.scene.window;
+    const marks = times.map((time) => {
+      const mark = document.createElement("i");
+      mark.style.left = `${end > start ? (100 * (time - start)) / (end - start) : 0}%`;
+      return mark;
+    });
+    element("marks").replaceChildren(...marks);
+  }
+
+  private listen(): void {
+    attachControls(canvas, this.camera, () => this.refresh());
+    slider.addEventListener("input", () => this.seek(slider.valueAsNumber));
+    playButton.addEventListener("click", () => this.play(!this.isPlaying));
+    homeButton.addEventListener("click", () => {
+      this.camera.goHome();
+      this.refresh();
+    });
+    for (const button of modes) button.addEventListener("change", () => this.refresh());
+    document.addEventListener("keydown", (event) => this.key(event));
+    new ResizeObserver(() => this.layout()).observe(stage);
+    canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
+    canvas.addEventListener("webglcontextrestored", () => {
+      this.renderer = new Renderer(canvas, this.scene.header);
+      this.refresh();
+    });
+  }
+
+  private key(event: KeyboardEvent): void {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const focused = document.activeElement;
+    const steps: Record<string, number> = { ",": -1, ".": 1 };
+    if (focused === slider) Object.assign(steps, { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 });
+    const isButton = focused instanceof HTMLButtonElement || focused instanceof HTMLSelectElement;
+    if (event.key in steps) this.seek(this.seconds + steps[event.key] * this.frameTime);
+    else if (event.key === " " && !isButton && focused !== loopBox) this.play(!this.isPlaying);
+    else if (event.key === "Home" && focused !== slider) homeButton.click();
+    else return;
+    event.preventDefault();
+  }
+
+  /** Sizes the canvas to the stage, in the proportions of the input. */
+  private layout(): void {
+    const [width, height] = [stage.clientWidth, stage.clientHeight];
+    const across = Math.max(Math.floor(Math.min(width, height * this.aspect)), 1);
+    const down = Math.max(Math.round(across / this.aspect), 1);
+    const scale = Math.min(devicePixelRatio, Math.sqrt(MAX_PIXELS / (across * down)));
+    canvas.style.width = `${across}px`;
+    canvas.style.height = `${down}px`;
+    // At whole pixels, so that the browser does not blur it.
+    canvas.style.left = `${Math.floor((width - across) / 2)}px`;
+    canvas.style.top = `${Math.floor((height - down) / 2)}px`;
+    const size = [Math.max(Math.round(across * scale), 1), Math.max(Math.round(down * scale), 1)];
+    if (canvas.width === size[0] && canvas.height === size[1]) return;
+    [canvas.width, canvas.height] = size;
+    this.refresh();
+  }
+
+  play(isPlaying: boolean): void {
+    const [start, end] = this.scene.window;
+    this.isPlaying = isPlaying;
+    playButton.dataset.state = isPlaying ? "playing" : "paused";
+    playButton.setAttribute("aria-label", isPlaying ? "Pause" : "Play");
+    if (!isPlaying) return;
+    if (this.seconds >= end) this.seconds = start;
+    this.lastTick = performance.now();
+    requestAnimationFrame((now) => this.tick(now));
+  }
+
+  private tick(now: number): void {
+    if (!this.isPlaying) return;
+    const [start, end] = this.scene.window;
+    // After a tab was hidden, playing goes on from where it was.
+    const passed = Math.min(Math.max(now - this.lastTick, 0), 250) / 1000;
+    this.lastTick = now;
+    this.seconds += passed * Number(speedMenu.value);
+    if (this.seconds >= end && loopBox.checked) this.seconds = start + ((this.seconds - start) % (end - start));
+    else if (this.seconds >= end) {
+      this.seconds = end;
+      this.play(false);
+    }
+    this.refresh();
+    requestAnimationFrame((then) => this.tick(then));
+  }
+
+  private seek(seconds: number): void {
+    const [start, end] = this.scene.window;
+    this.seconds = Math.min(Math.max(seconds, start), end);
+    this.refresh();
+  }
+
+  /** Asks for a picture; while one is on its way, the newest wish waits and wins. */
+  refresh(): void {
+    this.isStale = true;
+    if (this.isWaiting) return;
+    this.isWaiting = true;
+    this.isStale = false;
+    this.view = this.camera.view();
+    const request: FrameRequest = {
+      kind: "frame",
+      seconds: this.seconds,
+      row: depthRowOf(this.view),
+      known: this.renderer.known,
+      order: this.order,
+    };
+    this.worker.postMessage(request, [this.order.buffer]);
+  }
+
+  show(frame: Frame): void {
+    this.order = frame.order;
+    this.renderer.update(frame);
+    this.renderer.draw(this.view, modes.find((button) => button.checked)!.value as Mode);
+    slider.value = String(frame.seconds);
+    clock.textContent = `${frame.seconds.toFixed(3)} s`;
+    slider.setAttribute("aria-valuetext", `${frame.seconds.toFixed(2)} seconds`);
+    homeButton.disabled = this.view.pose === null;
+    this.isWaiting = false;
+    if (this.isStale) this.refresh();
+  }
+
+  /** A part of the scene cannot be shown; the rest can. */
+  fail(message: string): void {
+    say(message);
+    this.play(false);
+    this.isWaiting = false;
+    this.order = new Uint32Array(orderLength(this.scene.header));
+  }
+}
+
+function start(): void {
+  const data = element("scene");
+  const base64 = data?.textContent ?? "";
+  data?.remove();
+  if (!base64.trim()) return say("The page is cut short: it holds no scene.");
+  say("Decoding the scene …");
+  const worker = new Worker(URL.createObjectURL(new Blob([WORKER_SOURCE], { type: "text/javascript" })));
+  let player: Player | null = null;
+  worker.onmessage = ({ data: message }: MessageEvent<Opened | Frame | Failure>) => {
+    try {
+      if (message.kind === "opened") player = new Player(worker, message);
+      else if (message.kind === "frame") player!.show(message);
+      else if (player) player.fail(message.message);
+      else say(message.message);
+    } catch (error) {
+      if (!(error instanceof SceneError)) throw error;
+      say(error.message);
+    }
+  };
+  const request: OpenRequest = { kind: "open", base64 };
+  worker.postMessage(request);
+}
+
+say("Loading the scene …");
+// A page that is cut short ends within the scene, behind this script.
+document.addEventListener("DOMContentLoaded", start);

@@ -1,0 +1,107 @@
+// Decodes the scene and sorts it for each picture, away from the page.
+
+import { checkPixels } from "./attributes";
+import { SceneDecoder, type IntervalScene } from "./scene";
+import { locate, readScene, type Header } from "./records";
+import { depthOf, sortByDepth, type DepthRow } from "./sort";
+
+export interface OpenRequest {
+  kind: "open";
+  /** The scene file in base64, or a part of it. */
+  base64: string;
+}
+
+export interface FrameRequest {
+  kind: "frame";
+  seconds: number;
+  row: DepthRow;
+  /** Interval whose texels the page has, and a buffer to write the order into. */
+  known: number;
+  order: Uint32Array<ArrayBuffer>;
+}
+
+export interface Opened {
+  kind: "opened";
+  header: Header;
+  /** Times of key frames, seconds. */
+  keyTimes: number[];
+  /** First and last time, seconds. */
+  window: [number, number];
+  isComplete: boolean;
+  /** Median depth at the beginning, which cameras turn about. */
+  focus: number;
+}
+
+export type SceneForShader = Omit<IntervalScene, "positions" | "motion">;
+
+export interface Frame {
+  kind: "frame";
+  seconds: number;
+  /** Pair time. */
+  time: number;
+  count: number;
+  order: Uint32Array<ArrayBuffer>;
+  /** Where the page does not have it yet. */
+  scene: SceneForShader | null;
+}
+
+export interface Failure {
+  kind: "failure";
+  message: string;
+}
+
+const page = self as unknown as {
+  postMessage(message: Opened | Frame | Failure, transfer?: Transferable[]): void;
+  onmessage: ((event: MessageEvent<OpenRequest | FrameRequest>) => void) | null;
+};
+
+let decoder: SceneDecoder | null = null;
+let scene: IntervalScene | null = null;
+
+function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
+  const text = base64.trim();
+  // A page that is cut short may end inside of a group of four characters.
+  return Uint8Array.from(atob(text.slice(0, text.length & ~3)), (letter) => letter.charCodeAt(0));
+}
+
+async function open(base64: string): Promise<Opened> {
+  const file = readScene(bytesOf(base64));
+  const { header, keyFrames, intervals } = file;
+  checkPixels(header);
+  decoder = new SceneDecoder(file);
+  const { places } = await decoder.frame(intervals[0].first);
+  const inverse = places.filter((value, i) => i % 4 === 1 && value >= 0 && value <= 1).sort();
+  return {
+    kind: "opened",
+    header,
+    keyTimes: keyFrames.slice(0, intervals.at(-1)!.second + 1).map((frame) => frame.time),
+    window: [keyFrames[intervals[0].first].time, keyFrames[intervals.at(-1)!.second].time],
+    isComplete: file.isComplete,
+    focus: inverse.length ? depthOf(inverse[inverse.length >> 1]) : 1,
+  };
+}
+
+async function frame(request: FrameRequest): Promise<void> {
+  const { number, time } = locate(decoder!.file, request.seconds);
+  let fresh: SceneForShader | null = null;
+  if (scene?.number !== number || request.known !== number) {
+    const { positions, motion, ...rest } = await decoder!.read(number);
+    fresh = rest;
+    scene = { ...rest, positions, motion, texels: new Float32Array(0) };
+  }
+  const count = sortByDepth(scene!, time, request.row, request.order);
+  const { seconds, order } = request;
+  const transfer = [order.buffer, ...(fresh ? [fresh.texels.buffer] : [])];
+  page.postMessage({ kind: "frame", seconds, time, count, order, scene: fresh }, transfer);
+  // A damaged record ahead is told when its time has come.
+  if (fresh) decoder!.prefetch(number + 1).catch(() => {});
+}
+
+page.onmessage = async ({ data }) => {
+  try {
+    if (data.kind === "open") page.postMessage(await open(data.base64));
+    else await frame(data);
+  } catch (error) {
+    page.postMessage({ kind: "failure", message: (error as Error).message });
+  }
+};
