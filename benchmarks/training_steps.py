@@ -11,7 +11,8 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ from tqdm import tqdm
 
 from core.checks import UserError
 from core.data.procedural import ProceduralOptions
-from core.models import PRESETS
+from core.models import PRESETS, MatchedPair, MatchingConfig
 from core.models.dino import build_dino
 from core.models.factory import build_model
 from core.models.network import Network
@@ -170,13 +171,18 @@ def count_operations(stage: Stage) -> int:
     size, views = (stage.config.image_height, stage.config.image_width), (1,)
     if stage.trains_dynamic:
         views = (1, stage.num_encoded)
+    # Nothing is computed, but where the network renders.
+    renders = isinstance(stage.config, MatchingConfig)
     with (
-        FakeTensorMode(allow_non_fake_inputs=True),  # nothing is computed
+        nullcontext() if renders else FakeTensorMode(allow_non_fake_inputs=True),
         FlopCounterMode(display=False) as counter,
         sdpa_kernel(SDPBackend.MATH),  # the counter does not know every fused attention
     ):
-        gaussians = network(torch.empty(*views, 3, *size), torch.empty(*views, 1, *size))
-        values = [getattr(gaussians, field.name) for field in fields(gaussians)]
+        output = network(torch.zeros(*views, 3, *size), torch.zeros(*views, 1, *size))
+        if isinstance(output, MatchedPair):
+            values = [*output.gaussians.tensors(), *output.flows, output.hidden]
+        else:
+            values = output.tensors()
         torch.stack([value.sum() for value in values if value.requires_grad]).sum().backward()
     return counter.get_total_flops()
 

@@ -11,7 +11,11 @@ from core.models.dynamic_model import ConditionEncoder, DynamicDecoder, DynamicM
 from core.models.heads import DynamicHeads, StaticHeads, three_layer_mlp
 from core.models.initialization import initialize
 from core.models.matching.config import MatchingConfig
-from core.models.matching.factory import build_matching_network, build_static_matching_model
+from core.models.matching.factory import (
+    assemble_matching_network,
+    build_matching_network,
+    build_static_matching_model,
+)
 from core.models.matching.network import StaticMatchingModel
 from core.models.network import Network
 from core.models.static_model import PixelSkip, StaticEncoder, StaticModel
@@ -61,7 +65,7 @@ def outline_model(config: ModelConfig) -> Network:
     """Build a whole network whose parameters have shapes, but neither values nor memory."""
     with torch.device("meta"):
         if isinstance(config, MatchingConfig):
-            return build_matching_network(config)
+            return assemble_matching_network(config)
         return _transformer(config)
 
 

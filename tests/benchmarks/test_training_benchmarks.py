@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.models import config
+from core.models import StreamSplatConfig, config
 from core.models.dino import load_dino
 
 
@@ -14,7 +14,10 @@ from core.models.dino import load_dino
 def small_preset(monkeypatch):
     from reduced import reduced
 
-    monkeypatch.setitem(config.PRESETS, "tiny", reduced(config.PRESETS["tiny"], (32, 64)))
+    transformer = StreamSplatConfig(
+        patch_size=16, width=64, head_width=32, upsampler_widths=(32, 32, 32), use_dino=False
+    )
+    monkeypatch.setitem(config.PRESETS, "tiny", reduced(transformer, (32, 64)))
 
 
 def _start(module, monkeypatch, capsys, *arguments):
@@ -81,7 +84,19 @@ def test_operations_of_a_layer_are_those_of_the_formula(small_preset, name, pass
     assert count_operations(stage) - before == passes * layer
 
 
-def test_communication_is_what_averaging_adds():
+@pytest.mark.parametrize("name", ["static", "dynamic"])
+def test_operations_of_networks_that_render_are_counted_too(monkeypatch, name):
+    from reduced import reduced
+    from training_steps import NOWHERE, StepOptions, build_stage, count_operations
+
+    monkeypatch.setitem(config.PRESETS, "tiny", reduced(config.PRESETS["tiny"], (32, 64)))
+    stage = build_stage(name, StepOptions(device="cpu", preset="tiny"), NOWHERE, "off")
+    cells, width = 16 * 32, stage.config.pixel_width
+    one_convolution = 2 * cells * width * 9 * width
+    assert count_operations(stage) > 8 * one_convolution
+
+
+def test_communication_is_what_averaging_adds(small_preset):
     import training
     from training_steps import NOWHERE, build_stage, count_operations
 

@@ -21,10 +21,23 @@ _PIXELS = 3 * STRIDE**2
 
 def build_static_matching_model(config: MatchingConfig) -> StaticMatchingModel:
     """Build the part for single frames, untrained."""
+    model = _static_model(config)
+    _initialize(model)
+    return model
+
+
+def build_matching_network(config: MatchingConfig) -> MatchingNetwork:
+    """Build the whole network, untrained."""
+    model = assemble_matching_network(config)
+    _initialize(model)
+    return model
+
+
+def _static_model(config: MatchingConfig) -> StaticMatchingModel:
     quarter, eighth, sixteenth = config.feature_widths
     widths = (quarter, eighth, sixteenth)
     width, blocks = config.pixel_width, config.pixel_blocks
-    model = StaticMatchingModel(
+    return StaticMatchingModel(
         config,
         encoder=FeatureEncoder(
             config.coarse_grid, widths, config.head_width, config.encoder_layers
@@ -36,15 +49,10 @@ def build_static_matching_model(config: MatchingConfig) -> StaticMatchingModel:
             depth=DepthHead(widths),
         ),
     )
-    _initialize(model)
-    for head in (model.heads.first, model.heads.correction):
-        _start_near_zero(head.values)
-    _start_near_zero(model.heads.depth.logits)
-    return model
 
 
-def build_matching_network(config: MatchingConfig) -> MatchingNetwork:
-    """Build the whole network, untrained."""
+def assemble_matching_network(config: MatchingConfig) -> MatchingNetwork:
+    """Put the whole network together; its weights are still to be set."""
     quarter, eighth, sixteenth = config.feature_widths
     hidden_quarter, hidden_eighth = config.refinement_widths
     image_size = (config.image_height, config.image_width)
@@ -59,15 +67,7 @@ def build_matching_network(config: MatchingConfig) -> MatchingNetwork:
         hidden=(hidden_quarter, hidden_eighth),
     )
     dynamic = DynamicModel(matcher, DynamicHeads(image_size, hidden_quarter, config.dynamics_width))
-    _initialize(dynamic)
-    for layer in (
-        matcher.at_eighth.correction,
-        matcher.at_quarter.correction,
-        matcher.upsampling,
-        dynamic.heads.values,
-    ):
-        _start_near_zero(layer)
-    return MatchingNetwork(config, build_static_matching_model(config), dynamic)
+    return MatchingNetwork(config, _static_model(config), dynamic)
 
 
 def _initialize(model: nn.Module) -> None:
@@ -90,6 +90,14 @@ def _initialize(model: nn.Module) -> None:
         elif isinstance(module, MatchingBlock):
             for attention in (module.self_attention, module.cross_attention):
                 attention.out.weight.data /= math.sqrt(6)
+        elif isinstance(module, (PixelHead, DynamicHeads)):
+            _start_near_zero(module.values)
+        elif isinstance(module, DepthHead):
+            _start_near_zero(module.logits)
+        elif isinstance(module, Refinement):
+            _start_near_zero(module.correction)
+        elif isinstance(module, Matcher):
+            _start_near_zero(module.upsampling)
 
 
 def _start_near_zero(layer: nn.Conv2d) -> None:

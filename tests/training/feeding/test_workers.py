@@ -33,6 +33,8 @@ class _Sample:
             inverse_depths=torch.zeros(1, 1, 2, 2, dtype=torch.uint16),
             masks=torch.zeros(1, 1, 2, 2, dtype=torch.uint8),
             times=torch.zeros(1, 1),
+            motion=torch.zeros(1, 0, 0, 0, 0, dtype=torch.float16),
+            motion_known=torch.zeros(1, 0, 0, 0, dtype=torch.bool),
             has_depth=torch.zeros(1, dtype=torch.bool),
             has_mask=torch.zeros(1, dtype=torch.bool),
         )
