@@ -125,8 +125,7 @@ class StaticHeads(nn.Module):
         x_map, z_map = pixel_centers(*grid)
         self.register_buffer("x_map", x_map.contiguous(), persistent=False)
         self.register_buffer("z_map", z_map.contiguous(), persistent=False)
-        half_cell = torch.tensor((1 / grid[1], 1 / grid[0]))
-        self.register_buffer("cell", 2 * half_cell, persistent=False)
+        self.register_buffer("cell", torch.tensor((2 / grid[1], 2 / grid[0])), persistent=False)
 
     def forward(
         self,
