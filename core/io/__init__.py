@@ -1,8 +1,11 @@
-"""Files in and out: images, depth maps and weights.
+"""Files in and out: images, videos, depth maps and weights.
 
-:mod:`core.io.frames` and :mod:`core.io.video` are imported by themselves: they need FFmpeg's
-libraries (PyAV), which neither training nor folders of images do.
+:mod:`core.io.frames`, of which ``open_frames`` is offered here too, and :mod:`core.io.video` are
+imported when they are asked for: they need FFmpeg's libraries (PyAV), which neither training nor
+folders of images do.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from core.io.atomic import atomic_path, write_bytes
 from core.io.depth_maps import DepthFolder, read_depth, write_depth_png16
@@ -10,12 +13,16 @@ from core.io.frame_source import Frame, FrameSource
 from core.io.images import list_frames, read_image, write_png
 from core.io.weights import read_tensors
 
+if TYPE_CHECKING:
+    from core.io.frames import open_frames
+
 __all__ = [
     "DepthFolder",
     "Frame",
     "FrameSource",
     "atomic_path",
     "list_frames",
+    "open_frames",
     "read_depth",
     "read_image",
     "read_tensors",
@@ -23,3 +30,11 @@ __all__ = [
     "write_depth_png16",
     "write_png",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "open_frames":
+        from core.io.frames import open_frames
+
+        return open_frames
+    raise AttributeError(f"module 'core.io' has no attribute {name!r}")
