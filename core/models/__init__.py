@@ -5,7 +5,6 @@ from core.models.factory import (
     StaticNetwork,
     build_model,
     build_static_model,
-    build_transformer,
 )
 from core.models.matching.config import MatchingConfig
 from core.models.matching.network import MatchedPair, MatchingNetwork, StaticMatchingModel
@@ -39,7 +38,6 @@ __all__ = [
     "StreamSplatConfig",
     "build_model",
     "build_static_model",
-    "build_transformer",
     "files_of_model",
     "load_dinov2",
     "load_model",

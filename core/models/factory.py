@@ -51,11 +51,6 @@ def build_model(config: ModelConfig) -> Network:
     """
     if isinstance(config, MatchingConfig):
         return build_matching_network(config)
-    return build_transformer(config)
-
-
-def build_transformer(config: StreamSplatConfig) -> StreamSplat:
-    """Build an untrained network of the published kind."""
     model = _transformer(config)
     initialize(model, config)
     return model

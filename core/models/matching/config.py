@@ -60,10 +60,8 @@ class MatchingConfig(ModelOptions):
             expected = f"{length} numbers from 1 to {LARGEST}"
             fits = len(values) == length and min(values) >= 1 and max(values) <= LARGEST
             yield fits, name, expected
-        widths, by_head = (
-            self.feature_widths,
-            f"a last width divisible by head_width {self.head_width}",
-        )
+        widths = self.feature_widths
+        by_head = f"a last width divisible by head_width {self.head_width}"
         yield widths[-1] % self.head_width == 0, "feature_widths", by_head
         yield all(width % 4 == 0 for width in widths), "feature_widths", "multiples of 4"
 
@@ -75,7 +73,7 @@ class MatchingConfig(ModelOptions):
     @property
     def largest_map(self) -> int:
         """Values of the largest table that the network holds beside its weights."""
-        return max(self.coarse_grid[0] * self.coarse_grid[1], self.num_gaussians)
+        return self.num_gaussians
 
     @property
     def num_layers(self) -> int:

@@ -12,17 +12,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.models.matching.layers import ResidualPair, convolution
-from core.models.matching.matcher import Matches, enlarge_features, swap
-from core.models.matching.sampling import cell_centers, follow
+from core.models.matching.matcher import Matches, swap
+from core.models.matching.sampling import FLOW_UNIT, cell_centers, double, follow
+from core.models.matching.static_heads import FARTHEST, NEAREST
 from core.types import TensorDataclass
 
-_FLOW_UNIT = 32.0
 _MISMATCH_UNIT = 4.0
 """Pixels between a place and where its flow forth and back leads that the head sees as 1."""
 _SLOPE, _HALF_LIFE = 8.0, 0.55
 """Opacity window of an untrained network."""
-_NEAREST, _FARTHEST = 0.999, 0.001
 _DEPTH_REACH = 0.1
+"""How far the head may correct the inverse depth at which a Gaussian arrives."""
 _RESIDUAL_REACH = 1.5
 """Pixels by which the head may correct the matched displacement."""
 _HIDDEN_DEPTH_SHARE = 0.1
@@ -49,22 +49,20 @@ class PairDynamics(TensorDataclass):
 class DynamicHeads(nn.Module):
     """Motion is the matched displacement and a residual; windows follow from what is visible.
 
-    Always in float32.
-
     What is hidden in the other frame sinks away from the camera on its way there, so that what
     covers it lies before it. Inverse depth changes to that which the other frame shows at the
-    matched place.
+    matched place. Always in float32.
 
     Args:
         image_size: Height and width of the frames.
-        hidden: Channels of the matcher's hidden state.
+        state: Channels of the matcher's hidden state.
         width: Channels of the head.
     """
 
-    def __init__(self, image_size: tuple[int, int], hidden: int, width: int) -> None:
+    def __init__(self, image_size: tuple[int, int], state: int, width: int) -> None:
         super().__init__()
         self.image_size = image_size
-        self.known = nn.Conv2d(hidden, _KNOWN, 1)
+        self.known = nn.Conv2d(state, _KNOWN, 1)
         self.mix = convolution(_KNOWN + _GEOMETRY, width)
         self.block = ResidualPair(width)
         self.values = convolution(width, _OUTPUTS)
@@ -97,9 +95,9 @@ class DynamicHeads(nn.Module):
             swap(torch.cat((flow, colors, inverse_depths), dim=1)), flow, self.image_size
         )
         back, other_colors, other_depths = shown.split((2, 3, 1), dim=1)
-        known = enlarge_features(self.known(F.silu(matches.hidden.float())))
+        known = double(self.known(F.silu(matches.state.float())))
         geometry = (
-            flow / _FLOW_UNIT,
+            flow / FLOW_UNIT,
             ((flow + back) / _MISMATCH_UNIT).clamp(-4, 4),
             self._is_inside(flow),
             colors,
@@ -144,7 +142,7 @@ class DynamicHeads(nn.Module):
         share = (2 * hidden.sigmoid() - 1).clamp_min(0)
         arrival = torch.lerp(other_depths, _HIDDEN_DEPTH_SHARE * inverse_depths, share) + nearer
         # A straight way between two valid inverse depths is valid all along.
-        depth = arrival.clamp(_FARTHEST, _NEAREST) - inverse_depths
+        depth = arrival.clamp(FARTHEST, NEAREST) - inverse_depths
         u, v = flow.split(1, dim=1)
         return torch.cat((u * (2 / width), depth, v * (-2 / height)), dim=1)
 

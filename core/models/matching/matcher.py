@@ -16,7 +16,13 @@ from torch import Tensor, nn
 
 from core.models.matching.feature_encoder import FrameFeatures
 from core.models.matching.layers import ResidualPair, convolution
-from core.models.matching.sampling import cell_centers, enlarge, enlarge_convex, follow
+from core.models.matching.sampling import (
+    FLOW_UNIT,
+    cell_centers,
+    double,
+    double_convex,
+    follow,
+)
 from core.models.transformer import CrossAttention, FeedForward, RMSNorm, SelfAttention
 from core.types import TensorDataclass
 
@@ -24,8 +30,6 @@ _RADIUS = 3
 """Reach of a look-up in each level of the correlation pyramid, in its cells."""
 _LEVELS = 2
 LOOK_UPS = _LEVELS * (2 * _RADIUS + 1) ** 2
-_FLOW_UNIT = 32.0
-"""Pixels that the refinements see as 1."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,8 @@ class Matches(TensorDataclass):
 
     flow: Float[Tensor, "b 2 h2 w2"]
     """From each frame to the other, in pixels (u, v), at half the frame's size."""
-    hidden: Float[Tensor, "b c h4 w4"]
-    """What the refinement knows of each place, at a quarter of it."""
+    state: Float[Tensor, "b c h4 w4"]
+    """The last refinement's hidden state, at a quarter of it."""
 
 
 class MatchingBlock(nn.Module):
@@ -84,7 +88,7 @@ class Refinement(nn.Module):
         own: Float[Tensor, "b o h w"],
     ) -> tuple[Float[Tensor, "b 2 h w"], Float[Tensor, "b c h w"]]:
         """Return the corrected flow, float32, and the new hidden state."""
-        known = (self.seen(seen), hidden, own, (flow / _FLOW_UNIT).to(own.dtype))
+        known = (self.seen(seen), hidden, own, (flow / FLOW_UNIT).to(own.dtype))
         hidden = hidden + self.update(self.mix(torch.cat(known, dim=1)))
         return flow + self.correction(F.silu(hidden)).float(), hidden
 
@@ -129,26 +133,26 @@ class Matcher(nn.Module):
             both: Features of all first frames, followed by those of all second frames.
 
         Returns:
-            The matches of all first frames, then of all second frames; and the flows before each
-            refinement, from coarse to fine, for the loss.
+            The matches of all first frames, then of all second frames; and all flows,
+            from coarse to fine, for the loss.
         """
         coarse, tokens = self._match_globally(both.sixteenth)
         flows = [coarse]
-        flow = enlarge(coarse.detach())
-        hidden = enlarge_features(self.start_eighth(tokens))
+        flow = double(coarse.detach())
+        hidden = double(self.start_eighth(tokens))
         pyramid = self._correlate(self.eighth_features(both.eighth).float())
         for _ in range(self.at_eighth.updates):
             seen = look_up(pyramid, flow.detach(), self.image_size).to(hidden.dtype)
             flow, hidden = self.at_eighth(flow.detach(), hidden, seen, both.eighth)
             flows.append(flow)
-        flow = enlarge(flow)
-        hidden = enlarge_features(self.start_quarter(hidden))
+        flow = double(flow)
+        hidden = double(self.start_quarter(hidden))
         others = swap(both.quarter)
         for _ in range(self.at_quarter.updates):
             seen = follow(others, flow.detach(), self.image_size)
             flow, hidden = self.at_quarter(flow.detach(), hidden, seen, both.quarter)
             flows.append(flow)
-        fine = enlarge_convex(flow, self.upsampling(F.silu(hidden)))
+        fine = double_convex(flow, self.upsampling(F.silu(hidden)))
         flows.append(fine)
         return Matches(fine, hidden), flows
 
@@ -199,8 +203,3 @@ def look_up(
 def swap(both: Float[Tensor, "b2 *rest"]) -> Float[Tensor, "b2 *rest"]:
     """Exchange the first frames and the second frames."""
     return torch.cat(both.chunk(2)[::-1])
-
-
-def enlarge_features(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
-    """Interpolate features to twice the resolution."""
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)

@@ -12,6 +12,9 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+FLOW_UNIT = 32.0
+"""Pixels that the networks see as 1."""
+
 
 def cell_centers(
     grid: tuple[int, int], image_size: tuple[int, int], device: torch.device
@@ -39,12 +42,12 @@ def follow(
     return read.to(values.dtype)
 
 
-def enlarge(flow: Float[Tensor, "b 2 h w"], factor: int = 2) -> Float[Tensor, "b 2 h2 w2"]:
-    """Interpolate a flow to a finer grid; its unit stays the pixel of the input frame."""
-    return F.interpolate(flow, scale_factor=float(factor), mode="bilinear", align_corners=False)
+def double(values: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
+    """Interpolate features or a flow, whose unit stays the pixel of the frame, to a finer grid."""
+    return F.interpolate(values, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
-def enlarge_convex(
+def double_convex(
     flow: Float[Tensor, "b 2 h w"], weights: Float[Tensor, "b 36 h w"]
 ) -> Float[Tensor, "b 2 h2 w2"]:
     """Double a flow's grid; each fine cell is a convex combination of 3 by 3 coarse ones.

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from core.geometry.canonical import pixel_centers
 from core.models.matching.feature_encoder import FrameFeatures
 from core.models.matching.layers import ResidualPair, convolution
+from core.models.matching.sampling import double
 from core.rendering import render
 from core.types import DynamicGaussians, TensorDataclass
 
 STRIDE = 2
 """Side, in pixels, of what one Gaussian stands for."""
-OPACITY = 0.95
+_OPACITY = 0.95
 """Opacity of every Gaussian at its anchor time."""
 _HALF_LIFE = 0.5
 _SCALE = 0.55
@@ -29,12 +30,13 @@ _OFFSET_REACH = 1.5
 """How far a centre may lie from that of its cell, in half cells."""
 _DEPTH_REACH = 0.02
 """How far the pixels may move a Gaussian within the inverse depth of its place."""
-_NEAREST, _FARTHEST = 0.999, 0.001
+NEAREST, FARTHEST = 0.999, 0.001
+"""Inverse depths of Gaussians stay between them: 0 and 1 are the ends of what is valid."""
 _COLOR_REACH = 0.5
 """How far a colour may lie from the mean of the pixels below it."""
 _PAIRS_OF_A_GAUSSIAN = 36
 """Tiles of 16 by 16 pixels that the largest Gaussian can touch."""
-NUM_VALUES = 9
+_NUM_VALUES = 9
 """Offset (2), log-scales (2), colour (3), angle, and place within the inverse depth."""
 
 
@@ -51,7 +53,7 @@ class PixelHead(nn.Module):
         super().__init__()
         self.stem = convolution(in_width, width)
         self.blocks = nn.Sequential(*(ResidualPair(width) for _ in range(blocks)))
-        self.values = convolution(width, NUM_VALUES)
+        self.values = convolution(width, _NUM_VALUES)
 
     def forward(
         self, x: Float[Tensor, "b c h w"]
@@ -80,8 +82,8 @@ class DepthHead(nn.Module):
 
     def forward(self, features: FrameFeatures) -> Float[Tensor, "b 1 h2 w2"]:
         """Return the inverse depth, in (0, 1), at half the frame's size."""
-        x = _double(self.at_sixteenth(features.sixteenth)) + self.eighth_skip(features.eighth)
-        x = _double(self.at_eighth(x)) + self.quarter_skip(features.quarter)
+        x = double(self.at_sixteenth(features.sixteenth)) + self.eighth_skip(features.eighth)
+        x = double(self.at_eighth(x)) + self.quarter_skip(features.quarter)
         return F.pixel_shuffle(self.logits(self.at_quarter(x)), 2).float().sigmoid()
 
 
@@ -180,7 +182,7 @@ class StaticHeads(nn.Module):
         offsets = _OFFSET_REACH / 2 * offsets.tanh() * self.cell[:, None, None]
         x, z = self.x_map + offsets[:, 0], self.z_map + offsets[:, 1]
         depths = inverse_depths + _DEPTH_REACH * places.tanh()
-        depths = depths.clamp(_FARTHEST, _NEAREST)[:, 0]
+        depths = depths.clamp(FARTHEST, NEAREST)[:, 0]
         reach = _LOG_SCALE_REACH * (log_scales / _LOG_SCALE_REACH).tanh()
         scale_x, scale_z = (_SCALE * self.cell[:, None, None] * reach.exp()).unbind(1)
         half = angles[:, 0] * (math.pi / 4)
@@ -197,12 +199,8 @@ class StaticHeads(nn.Module):
             scales=rows(scale_x, (scale_x + scale_z) / 2, scale_z),
             quats=rows(half.cos(), zeros, half.sin(), zeros),
             colors=rearrange(colors, "b c h w -> b (h w) c"),
-            opacities=torch.full_like(flat, OPACITY),
+            opacities=torch.full_like(flat, _OPACITY),
             opacity_slopes=flat,
             opacity_half_lives=torch.full_like(flat, _HALF_LIFE),
             anchor_times=flat,
         )
-
-
-def _double(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)

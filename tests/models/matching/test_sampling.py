@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from core.models.matching.matcher import look_up
-from core.models.matching.sampling import cell_centers, enlarge_convex, follow
+from core.models.matching.sampling import cell_centers, double_convex, follow
 
 SIZE = (32, 64)
 
@@ -35,10 +35,10 @@ def test_convex_weights_choose_neighbours() -> None:
     flow = torch.rand(1, 2, 3, 4)
     weights = torch.full((1, 9, 4, 3, 4), -100.0)
     weights[:, 4] = 0  # the cell itself
-    fine = enlarge_convex(flow, weights.flatten(1, 2))
+    fine = double_convex(flow, weights.flatten(1, 2))
     torch.testing.assert_close(fine, flow.repeat_interleave(2, -1).repeat_interleave(2, -2))
     weights[:, 4], weights[:, 5] = -100, 0  # its right neighbour
-    fine = enlarge_convex(flow, weights.flatten(1, 2))
+    fine = double_convex(flow, weights.flatten(1, 2))
     shifted = torch.cat((flow[..., 1:], flow[..., -1:]), dim=-1)
     torch.testing.assert_close(fine, shifted.repeat_interleave(2, -1).repeat_interleave(2, -2))
 
