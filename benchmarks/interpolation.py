@@ -25,10 +25,10 @@ from core.checks import UserError, cli_errors
 from core.command_line import parse
 from core.depth.source import open_depth
 from core.devices import choose_device
+from core.geometry.optical_flow import dis_flow, warp
 from core.io.frames import open_frames
 from core.logging import configure_logging
 from core.metrics import compare
-from core.metrics.optical_flow import dis_flow, warp
 from core.models import load_model
 from core.streaming import Session
 from core.streaming.reconstruct import ClipReconstructor, RenderedFrame

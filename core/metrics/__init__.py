@@ -1,6 +1,6 @@
 """Metrics of images, motion and depth; those of images give one value per image.
 
-The modules of motion, depth, time and optical flow are imported by themselves, and so is
+The modules of motion, depth and time are imported by themselves, and so is
 :mod:`core.metrics.lpips`: reconstruction has no use for them.
 """
 

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from core.geometry.optical_flow import grey_flow
+
 _TOLERANCE_PX = 1.0
 _TOLERANCE_SHARE = 0.05
 """Forward and backward flow may differ by this share of their length, but at least by the pixel."""
@@ -28,11 +30,10 @@ def label_motion(
     """
     height, width = (side // 2 * 2 for side in first.shape[:2])
     grey = [cv2.cvtColor(image[:height, :width], cv2.COLOR_RGB2GRAY) for image in (first, last)]
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     size = (width // 2, height // 2)
     flows: list[np.ndarray] = []
     for here, there in (grey, grey[::-1]):
-        flow = search.calc(here, there, np.zeros((height, width, 2), np.float32))
+        flow = grey_flow(here, there)
         flows.append(cv2.resize(flow, size, interpolation=cv2.INTER_AREA))
     known = [_agrees(flow, back) for flow, back in (flows, flows[::-1])]
     # x is 2 across the width, z is 2 up the height.

@@ -14,7 +14,7 @@ from torch import Tensor
 from core.checks import UserError
 from core.evaluation.data.clips import Clip, ClipFrame
 from core.evaluation.data.images import as_tensor, at_network_size
-from core.metrics.optical_flow import dis_flow
+from core.geometry.optical_flow import dis_flow
 
 
 @dataclass(frozen=True)

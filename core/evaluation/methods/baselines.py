@@ -10,8 +10,8 @@ from torch import Tensor
 
 from core.evaluation.data.images import as_bytes, as_floats
 from core.evaluation.data.pair import Pair
+from core.geometry.optical_flow import warp
 from core.geometry.resample import resize
-from core.metrics.optical_flow import warp
 
 Images = Mapping[int, UInt8[Tensor, "3 h w"]]
 """Images by their place in the pair."""

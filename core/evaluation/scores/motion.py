@@ -11,8 +11,8 @@ from torch import Tensor
 from core.evaluation.data.pair import Pair
 from core.geometry.canonical import pixels_from_canonical
 from core.geometry.motion import displace_means
+from core.geometry.optical_flow import agreement
 from core.metrics.motion import flow_errors
-from core.metrics.optical_flow import agreement
 from core.rendering import render
 from core.types import DynamicGaussians
 

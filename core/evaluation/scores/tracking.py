@@ -19,7 +19,7 @@ from torch import Tensor
 from core.data.procedural import ProceduralScenes
 from core.geometry.canonical import normalize_inverse_depth
 from core.geometry.fit import FrameFit
-from core.metrics.optical_flow import grey_flow
+from core.geometry.optical_flow import grey_flow
 from core.streaming import PairModel, Session
 from core.tracking import PointTracks, Tracker, grid_points
 

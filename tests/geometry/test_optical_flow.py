@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.metrics.optical_flow import agreement, dis_flow, warp
+from core.geometry.optical_flow import agreement, dis_flow, warp
 from tests.metrics.textures import texture
 
 
