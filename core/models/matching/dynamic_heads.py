@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from core.models.matching.layers import ResidualPair, convolution
@@ -95,11 +95,14 @@ class DynamicHeads(nn.Module):
             swap(torch.cat((flow, colors, inverse_depths), dim=1)), flow, self.image_size
         )
         back, other_colors, other_depths = shown.split((2, 3, 1), dim=1)
+        is_inside = self._is_inside(flow)
+        # What leaves the frame does not take the depth of its border.
+        other_depths = torch.where(is_inside, other_depths, inverse_depths)
         known = double(self.known(F.silu(matches.state.float())))
         geometry = (
             flow / FLOW_UNIT,
             ((flow + back) / _MISMATCH_UNIT).clamp(-4, 4),
-            self._is_inside(flow),
+            is_inside.to(flow.dtype),
             colors,
             other_colors - colors,
             inverse_depths,
@@ -122,12 +125,12 @@ class DynamicHeads(nn.Module):
             hidden=hidden[:, 0],
         )
 
-    def _is_inside(self, flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 1 h w"]:
-        """Return 1 where a flow leads inside the frame, else 0."""
+    def _is_inside(self, flow: Float[Tensor, "b 2 h w"]) -> Bool[Tensor, "b 1 h w"]:
+        """Return where a flow leads inside the frame."""
         height, width = self.image_size
         places = cell_centers((flow.shape[-2], flow.shape[-1]), self.image_size, flow.device) + flow
         u, v = places.unbind(1)
-        return ((u >= 0) & (u <= width) & (v >= 0) & (v <= height)).to(flow.dtype)[:, None]
+        return ((u >= 0) & (u <= width) & (v >= 0) & (v <= height))[:, None]
 
     def _motion(
         self,

@@ -84,7 +84,9 @@ class DepthHead(nn.Module):
         """Return the inverse depth, in (0, 1), at half the frame's size."""
         x = double(self.at_sixteenth(features.sixteenth)) + self.eighth_skip(features.eighth)
         x = double(self.at_eighth(x)) + self.quarter_skip(features.quarter)
-        return F.pixel_shuffle(self.logits(self.at_quarter(x)), 2).float().sigmoid()
+        logits = F.pixel_shuffle(self.logits(self.at_quarter(x)), 2).float()
+        # The four cells of a quarter come from different channels, whose means differ.
+        return F.avg_pool2d(logits, 3, stride=1, padding=1, count_include_pad=False).sigmoid()
 
 
 @dataclass(frozen=True)
