@@ -107,7 +107,7 @@ def test_a_broken_config_file_is_refused(values: dict, message: str) -> None:
 @pytest.mark.parametrize("options", [StreamSplatConfig, MatchingConfig])
 def test_every_option_is_read(options: type) -> None:
     folder = Path(core.models.__file__).parent
-    described = (folder / "transformer_config.py", folder / "matching" / "config.py")
+    described = [folder / kind / "config.py" for kind in ("transformer", "matching")]
     sources = [path.read_text() for path in folder.rglob("*.py") if path not in described]
     # What stands before the properties are fields and their checks, which are no use.
     sources += [path.read_text().partition("@property")[2] for path in described]

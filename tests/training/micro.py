@@ -18,7 +18,7 @@ import torch
 
 from core.checks import UserError
 from core.data.procedural import ProceduralOptions
-from core.models.transformer_config import StreamSplatConfig
+from core.models.transformer.config import StreamSplatConfig
 from core.training import (
     DataOptions,
     DynamicStage,

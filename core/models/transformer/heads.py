@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.geometry.canonical import pixel_centers
-from core.models.transformer_config import MIN_OPACITY
-from core.models.truncated_gaussian import TruncatedGaussianHead
+from core.models.transformer.config import MIN_OPACITY
+from core.models.transformer.truncated_gaussian import TruncatedGaussianHead
 from core.types import DynamicGaussians, TensorDataclass
 
 SCALE_UNIT = 0.1

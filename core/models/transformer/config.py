@@ -1,4 +1,4 @@
-"""Everything that distinguishes one published-style network, a transformer, from another."""
+"""Everything that distinguishes one transformer from another; the default is published."""
 
 from __future__ import annotations
 

@@ -16,12 +16,12 @@ import math
 import torch
 from torch import nn
 
-from core.models.dynamic_model import DynamicDecoder
-from core.models.heads import SCALE_UNIT, DynamicHeads, StaticHeads
-from core.models.static_model import PixelSkip
-from core.models.transformer import CrossAttention, FeedForward, RecomputingStack, SelfAttention
-from core.models.transformer_config import MIN_OPACITY, StreamSplatConfig
-from core.models.truncated_gaussian import TanhHead, TruncatedGaussianHead
+from core.models.blocks import CrossAttention, FeedForward, RecomputingStack, SelfAttention
+from core.models.transformer.config import MIN_OPACITY, StreamSplatConfig
+from core.models.transformer.dynamic_model import DynamicDecoder
+from core.models.transformer.heads import SCALE_UNIT, DynamicHeads, StaticHeads
+from core.models.transformer.static_model import PixelSkip
+from core.models.transformer.truncated_gaussian import TanhHead, TruncatedGaussianHead
 
 _HEAD_GAIN = 0.01
 _EMBEDDING_STD = 0.02

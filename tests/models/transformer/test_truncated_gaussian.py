@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.models.truncated_gaussian import (
+from core.models.transformer.truncated_gaussian import (
     EPS,
     HIGH,
     LOW,

@@ -10,16 +10,16 @@ from einops import rearrange, reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.models.heads import StaticHeads
-from core.models.options import expect_size
-from core.models.transformer import (
+from core.models.blocks import (
     RecomputingStack,
     RMSNorm,
     SinusoidalEncoding,
     TransformerBlock,
 )
-from core.models.transformer_config import StreamSplatConfig
-from core.models.upsampler import Upsampler
+from core.models.options import expect_size
+from core.models.transformer.config import StreamSplatConfig
+from core.models.transformer.heads import StaticHeads
+from core.models.transformer.upsampler import Upsampler
 from core.types import DynamicGaussians, TensorDataclass
 
 _COLOR_MARGIN = 1 / 512
@@ -95,7 +95,8 @@ class EncodedFrames(TensorDataclass):
 class StaticModel(nn.Module):
     """Encoder, upsampler and heads for single frames.
 
-    Trained alone in stage 1; the encoder of :class:`~core.models.streamsplat.StreamSplat` later.
+    Trained alone in stage 1, and later a part of
+    :class:`~core.models.transformer.network.StreamSplat`.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from torch import Tensor
 from core.checks import UserError
 from core.geometry.canonical import pixel_centers
 from core.models import StaticModel, StreamSplatConfig, build_static_model
-from core.models.truncated_gaussian import TruncatedGaussianHead
+from core.models.transformer.truncated_gaussian import TruncatedGaussianHead
 
 
 def test_evaluation_is_the_mean_and_training_draws(
