@@ -10,7 +10,7 @@ from core.models.transformer.dynamic_model import ConditionEncoder, DynamicDecod
 from core.models.transformer.heads import DynamicHeads, StaticHeads, three_layer_mlp
 from core.models.transformer.initialization import initialize
 from core.models.transformer.network import StreamSplat
-from core.models.transformer.static_model import PixelSkip, StaticEncoder, StaticModel
+from core.models.transformer.static_model import StaticEncoder, StaticModel
 from core.models.transformer.truncated_gaussian import TanhHead, TruncatedGaussianHead
 from core.models.transformer.upsampler import Upsampler
 
@@ -18,13 +18,9 @@ from core.models.transformer.upsampler import Upsampler
 def build_static_transformer(config: StreamSplatConfig) -> StaticModel:
     """Build the part for single frames, untrained; it samples its positions in training."""
     width = config.upsampler_widths[-1]
-    position = TruncatedGaussianHead(
-        nn.Linear(width, 3),
-        nn.Linear(width, 3, bias=False),
-        log_scale_offset=config.log_scale_offset,
-    )
+    position = TruncatedGaussianHead(nn.Linear(width, 3), nn.Linear(width, 3, bias=False))
     model = _static_model(config, position)
-    initialize(model, config)
+    initialize(model)
     return model
 
 
@@ -35,7 +31,7 @@ def build_transformer(config: StreamSplatConfig) -> StreamSplat:
     :func:`core.models.load_dinov2`.
     """
     model = assemble_transformer(config)
-    initialize(model, config)
+    initialize(model)
     return model
 
 
@@ -61,7 +57,6 @@ def _static_model(config: StreamSplatConfig, position: nn.Module) -> StaticModel
         ),
         upsampler=_upsampler(config),
         heads=StaticHeads(config.gaussian_grid, width, position),
-        pixel_skip=PixelSkip(config.pixel_stride, width) if config.pixel_skip else None,
     )
 
 
@@ -81,7 +76,6 @@ def _dynamic_model(config: StreamSplatConfig) -> DynamicModel:
             motion=TruncatedGaussianHead(
                 three_layer_mlp(2 * width, width, motion_channels),
                 nn.Linear(2 * width, motion_channels, bias=False),
-                log_scale_offset=config.log_scale_offset,
             ),
             opacity_window=three_layer_mlp(2 * width, width, 2),
         ),

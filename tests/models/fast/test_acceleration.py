@@ -111,7 +111,7 @@ def test_nothing_in_the_parts_breaks_a_compiled_graph() -> None:
             (level.mix, (level.enlarge(tokens),)),
             (level.mix_rolled, (level.enlarge(tokens),)),
             (static.upsampler.norm, (features,)),
-            (partial(static.heads, sample=False), (features, None)),
+            (partial(static.heads, sample=False), (features,)),
             (dynamic.decoder, (pair, conditions)),
             (partial(dynamic.decode_features, sample=False), (both, both)),
         ):
