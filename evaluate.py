@@ -41,9 +41,9 @@ def build(options: EvaluationOptions, command: Sequence[str]) -> Evaluation:
     from core.io.digest import file_digest
     from core.metrics.lpips import VGG16_FILE, load_lpips
     from core.models import StreamSplat, load_model, weights_file
-    from core.models.dino import DINO_FILE
     from core.models.fast.acceleration import FastModel
     from core.models.model_files import CHECKPOINTS
+    from core.models.transformer.dino import DINO_FILE
 
     device = choose_device(options.device)
     torch.backends.cudnn.allow_tf32 = False  # LPIPS in full precision

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from core.losses import depth_loss, masked_mse, mse
 from core.metrics import psnr, ssim
 from core.metrics.lpips import Lpips
-from core.models.streamsplat import StreamSplat
-from core.models.transformer import set_gradient_checkpointing
+from core.models.blocks import set_gradient_checkpointing
+from core.models.transformer.network import StreamSplat
 from core.rendering import render
 from core.training.compute.optimizer import OptimizerOptions
 from core.training.stages.noise import draw_step_noise

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import torchvision
 
-from core.models.dino import build_dino
+from core.models.transformer.dino import build_dino
 
 _DINO_SIZE = (518, 518)
 """Frames of the published position embedding, 37 patches a side."""

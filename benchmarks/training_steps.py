@@ -26,10 +26,10 @@ from tqdm import tqdm
 from core.checks import UserError
 from core.data.procedural import ProceduralOptions
 from core.models import PRESETS, MatchedPair, MatchingConfig
-from core.models.dino import build_dino
 from core.models.factory import build_model
 from core.models.network import Network
-from core.models.streamsplat import StreamSplat
+from core.models.transformer.dino import build_dino
+from core.models.transformer.network import StreamSplat
 from core.training import (
     DataOptions,
     DynamicStage,

@@ -23,9 +23,6 @@ def small_config() -> StreamSplatConfig:
         upsampler_widths=(32, 32, 32),
         window=16,
         use_dino=False,
-        pixel_skip=True,
-        initial_scale=0.6,
-        initial_opacity=0.9,
     )
 
 

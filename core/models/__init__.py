@@ -19,9 +19,9 @@ from core.models.model_files import (
     weights_file,
 )
 from core.models.network import Network
-from core.models.static_model import StaticModel
-from core.models.streamsplat import KeyFrame, StreamSplat
-from core.models.transformer_config import StreamSplatConfig
+from core.models.transformer.config import StreamSplatConfig
+from core.models.transformer.network import KeyFrame, StreamSplat
+from core.models.transformer.static_model import StaticModel
 
 __all__ = [
     "PRESETS",

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.checks import UserError
 from core.models.matching.config import MatchingConfig
-from core.models.transformer_config import StreamSplatConfig
+from core.models.transformer.config import StreamSplatConfig
 
 ModelConfig = StreamSplatConfig | MatchingConfig
 """The configuration of any network."""

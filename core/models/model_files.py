@@ -23,15 +23,19 @@ from core.io.weights import (
     write_safetensors,
 )
 from core.models.config import ModelConfig, read_config, write_config
-from core.models.dino import DINO_FILE, load_dino
 from core.models.factory import StaticNetwork, build_model, outline_model
 from core.models.matching.config import MatchingConfig
 from core.models.matching.network import StaticMatchingModel
 from core.models.network import Network
-from core.models.published import PUBLISHED_FILE, assign_published_weights, is_published_naming
-from core.models.static_model import StaticModel
-from core.models.streamsplat import StreamSplat
-from core.models.transformer_config import StreamSplatConfig
+from core.models.transformer.config import StreamSplatConfig
+from core.models.transformer.dino import DINO_FILE, load_dino
+from core.models.transformer.network import StreamSplat
+from core.models.transformer.published import (
+    PUBLISHED_FILE,
+    assign_published_weights,
+    is_published_naming,
+)
+from core.models.transformer.static_model import StaticModel
 
 CHECKPOINTS = Path("checkpoints")
 """Where weights of other projects are looked for."""

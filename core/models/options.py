@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -39,7 +37,7 @@ class ModelOptions:
         for holds, name, expected in self._conditions():
             if not holds:
                 raise UserError(
-                    f"model option {name} is {getattr(self, name)}; expected {expected}."
+                    f"model option {name} is {_shown(getattr(self, name))}; expected {expected}."
                 )
 
     def _conditions(self) -> Iterator[tuple[bool, str, str]]:
@@ -96,18 +94,11 @@ def expect_size(
 
 def _parse(name: str, value: object, default: object) -> Any:
     """Return a value read from JSON, which has no tuples, as the type of the field's default."""
-    kind = type(value)
     if isinstance(default, tuple):
         if isinstance(value, (list, tuple)) and all(type(part) is int for part in value):
             return tuple(value)
-    elif isinstance(default, (bool, int)):
-        if kind is type(default):
-            return value
-    elif value is None and default is None:
-        return None
-    elif isinstance(value, (int, float)) and kind is not bool and abs(value) < math.inf:
-        with suppress(OverflowError):  # of a whole number that no float holds
-            return float(value)
+    elif type(value) is type(default):
+        return value
     raise UserError(f"model option {name} is {_shown(value)}; expected something like {default!r}.")
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.models import StreamSplatConfig, config
-from core.models.dino import load_dino
+from core.models.transformer.dino import load_dino
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ ModelT = TypeVar("ModelT", bound=nn.Module)
 
 @pytest.fixture
 def config() -> StreamSplatConfig:
-    """A few thousand weights, with all features of the lean presets."""
+    """A few thousand weights."""
     return StreamSplatConfig(
         image_height=HEIGHT,
         image_width=WIDTH,
@@ -29,10 +29,6 @@ def config() -> StreamSplatConfig:
         window=64,
         motion_degree=2,
         use_dino=False,
-        pixel_skip=True,
-        initial_scale=0.6,
-        initial_opacity=0.9,
-        log_scale_offset=-3.0,
     )
 
 

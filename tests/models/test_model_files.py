@@ -311,9 +311,9 @@ def test_shapes_are_compared_before_a_network_is_built(
         '{"width": 1000000000}',
         '{"encoder_layers": 100000}',
         '{"upsampler_widths": [1000000000]}',
-        '{"initial_scale": 1e999}',
-        '{"initial_scale": 1' + "0" * 400 + "}",
-        '{"log_scale_offset": NaN}',
+        '{"width": 1e999}',
+        '{"width": 1' + "0" * 400 + "}",
+        '{"width": NaN}',
     ],
 )
 def test_configurations_that_cannot_be_are_one_line(saved: Path, text: str) -> None:

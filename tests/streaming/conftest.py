@@ -13,10 +13,13 @@ from core.models import StreamSplat, StreamSplatConfig, build_model
 
 @pytest.fixture(scope="session")
 def network(small_config: StreamSplatConfig) -> StreamSplat:
-    """Return a network that moves and fades its Gaussians, each differently."""
+    """Return a network whose Gaussians depend on the frame, move and fade, each differently."""
     torch.manual_seed(0)
     model = build_model(small_config).eval()
     with torch.no_grad():
+        model.static.heads.color.weight.normal_(std=0.5)
+        model.static.heads.opacity.bias.fill_(2.0)
+        model.static.heads.scale.bias.fill_(-1.0)
         for parameter in model.dynamic.heads.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.3)
     return model

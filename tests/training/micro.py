@@ -18,7 +18,7 @@ import torch
 
 from core.checks import UserError
 from core.data.procedural import ProceduralOptions
-from core.models.transformer_config import StreamSplatConfig
+from core.models.transformer.config import StreamSplatConfig
 from core.training import (
     DataOptions,
     DynamicStage,
@@ -46,10 +46,6 @@ MICRO = StreamSplatConfig(
     upsampler_widths=(32, 16),
     window=64,
     use_dino=False,
-    pixel_skip=True,
-    initial_scale=0.6,
-    initial_opacity=0.9,
-    log_scale_offset=-4.5,
 )
 SCENES = DataOptions(procedural=ProceduralOptions(min_objects=1, max_objects=2))
 OPTIMIZER = OptimizerOptions(lr=3e-3, warmup_steps=2)

@@ -28,7 +28,7 @@ def _lines(workspace, kind):
 
 
 def test_the_loss_goes_down(make_static_stage, tmp_path, run_options):
-    # One picture over and over, and a network that is not handed its pixels.
+    # One picture over and over.
     rows, columns = np.mgrid[0:40, 0:80]
     picture = np.stack([3 * columns, 6 * rows, 255 - 3 * columns], axis=-1).astype(np.uint8)
     path = tmp_path / "clips/gradient/JPEGImages/00000.png"
@@ -40,7 +40,7 @@ def test_the_loss_goes_down(make_static_stage, tmp_path, run_options):
         workers=0,
     )
     run = run_options(steps=60, log_every=10)
-    stage = make_static_stage({"pixel_skip": False})
+    stage = make_static_stage()
     assert train(stage, data, run, OptimizerOptions(lr=3e-3, warmup_steps=2)).finished
     losses = [line["loss"] for line in _lines(run.workspace, "train")]
     assert losses[-1] < 0.2 * losses[0]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from core.data.procedural.randomness.spectral import spectral_fields
+from core.data.randomness.spectral import spectral_fields
 
 REACH = 1.3
 """How far canvases reach beyond the image, as a factor."""

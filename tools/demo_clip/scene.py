@@ -10,8 +10,8 @@ from torch import Tensor
 
 from core.data.procedural.imaging.compositor import LayerStack
 from core.data.procedural.imaging.motion import FOCAL, BodyMotion, CameraMotion
-from core.data.procedural.imaging.sensor import Sensor
 from core.data.procedural.scenes import ProceduralScenes
+from core.data.sensor import Sensor
 from tools.demo_clip.balloon import balloon
 from tools.demo_clip.canvas import ASPECT, REACH, Picture
 from tools.demo_clip.landscape import hills, mountains, sky

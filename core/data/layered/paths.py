@@ -14,7 +14,7 @@ from torch import Tensor
 from core.data.layered.motion import LayerMaps, apply_affine
 from core.data.layered.options import LayeredOptions
 from core.data.layered.shapes import Shapes
-from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.randomness.scene_random import SceneRandom
 from core.types import TensorDataclass
 
 _WAVES = 3

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.data.procedural.randomness.hashing import white_noise
-from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.randomness.hashing import white_noise
+from core.data.randomness.scene_random import SceneRandom
 from core.types import TensorDataclass
 
 _CUTS = 3

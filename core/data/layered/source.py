@@ -19,8 +19,8 @@ from core.data.layered.paths import Paths, draw_paths
 from core.data.layered.planes import Planes
 from core.data.layered.shapes import Shapes, draw_shapes, opacity
 from core.data.layered.textures import TextureBank
-from core.data.procedural.imaging.sensor import Sensor, expose
-from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.randomness.scene_random import SceneRandom
+from core.data.sensor import Sensor, expose
 from core.geometry.canonical import normalize_inverse_depth
 from core.types import HOST, ClipBatch, TensorDataclass
 

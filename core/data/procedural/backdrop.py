@@ -13,10 +13,10 @@ from torch import Tensor
 from core.data.procedural.appearance.lighting import Lighting, light_up
 from core.data.procedural.appearance.materials import Materials, draw_materials, paint
 from core.data.procedural.appearance.palettes import SceneColors, draw_palettes
-from core.data.procedural.randomness.hashing import hash_cells, unit_pair
-from core.data.procedural.randomness.scene_random import SceneRandom
-from core.data.procedural.randomness.spectral import spectral_fields
 from core.data.procedural.records import Rows, take_rows
+from core.data.randomness.hashing import hash_cells, unit_pair
+from core.data.randomness.scene_random import SceneRandom
+from core.data.randomness.spectral import spectral_fields
 from core.types import HOST, TensorDataclass
 
 WALL, GROUND, RIDGE = range(3)

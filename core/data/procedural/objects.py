@@ -23,9 +23,9 @@ from core.data.procedural.appearance.silhouettes import (
 from core.data.procedural.backdrop import GROUND, BackdropLayout, BackdropPlan
 from core.data.procedural.imaging.motion import FOCAL, BodyMotion
 from core.data.procedural.options import ProceduralOptions
-from core.data.procedural.randomness.scene_random import SceneRandom
-from core.data.procedural.randomness.spectral import spectral_fields
 from core.data.procedural.records import Rows, take_rows
+from core.data.randomness.scene_random import SceneRandom
+from core.data.randomness.spectral import spectral_fields
 from core.types import HOST, TensorDataclass
 
 _PATTERN_WEIGHTS = [3.5, 2.0, 2.0, 1.6, 1.2, 0.8, 1.2, 1.2, 1.2]

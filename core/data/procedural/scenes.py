@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.data.procedural.imaging.compositor import Composite, LayerStack, composite, foremost
 from core.data.procedural.imaging.motion import BodyMotion, CameraMotion, homographies, invert
-from core.data.procedural.imaging.sensor import Sensor, expose
+from core.data.sensor import Sensor, expose
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from core.data.procedural.appearance.palettes import draw_scene_colors
 from core.data.procedural.backdrop import MARGIN, BackdropPlan, bake_backdrop, draw_backdrop
 from core.data.procedural.imaging.compositor import LayerStack
 from core.data.procedural.imaging.motion import BodyMotion, draw_camera_motion
-from core.data.procedural.imaging.sensor import draw_sensor
 from core.data.procedural.objects import ObjectPlan, bake_objects, draw_objects
 from core.data.procedural.options import ProceduralOptions
 from core.data.procedural.perspective.drawing import (
@@ -24,9 +23,10 @@ from core.data.procedural.perspective.drawing import (
     draw_perspective_scenes,
 )
 from core.data.procedural.perspective.scenes import PerspectiveScenes
-from core.data.procedural.randomness.scene_random import SceneRandom
 from core.data.procedural.records import Rows
 from core.data.procedural.scenes import ProceduralScenes, Scenes
+from core.data.randomness.scene_random import SceneRandom
+from core.data.sensor import draw_sensor
 from core.geometry.canonical import normalize_inverse_depth
 from core.types import ClipBatch
 

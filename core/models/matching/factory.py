@@ -6,6 +6,7 @@ import math
 
 from torch import nn
 
+from core.models.blocks import FeedForward
 from core.models.matching.config import MatchingConfig
 from core.models.matching.dynamic_heads import DynamicHeads
 from core.models.matching.feature_encoder import FeatureEncoder
@@ -13,7 +14,6 @@ from core.models.matching.layers import NormalizedPair, ResidualPair
 from core.models.matching.matcher import LOOK_UPS, Matcher, MatchingBlock, Refinement
 from core.models.matching.network import DynamicModel, MatchingNetwork, StaticMatchingModel
 from core.models.matching.static_heads import STRIDE, DepthHead, PixelHead, StaticHeads
-from core.models.transformer import FeedForward
 
 _HEAD_GAIN = 0.01
 _PIXELS = 3 * STRIDE**2

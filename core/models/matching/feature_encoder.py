@@ -10,8 +10,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from core.models.blocks import RMSNorm, TransformerBlock, sinusoidal_table
 from core.models.matching.layers import NormalizedPair, convolution
-from core.models.transformer import RMSNorm, TransformerBlock, sinusoidal_table
 from core.types import TensorDataclass
 
 

@@ -14,6 +14,7 @@ from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from core.models.blocks import CrossAttention, FeedForward, RMSNorm, SelfAttention
 from core.models.matching.feature_encoder import FrameFeatures
 from core.models.matching.layers import ResidualPair, convolution
 from core.models.matching.sampling import (
@@ -23,7 +24,6 @@ from core.models.matching.sampling import (
     double_convex,
     follow,
 )
-from core.models.transformer import CrossAttention, FeedForward, RMSNorm, SelfAttention
 from core.types import TensorDataclass
 
 _RADIUS = 3

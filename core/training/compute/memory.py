@@ -9,7 +9,7 @@ import torch
 from core.checks import UserError
 from core.logging import get_logger
 from core.models.matching.config import MatchingConfig
-from core.models.transformer_config import StreamSplatConfig
+from core.models.transformer.config import StreamSplatConfig
 from core.training.options import RunOptions
 from core.training.stages.stage import Stage
 

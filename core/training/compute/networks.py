@@ -15,7 +15,7 @@ from core.checks import UserError
 from core.devices import has_c_compiler
 from core.logging import get_logger
 from core.metrics.lpips import Lpips, load_lpips
-from core.models.transformer import ConditionedBlock, TransformerBlock, set_gradient_checkpointing
+from core.models.blocks import ConditionedBlock, TransformerBlock, set_gradient_checkpointing
 from core.training.compute.memory import decide_recomputation
 from core.training.compute.optimizer import OptimizerOptions, build_optimizer
 from core.training.distributed.agreement import in_each_process

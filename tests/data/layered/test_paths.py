@@ -10,7 +10,7 @@ from core.data.layered.motion import layer_from_view, view_from_layer
 from core.data.layered.options import LayeredOptions
 from core.data.layered.paths import Paths, draw_paths
 from core.data.layered.shapes import draw_shapes
-from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.randomness.scene_random import SceneRandom
 
 LAYERS = 5
 FAST = LayeredOptions(median_motion=0.25, max_layers=LAYERS)

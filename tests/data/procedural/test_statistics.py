@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from core.data.procedural import ProceduralOptions, ProceduralSource
-from core.data.procedural.randomness.hashing import hash_int32, white_noise
-from core.data.procedural.randomness.scene_random import SceneRandom
-from core.data.procedural.randomness.spectral import spectral_fields
+from core.data.randomness.hashing import hash_int32, white_noise
+from core.data.randomness.scene_random import SceneRandom
+from core.data.randomness.spectral import spectral_fields
 
 
 def spectral_slope(image: torch.Tensor) -> float:

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from core.checks import UserError
 from core.models import PRESETS, Network, StreamSplat, StreamSplatConfig, build_model
-from core.models.dino import build_dino
 from core.models.fast.acceleration import FastModel
 from core.models.fast.recording import Recorded
+from core.models.transformer.dino import build_dino
 from core.types import DynamicGaussians
 
 Pair = tuple[Tensor, Tensor]
@@ -111,7 +111,7 @@ def test_nothing_in_the_parts_breaks_a_compiled_graph() -> None:
             (level.mix, (level.enlarge(tokens),)),
             (level.mix_rolled, (level.enlarge(tokens),)),
             (static.upsampler.norm, (features,)),
-            (partial(static.heads, sample=False), (features, None)),
+            (partial(static.heads, sample=False), (features,)),
             (dynamic.decoder, (pair, conditions)),
             (partial(dynamic.decode_features, sample=False), (both, both)),
         ):

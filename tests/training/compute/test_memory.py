@@ -8,7 +8,7 @@ import torch
 
 from core.checks import UserError
 from core.models import MatchingConfig, build_model, build_static_model
-from core.models.transformer import ConditionedBlock, TransformerBlock
+from core.models.blocks import ConditionedBlock, TransformerBlock
 from core.training import DynamicStage, DynamicStageOptions, StaticStage, StaticStageOptions
 from core.training.compute.memory import (
     activation_bytes,

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from core.checks import UserError
 from core.losses import depth_loss
 from core.models import PRESETS, save_model
-from core.models.transformer import set_gradient_checkpointing
+from core.models.blocks import set_gradient_checkpointing
 from core.rendering import render
 from core.training import DynamicStage, DynamicStageOptions
 from core.training.stages.noise import StepNoise

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.data.procedural.appearance.palettes import SceneColors
-from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.randomness.scene_random import SceneRandom
 from core.types import TensorDataclass
 
 

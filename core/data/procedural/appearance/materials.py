@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.data.procedural.appearance.patterns import PATTERNS, PatternInputs
-from core.data.procedural.randomness.scene_random import SceneRandom
 from core.data.procedural.records import Rows, take_rows
+from core.data.randomness.scene_random import SceneRandom
 from core.types import HOST, TensorDataclass
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.data.procedural.randomness.hashing import hash_cells, unit_pair
+from core.data.randomness.hashing import hash_cells, unit_pair
 from core.types import TensorDataclass
 
 Weights = Float[Tensor, "n 4 h w"]

@@ -1,1 +1,1 @@
-"""How a camera sees layers that move: homographies, compositing, sensor."""
+"""How a camera sees layers that move: homographies and compositing."""

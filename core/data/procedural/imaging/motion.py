@@ -17,7 +17,7 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
-from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.randomness.scene_random import SceneRandom
 from core.types import TensorDataclass
 
 FOCAL = 1.6

@@ -21,7 +21,6 @@ from core.data.procedural.imaging.motion import (
     invert,
     rotation,
 )
-from core.data.procedural.imaging.sensor import draw_sensor
 from core.data.procedural.options import ProceduralOptions
 from core.data.procedural.perspective.layouts.landscape import draw_landscape
 from core.data.procedural.perspective.layouts.room import draw_room
@@ -31,7 +30,8 @@ from core.data.procedural.perspective.scenes import BodyPaths, Geometry, Perspec
 from core.data.procedural.perspective.shading import Light
 from core.data.procedural.perspective.texture_bank import texture_bank
 from core.data.procedural.perspective.world import World
-from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.randomness.scene_random import SceneRandom
+from core.data.sensor import draw_sensor
 
 Layout = Literal["room", "street", "landscape"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core.data.procedural.appearance.palettes import SceneColors, draw_palettes
 from core.data.procedural.perspective.texture_bank import VARIANTS
-from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.randomness.scene_random import SceneRandom
 from core.types import TensorDataclass
 
 

@@ -19,8 +19,8 @@ from torch import Tensor
 from core.data.procedural.appearance.materials import draw_materials, pattern_layers
 from core.data.procedural.appearance.patterns import PATTERNS
 from core.data.procedural.appearance.silhouettes import OUTLINES, OutlineInputs
-from core.data.procedural.randomness.scene_random import SceneRandom
-from core.data.procedural.randomness.spectral import spectral_fields
+from core.data.randomness.scene_random import SceneRandom
+from core.data.randomness.spectral import spectral_fields
 
 VARIANTS = 8
 """Textures of each pattern; texture ``k`` has pattern ``k // VARIANTS``."""

@@ -22,7 +22,7 @@ from core.data.procedural.perspective.layouts.views import draw_viewpoint
 from core.data.procedural.perspective.quads import Placement, Quads, clear, place
 from core.data.procedural.perspective.surfaces import draw_surfaces
 from core.data.procedural.perspective.world import NUM_BODIES, World
-from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.randomness.scene_random import SceneRandom
 
 _NUM_PLANTS, _NUM_BLOCKS, _NUM_HILLS = 14, 5, 6
 

@@ -22,7 +22,7 @@ from core.data.procedural.perspective.quads import Placement, Quads, billboards,
 from core.data.procedural.perspective.surfaces import Finish, Surfaces, draw_surfaces
 from core.data.procedural.perspective.texture_bank import OUTLINE_VARIANTS
 from core.data.procedural.perspective.world import Illumination
-from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.randomness.scene_random import SceneRandom
 
 # mottled, patches, gradient, stripes, checks, bricks, dots, cells, writing
 LAND = Finish([5, 2, 0.2, 0.2, 0.2, 0.5, 0.5, 1, 0], (1.5, 8), (0.2, 1.0), (0.3, 1.0))

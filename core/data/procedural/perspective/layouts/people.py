@@ -14,7 +14,7 @@ from core.data.procedural.perspective.quads import Placement, Quads, billboards
 from core.data.procedural.perspective.surfaces import Finish, draw_surfaces
 from core.data.procedural.perspective.texture_bank import OUTLINE_VARIANTS
 from core.data.procedural.perspective.world import MovableBodies
-from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.randomness.scene_random import SceneRandom
 
 _CLOTHES = Finish([2, 2, 3, 2, 1, 0.2, 0.7, 0.5, 0.3], (0.5, 3.0), (0.3, 1.0), roundness=(0.5, 2.5))
 

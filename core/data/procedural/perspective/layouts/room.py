@@ -29,7 +29,7 @@ from core.data.procedural.perspective.quads import (
 )
 from core.data.procedural.perspective.surfaces import Finish, Surfaces, draw_surfaces, interleave
 from core.data.procedural.perspective.world import Illumination, MovableBodies, Viewpoint, World
-from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.randomness.scene_random import SceneRandom
 
 # mottled, patches, gradient, stripes, checks, bricks, dots, cells, writing
 _FLOOR = Finish(

@@ -31,7 +31,7 @@ from core.data.procedural.perspective.layouts.views import draw_viewpoint
 from core.data.procedural.perspective.quads import Placement, Quads, clear, place, turn
 from core.data.procedural.perspective.surfaces import Finish, draw_surfaces, interleave
 from core.data.procedural.perspective.world import MovableBodies, Viewpoint, World
-from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.randomness.scene_random import SceneRandom
 
 # mottled, patches, gradient, stripes, checks, bricks, dots, cells, writing
 _ROAD = Finish([6, 1, 0.3, 0, 0, 0.7, 0, 1, 0], (2, 8), (0.05, 0.5), (0.1, 0.8))

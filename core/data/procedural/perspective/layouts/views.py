@@ -7,7 +7,7 @@ import math
 import torch
 
 from core.data.procedural.perspective.world import Viewpoint
-from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.randomness.scene_random import SceneRandom
 
 
 def draw_viewpoint(

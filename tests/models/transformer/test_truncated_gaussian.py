@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.models.truncated_gaussian import (
+from core.models.transformer.truncated_gaussian import (
     EPS,
     HIGH,
     LOW,
@@ -77,9 +77,10 @@ def test_no_gradient_is_nan_anywhere() -> None:
 
 def test_head_samples_around_its_mean_and_evaluates_to_it() -> None:
     torch.manual_seed(0)
-    log_scale = nn.Linear(4, 3, bias=False)
+    log_scale = nn.Linear(4, 3)
     nn.init.zeros_(log_scale.weight)
-    head = TruncatedGaussianHead(nn.Linear(4, 3), log_scale, log_scale_offset=-2.0)
+    nn.init.constant_(log_scale.bias, -2.0)
+    head = TruncatedGaussianHead(nn.Linear(4, 3), log_scale)
     features = 0.1 * torch.randn(1, 4).expand(20_000, 4)
 
     mean = head(features, sample=False)

@@ -9,12 +9,12 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from core.models.dino import DinoEncoder
-from core.models.dynamic_model import DynamicModel
-from core.models.heads import GaussianDynamics
 from core.models.network import Network
-from core.models.static_model import StaticModel
-from core.models.transformer_config import StreamSplatConfig
+from core.models.transformer.config import StreamSplatConfig
+from core.models.transformer.dino import DinoEncoder
+from core.models.transformer.dynamic_model import DynamicModel
+from core.models.transformer.heads import GaussianDynamics
+from core.models.transformer.static_model import StaticModel
 from core.types import DynamicGaussians, TensorDataclass
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from core.checks import UserError
 from core.io.weights import assign_weights, read_tensors
-from core.models.transformer_config import DINO_PATCH_SIZE, DINO_WIDTH
+from core.models.transformer.config import DINO_PATCH_SIZE, DINO_WIDTH
 
 if TYPE_CHECKING:  # timm brings torchvision, which takes seconds: only where a network needs it
     from timm.models.vision_transformer import VisionTransformer

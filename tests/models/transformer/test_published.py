@@ -20,8 +20,8 @@ from torch import Tensor
 
 from core.checks import UserError
 from core.models import PRESETS, StreamSplat, StreamSplatConfig, build_model, load_weights
-from core.models.dino import build_dino
-from core.models.published import is_published_naming, published_name
+from core.models.transformer.dino import build_dino
+from core.models.transformer.published import is_published_naming, published_name
 
 SMALL = StreamSplatConfig(
     image_height=32,

@@ -1,4 +1,4 @@
-"""Everything that distinguishes one published-style network, a transformer, from another."""
+"""Everything that distinguishes one transformer from another; the default is published."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from core.models.options import LARGEST, ModelOptions
 
-MIN_OPACITY = 0.05
-"""Opacity at the anchor time that the static head never goes below."""
 DINO_WIDTH = 768
 """Width of the tokens of DINOv2 ViT-B."""
 DINO_PATCH_SIZE = 14
@@ -56,18 +54,6 @@ class StreamSplatConfig(ModelOptions):
     """Feed DINOv2 with frames normalised by ImageNet's mean and deviation.
 
     The published weights were trained without, so this stays false for them."""
-    pixel_skip: bool = False
-    """Hand each Gaussian the pixels that it stands for, past the encoder."""
-    initial_scale: float | None = None
-    """Standard deviation of an untrained network's Gaussians, in pitches of the Gaussian grid.
-
-    ``None`` gives the scale head a zero bias (about 0.07 canonical units)."""
-    initial_opacity: float | None = None
-    """Opacity of an untrained network's Gaussians; ``None`` gives the head a zero bias (0.525)."""
-    log_scale_offset: float = 0.0
-    """Added to the log-scales of the truncated Gaussians of positions and motion.
-
-    Negative values make training start with less random displacement."""
 
     def _conditions(self) -> Iterator[tuple[bool, str, str]]:
         for name in _SIZES:
@@ -93,10 +79,6 @@ class StreamSplatConfig(ModelOptions):
             for name in ("image_height", "image_width"):
                 yield getattr(self, name) % _PIXELS_PER_DINO_PATCH == 0, name, multiple
         yield self.use_dino or not self.dino_normalize, "dino_normalize", "false without use_dino"
-        scale, opacity = self.initial_scale, self.initial_opacity
-        yield scale is None or scale > 0, "initial_scale", "a positive number or null"
-        in_range = f"a number in ({MIN_OPACITY}, 1) or null"
-        yield opacity is None or MIN_OPACITY < opacity < 1, "initial_opacity", in_range
 
     @property
     def num_layers(self) -> int:
@@ -127,11 +109,6 @@ class StreamSplatConfig(ModelOptions):
     def gaussian_grid(self) -> tuple[int, int]:
         """Rows and columns of a frame's Gaussians."""
         return self.token_grid[0] * self.upsampling, self.token_grid[1] * self.upsampling
-
-    @property
-    def pixel_stride(self) -> int:
-        """Side, in pixels, of what one Gaussian stands for."""
-        return self.patch_size // self.upsampling
 
     @property
     def dino_grid(self) -> tuple[int, int]:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.data.procedural.randomness.hashing import hash_int32, unit_pair
-from core.data.procedural.randomness.scene_random import SceneRandom
+from core.data.randomness.hashing import hash_int32, unit_pair
+from core.data.randomness.scene_random import SceneRandom
 from core.types import TensorDataclass
 
 

@@ -11,13 +11,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.geometry.canonical import pixel_centers
-from core.models.transformer_config import MIN_OPACITY
-from core.models.truncated_gaussian import TruncatedGaussianHead
+from core.models.transformer.truncated_gaussian import TruncatedGaussianHead
 from core.types import DynamicGaussians, TensorDataclass
 
-SCALE_UNIT = 0.1
+_MIN_OPACITY = 0.05
+"""Opacity at the anchor time that the static head never goes below."""
+_SCALE_UNIT = 0.1
 """Canonical length of a unit of the scale head's softplus."""
-MOTION_REACH = (0.5, 0.1, 0.5)
+_MOTION_REACH = (0.5, 0.1, 0.5)
 """Largest motion coefficient along x, inverse depth and z."""
 _HALF_LIFE = 0.5
 
@@ -49,7 +50,6 @@ class StaticHeads(nn.Module):
     def forward(
         self,
         features: Float[Tensor, "b n c"],
-        color_logits: Float[Tensor, "b n 3"] | None,
         *,
         sample: bool,
     ) -> DynamicGaussians:
@@ -57,16 +57,13 @@ class StaticHeads(nn.Module):
 
         Args:
             features: Features of the grid's cells, row-major.
-            color_logits: Added to the colour head before its sigmoid.
             sample: Draw the positions from their distribution instead of taking the mean.
         """
         with torch.autocast(features.device.type, enabled=False):
             features = features.float()
             colors, opacities, scales = self._values(features)
-            if color_logits is not None:
-                colors = colors + color_logits
-            opacities = MIN_OPACITY + (1 - MIN_OPACITY) * opacities.sigmoid()
-            scale_x, scale_z = (SCALE_UNIT * F.softplus(scales)).unbind(-1)
+            opacities = _MIN_OPACITY + (1 - _MIN_OPACITY) * opacities.sigmoid()
+            scale_x, scale_z = (_SCALE_UNIT * F.softplus(scales)).unbind(-1)
             means = self._place(self.position(features, sample=sample))
         batch, count = features.shape[:2]
         zeros = means.new_zeros(batch, count)
@@ -131,7 +128,7 @@ class DynamicHeads(nn.Module):
         super().__init__()
         self.motion = motion
         self.opacity_window = opacity_window
-        self.register_buffer("motion_reach", torch.tensor(MOTION_REACH))
+        self.register_buffer("motion_reach", torch.tensor(_MOTION_REACH))
 
     def forward(self, features: Float[Tensor, "b n c"], *, sample: bool) -> GaussianDynamics:
         """Decode the dynamics of each Gaussian.

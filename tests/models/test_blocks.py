@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from core.models.transformer import CrossAttention, RMSNorm, SelfAttention, sinusoidal_table
+from core.models.blocks import CrossAttention, RMSNorm, SelfAttention, sinusoidal_table
 
 
 def torch_twin(ours: SelfAttention | CrossAttention, width: int) -> nn.MultiheadAttention:

@@ -7,7 +7,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.data.procedural.randomness.hashing import white_noise
+from core.data.randomness.hashing import white_noise
 
 
 def spectral_fields(

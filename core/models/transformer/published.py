@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.checks import UserError
 from core.io.weights import assign_weights
-from core.models.streamsplat import StreamSplat
+from core.models.transformer.network import StreamSplat
 
 PUBLISHED_FILE = "streamsplat.safetensors"
 _COORDINATES = ("pe", "x_map", "z_map")

@@ -61,7 +61,7 @@ class SceneRandom:
         return torch.stack([angle.cos(), angle.sin()], dim=-1)
 
     def keys(self, *shape: int) -> Int[Tensor, "b *shape"]:
-        """Draw int32 keys for :mod:`core.data.procedural.randomness.hashing`."""
+        """Draw int32 keys for :mod:`core.data.randomness.hashing`."""
         return (self.uniform(0.0, 1.0, *shape) * 2.0**24).to(torch.int32)
 
 

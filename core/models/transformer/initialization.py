@@ -6,28 +6,24 @@
 - The layer that closes a head: Xavier-normal with gain 0.01, so that an untrained network gives
   every Gaussian nearly the values of the biases.
 - Learned embeddings: normal with deviation 0.02. Norm weights: one.
-- Pixel skip: zero weights, so that pixels reach the features as training raises the weights.
 """
 
 from __future__ import annotations
 
 import math
 
-import torch
 from torch import nn
 
-from core.models.dynamic_model import DynamicDecoder
-from core.models.heads import SCALE_UNIT, DynamicHeads, StaticHeads
-from core.models.static_model import PixelSkip
-from core.models.transformer import CrossAttention, FeedForward, RecomputingStack, SelfAttention
-from core.models.transformer_config import MIN_OPACITY, StreamSplatConfig
-from core.models.truncated_gaussian import TanhHead, TruncatedGaussianHead
+from core.models.blocks import CrossAttention, FeedForward, RecomputingStack, SelfAttention
+from core.models.transformer.dynamic_model import DynamicDecoder
+from core.models.transformer.heads import DynamicHeads, StaticHeads
+from core.models.transformer.truncated_gaussian import TanhHead, TruncatedGaussianHead
 
 _HEAD_GAIN = 0.01
 _EMBEDDING_STD = 0.02
 
 
-def initialize(model: nn.Module, config: StreamSplatConfig) -> None:
+def initialize(model: nn.Module) -> None:
     """Set the weights of ``model`` as listed above, from torch's generator."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -43,7 +39,8 @@ def initialize(model: nn.Module, config: StreamSplatConfig) -> None:
         if isinstance(module, RecomputingStack):
             _scale_residual_branches(module)
         elif isinstance(module, StaticHeads):
-            _initialize_static_heads(module, config)
+            for head in (module.color, module.opacity, module.scale):
+                _initialize_last_layer(head)
         elif isinstance(module, DynamicHeads):
             _initialize_last_layer(_last_linear(module.opacity_window))
         elif isinstance(module, TruncatedGaussianHead):
@@ -51,8 +48,6 @@ def initialize(model: nn.Module, config: StreamSplatConfig) -> None:
             _initialize_last_layer(_last_linear(module.log_scale))
         elif isinstance(module, TanhHead):
             _initialize_last_layer(_last_linear(module.mean))
-        elif isinstance(module, PixelSkip):
-            nn.init.zeros_(module.linear.weight)
 
 
 def _scale_residual_branches(stack: RecomputingStack) -> None:
@@ -63,21 +58,6 @@ def _scale_residual_branches(stack: RecomputingStack) -> None:
     ]
     for branch in branches:
         branch.weight.data /= math.sqrt(len(branches))
-
-
-def _initialize_static_heads(heads: StaticHeads, config: StreamSplatConfig) -> None:
-    for head in (heads.color, heads.opacity, heads.scale):
-        _initialize_last_layer(head)
-    if config.initial_opacity is not None:
-        share = (config.initial_opacity - MIN_OPACITY) / (1 - MIN_OPACITY)
-        nn.init.constant_(heads.opacity.bias, math.log(share / (1 - share)))
-    if config.initial_scale is not None:
-        rows, columns = heads.grid
-        with torch.no_grad():
-            for axis, cells in enumerate((columns, rows)):
-                scale = config.initial_scale * 2 / cells
-                # The inverse of softplus.
-                heads.scale.bias[axis] = math.log(math.expm1(scale / SCALE_UNIT))
 
 
 def _initialize_last_layer(layer: nn.Linear) -> None:

@@ -8,7 +8,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.models.transformer import RecomputingStack, RMSNorm, TransformerBlock
+from core.models.blocks import RecomputingStack, RMSNorm, TransformerBlock
 
 
 class UpsamplerLevel(RecomputingStack):

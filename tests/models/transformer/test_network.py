@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from core.models import PRESETS, StreamSplat, StreamSplatConfig, build_model
-from core.models.transformer import ConditionedBlock, TransformerBlock, set_gradient_checkpointing
+from core.models.blocks import ConditionedBlock, TransformerBlock, set_gradient_checkpointing
 from core.types import DynamicGaussians
 
 Pair = tuple[Tensor, Tensor]

@@ -7,14 +7,14 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.models.heads import DynamicHeads, GaussianDynamics
-from core.models.transformer import (
+from core.models.blocks import (
     ConditionedBlock,
     RecomputingStack,
     RMSNorm,
     SinusoidalEncoding,
 )
-from core.models.upsampler import Upsampler
+from core.models.transformer.heads import DynamicHeads, GaussianDynamics
+from core.models.transformer.upsampler import Upsampler
 
 
 class ConditionEncoder(nn.Module):

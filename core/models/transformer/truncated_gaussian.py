@@ -50,11 +50,10 @@ def _truncation_cdf(mean: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
 class TruncatedGaussianHead(nn.Module):
     """A mean and a log-scale a channel; samples, or returns the mean."""
 
-    def __init__(self, mean: nn.Module, log_scale: nn.Module, *, log_scale_offset: float) -> None:
+    def __init__(self, mean: nn.Module, log_scale: nn.Module) -> None:
         super().__init__()
         self.mean = mean
         self.log_scale = log_scale
-        self.log_scale_offset = log_scale_offset
 
     def forward(
         self, features: Float[Tensor, "*batch c"], *, sample: bool
@@ -63,9 +62,8 @@ class TruncatedGaussianHead(nn.Module):
         mean = (1 - EPS) * torch.tanh(self.mean(features))
         if not sample:
             return mean
-        log_scale = self.log_scale(features) + self.log_scale_offset
         uniform = torch.empty_like(mean).uniform_(EPS, 1 - EPS)
-        return sample_truncated_normal(mean, log_scale, uniform)
+        return sample_truncated_normal(mean, self.log_scale(features), uniform)
 
 
 class TanhHead(nn.Module):

@@ -15,8 +15,14 @@ from torch import Tensor
 
 from core.checks import UserError
 from core.models import StreamSplatConfig, build_model, load_dinov2
-from core.models import dino as dino_module
-from core.models.dino import DINO_FILE, DinoEncoder, build_dino, convert_dino_weights, load_dino
+from core.models.transformer import dino as dino_module
+from core.models.transformer.dino import (
+    DINO_FILE,
+    DinoEncoder,
+    build_dino,
+    convert_dino_weights,
+    load_dino,
+)
 
 SIZE = (28, 56)
 GRID = (2, 4)
