@@ -49,7 +49,7 @@ _ANGLE = slice(7, 8)
 """Output of the static heads that turns a Gaussian."""
 
 Table = dict[str, dict[str, Scores]]
-"""Means over clips by protocol, role, method and metric."""
+"""Means of a clip by protocol, role, method and metric."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,22 +165,6 @@ class DisMatcher(nn.Module):
         return replace(matches, flow=self._flow), flows
 
 
-class NoCorrection(nn.Module):
-    """A second static head that changes nothing.
-
-    Args:
-        outputs: Values of a Gaussian.
-    """
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__()
-        self.outputs = outputs
-
-    def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b v h w"], None]:
-        """Return zeros."""
-        return x.new_zeros(len(x), self.outputs, *x.shape[-2:]), None
-
-
 def silence(layer: nn.Conv2d, outputs: slice) -> None:
     """Set some outputs of a layer to zero: the values of an untrained network."""
     with torch.no_grad():
@@ -202,8 +186,7 @@ def variants(load: Callable[[], MatchingNetwork]) -> dict[str, Variant]:
         return Variant(model)
 
     def leave_uncorrected(model: MatchingNetwork) -> None:
-        heads = model.static.heads
-        heads.correction = NoCorrection(heads.first.values.out_channels)  # pyright: ignore
+        silence(model.static.heads.correction.values, slice(None))
 
     def never_turn(model: MatchingNetwork) -> None:
         silence(model.static.heads.first.values, _ANGLE)
@@ -244,10 +227,8 @@ def stand_still(scene: DynamicGaussians) -> DynamicGaussians:
     return replace(scene, motion=torch.zeros_like(scene.motion))
 
 
-def measure(
-    clip: Clip, methods: Mapping[str, NetworkMethod], options: Options
-) -> dict[str, dict[str, Scores]]:
-    """Return the means of a clip by protocol and role."""
+def measure(clip: Clip, methods: Mapping[str, NetworkMethod], options: Options) -> Table:
+    """Return the means of a clip."""
     scorer = FrameScorer(PROTOCOLS)
     network = next(iter(methods.values()))
     records, ended = [], None
