@@ -110,7 +110,8 @@ def open_clips(options: EvaluationOptions, size: tuple[int, int]) -> Sequence[Cl
         return open_frame_clips(options.videos)
     if options.data == "procedural":
         return open_scenes(options.scenes, size)
-    if options.layered_path is not None:
+    if options.data == "layered":
+        assert options.layered_path is not None  # the options check it
         return open_layered(options.layered_path, options.scenes, size)
     if options.data == "frames":
         folders = [PATHS.locate("frames", folder) for folder in options.frames_path or (None,)]
