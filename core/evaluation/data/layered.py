@@ -20,7 +20,7 @@ _SEED = 23
 _NUM_FRAMES = 25
 _MEDIAN_MOTION = 0.1
 """Median of the longest paths in a clip, as a fraction of the width: 11 pixels of 512 in 5 frames,
-several times what training samples show."""
+about what training samples show between key frames."""
 _EXPOSURE = 0.5 / (_NUM_FRAMES - 1)
 """Half of the time from frame to frame."""
 _TEXTURE_MIB = 1024
