@@ -102,6 +102,7 @@ def build(options: EvaluationOptions, command: Sequence[str]) -> Evaluation:
 def open_clips(options: EvaluationOptions, size: tuple[int, int]) -> Sequence[Clip]:
     """Open what the options name."""
     from configs.options import PATHS
+    from core.evaluation.data.layered import open_layered
     from core.evaluation.data.open import open_dataset_clips, open_frame_clips
     from core.evaluation.data.scenes import open_scenes
 
@@ -109,6 +110,9 @@ def open_clips(options: EvaluationOptions, size: tuple[int, int]) -> Sequence[Cl
         return open_frame_clips(options.videos)
     if options.data == "procedural":
         return open_scenes(options.scenes, size)
+    if options.data == "layered":
+        assert options.layered_path is not None  # the options check it
+        return open_layered(options.layered_path, options.scenes, size)
     if options.data == "frames":
         folders = [PATHS.locate("frames", folder) for folder in options.frames_path or (None,)]
     else:

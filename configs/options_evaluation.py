@@ -23,9 +23,9 @@ class EvaluationOptions:
       accelerate launch --config_file acc_configs/gpu8.yaml evaluate.py --data davis
     """
 
-    data: Literal["davis", "vos", "co3d", "re10k", "frames", "videos", "procedural"]
+    data: Literal["davis", "vos", "co3d", "re10k", "frames", "videos", "procedural", "layered"]
     """What is measured on: the validation part of a data set, a folder of clips (frames), videos,
-    or procedural scenes, whose motion is known exactly."""
+    or scenes whose motion is known exactly, procedural or layers cut out of photographs."""
     resume: str = str(EMBEDDED_MODEL)
     """The model: a .safetensors file, a folder with config.json beside it, or a hub id."""
     output_dir: Path = Path("outputs/evaluation")
@@ -59,7 +59,9 @@ class EvaluationOptions:
     videos: tuple[Path, ...] = ()
     """Video files, or folders of images."""
     scenes: int = 8
-    """How many procedural scenes."""
+    """How many procedural or layered scenes."""
+    layered_path: Path | None = None
+    """Folder of photographs and clips for layered scenes."""
     clips: tuple[str, ...] = ()
     """Names of the clips to take; all by default."""
     device: str = "auto"
@@ -88,3 +90,5 @@ class EvaluationOptions:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least {least}.")
         if self.data == "videos" and not self.videos:
             raise UserError("--data videos needs --videos: files, or folders of images.")
+        if (self.data == "layered") != (self.layered_path is not None):
+            raise UserError("give --data layered and --layered_path together.")

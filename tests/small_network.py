@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.models import StreamSplatConfig, build_model, save_model
+from core.models import StreamSplat, StreamSplatConfig, build_model, save_model
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +28,11 @@ def small_config() -> StreamSplatConfig:
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory, small_config: StreamSplatConfig) -> Path:
-    """Save one with random weights; return its folder."""
+    """Save one whose pictures depend on the frame, with random weights; return its folder."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model")
-    save_model(build_model(small_config), folder)
+    model = build_model(small_config)
+    assert isinstance(model, StreamSplat)
+    torch.nn.init.normal_(model.static.heads.color.weight, std=0.5)
+    save_model(model, folder)
     return folder

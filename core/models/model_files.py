@@ -183,7 +183,8 @@ def push_model(folder: str | Path, repository: str, *, private: bool = False) ->
     """Put a network into a repository of the Hugging Face hub, from where ``load_model`` takes it.
 
     Args:
-        folder: What :func:`save_model` wrote; a README.md in it becomes the model's card.
+        folder: What :func:`save_model` wrote; a README.md in it becomes the model's card, which
+            may show pictures (.jpg) beside it.
         repository: Its id, owner/name; it is made if it is not there.
         private: Whether a repository that is made is hidden from others.
 
@@ -197,6 +198,7 @@ def push_model(folder: str | Path, repository: str, *, private: bool = False) ->
     load_model(folder)
     names = (CONFIG_NAME, SAFETENSORS_SINGLE_FILE, CARD)
     files = {name: folder / name for name in names if (folder / name).is_file()}
+    files |= {picture.name: picture for picture in sorted(folder.glob("*.jpg"))}
     card = f"""\
 ---
 library_name: streamsplat

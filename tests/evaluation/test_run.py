@@ -23,7 +23,7 @@ from tests.pixel_clips import MODEL_SIZE
 pytestmark = pytest.mark.slow
 
 ONE = Processes(0, 1)
-REPORT = ("evaluation.json", "evaluation.md", "index.html", "psnr_by_time.png", "worst.png")
+REPORT = ("evaluation.json", "evaluation.md", "index.html", "psnr_by_time.png", "worst_1.png")
 
 
 def result_of(evaluation: Evaluation) -> dict:

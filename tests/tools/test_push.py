@@ -156,9 +156,11 @@ def test_weights_go_and_come_back(run: Push, hub: Hub, small_model: Path) -> Non
 def test_a_card_is_kept(run: Push, hub: Hub, small_model: Path, tmp_path: Path) -> None:
     shutil.copytree(small_model, tmp_path / "mine")
     (tmp_path / "mine" / "README.md").write_text("# mine\n")
+    (tmp_path / "mine" / "failures.jpg").write_bytes(b"picture")
     run(tmp_path / "mine", "owner/small")
     run(small_model, "owner/small")
     assert hub.repositories["models/owner/small"]["README.md"] == b"# mine\n"
+    assert hub.repositories["models/owner/small"]["failures.jpg"] == b"picture"
 
 
 def test_scenes_go_and_come_back(run: Push, hub: Hub, scene: Path) -> None:

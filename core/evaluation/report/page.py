@@ -34,7 +34,7 @@ def write_page(
     """
     plots = "\n".join(_figure(name, caption) for name, caption in PLOTS.items())
     shown = "\n".join(
-        f'<section class="card"><h2>The {moment.title} moment</h2>'
+        f'<section class="card"><h2>{escape(moment.title)}</h2>'
         + _figure(
             moment.file,
             f"{moment.clip}, frame {moment.index}, gap {moment.gap}: {moment.psnr:.2f} dB. Errors "

@@ -1,4 +1,4 @@
-"""Side-by-side pictures of the best, the median and the worst moment, with error maps."""
+"""Side-by-side pictures of the best and the median moment, and of failures, with error maps."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from core.io.sheets import Panel, color_inverse_depth, draw_sheet
 
 _LARGEST_ERROR = 0.25
 """Mean absolute error of a pixel that is shown brightest."""
+_WORST_CLIPS = 6
+"""Clips whose worst frames are shown."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ class Moment:
     """A frame between key frames that is shown."""
 
     title: str
-    """best, median or worst."""
+    """What is shown."""
+    file: str
+    """Name of its picture."""
     clip: str
     gap: int
     first: int
@@ -39,17 +43,13 @@ class Moment:
     psnr: float
     """Of the network, dB."""
 
-    @property
-    def file(self) -> str:
-        """Name of its picture."""
-        return f"{self.title}.png"
-
 
 def choose_moments(result: Mapping[str, Any]) -> list[Moment]:
-    """Return the best, median and worst frame in between, by the network's PSNR.
+    """Return frames in between, by the network's PSNR at the size of the first protocol.
 
-    At the size of the first protocol, of all clips and gaps; of equals the first one in the order
-    of clip, gap and frame. None where no frame lies in between.
+    The best and the median one of all clips and gaps, then the worst one of each of up to six
+    clips, the worst first; of equals the first one in the order of clip, gap and frame. None where
+    no frame lies in between.
     """
     protocol = result["protocols"][0]
     scored = [
@@ -63,11 +63,19 @@ def choose_moments(result: Mapping[str, Any]) -> list[Moment]:
     scored.sort(key=lambda entry: entry[0])
     if not scored:
         return []
-    places = {"best": len(scored) - 1, "median": len(scored) // 2, "worst": 0}
-    chosen = [(title, *scored[place]) for title, place in places.items()]
+    chosen = [
+        ("The best moment", "best.png", scored[-1]),
+        ("The median moment", "median.png", scored[len(scored) // 2]),
+    ]
+    worst = {entry[1]: entry for entry in reversed(scored)}  # the worst of each clip
+    failures = sorted(worst.values(), key=lambda entry: entry[0])[:_WORST_CLIPS]
+    chosen += [
+        (f"The worst moment of {entry[1]}", f"worst_{number}.png", entry)
+        for number, entry in enumerate(failures, start=1)
+    ]
     return [
-        Moment(title, name, gap, first, frame["index"], value)
-        for title, value, name, gap, first, frame in chosen
+        Moment(title, file, name, gap, first, frame["index"], value)
+        for title, file, (value, name, gap, first, frame) in chosen
     ]
 
 
