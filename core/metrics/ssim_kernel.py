@@ -123,32 +123,31 @@ def ssim_in_kernels(
     rows, columns = height - window + 1, width - window + 1
     weights = send(torch.tensor(taps), images.device)
     sums = torch.empty(_SUMS, count, rows, width, device=images.device)
-    grid = (count * triton.cdiv(rows * width, _BLOCK),)
-    _sum_rows[grid](
-        images.contiguous(),
-        targets.contiguous(),
-        weights,
-        sums,
-        count,
-        height,
-        width,
-        origin,
-        window=window,  # pyright: ignore[reportArgumentType]
-        block=_BLOCK,  # pyright: ignore[reportArgumentType]
-    )
     blocks = triton.cdiv(rows * columns, _BLOCK)
     totals = torch.empty(batch, channels * blocks, device=images.device)
-    _compare_columns[(count * blocks,)](
-        sums,
-        weights,
-        totals,
-        count,
-        rows,
-        width,
-        origin,
-        c1,
-        c2,
-        window=window,  # pyright: ignore[reportArgumentType]
-        block=_BLOCK,  # pyright: ignore[reportArgumentType]
-    )
+    constants = {"window": window, "block": _BLOCK}
+    with torch.cuda.device_of(images):
+        _sum_rows[(count * triton.cdiv(rows * width, _BLOCK),)](
+            images.contiguous(),
+            targets.contiguous(),
+            weights,
+            sums,
+            count,
+            height,
+            width,
+            origin,
+            **constants,  # pyright: ignore[reportArgumentType]
+        )
+        _compare_columns[(count * blocks,)](
+            sums,
+            weights,
+            totals,
+            count,
+            rows,
+            width,
+            origin,
+            c1,
+            c2,
+            **constants,  # pyright: ignore[reportArgumentType]
+        )
     return totals.sum(dim=1) / (channels * rows * columns)
