@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 
 from core.geometry.canonical import pixel_centers
 from core.models.transformer_config import MIN_OPACITY
-from core.models.truncated_gaussian import TruncatedGaussianHead
+from core.models.truncated_gaussian import TanhHead, TruncatedGaussianHead
 from core.types import DynamicGaussians, TensorDataclass
 
 SCALE_UNIT = 0.1
@@ -33,7 +35,9 @@ class StaticHeads(nn.Module):
     z_map: Tensor
     identity: Tensor
 
-    def __init__(self, grid: tuple[int, int], width: int, position: nn.Module) -> None:
+    def __init__(
+        self, grid: tuple[int, int], width: int, position: TruncatedGaussianHead | TanhHead
+    ) -> None:
         super().__init__()
         self.grid = grid
         self.color = nn.Linear(width, 3)
@@ -62,12 +66,15 @@ class StaticHeads(nn.Module):
         """
         with torch.autocast(features.device.type, enabled=False):
             features = features.float()
-            colors, opacities, scales = self._values(features)
+            position = cast("list[nn.Linear]", self.position.layers(sample=sample))
+            colors, opacities, scales, *values = _apply_together(
+                [self.color, self.opacity, self.scale, *position], features
+            )
             if color_logits is not None:
                 colors = colors + color_logits
             opacities = MIN_OPACITY + (1 - MIN_OPACITY) * opacities.sigmoid()
             scale_x, scale_z = (SCALE_UNIT * F.softplus(scales)).unbind(-1)
-            means = self._place(self.position(features, sample=sample))
+            means = self._place(self.position.decide(*values))
         batch, count = features.shape[:2]
         zeros = means.new_zeros(batch, count)
         quats = self.identity.expand(batch, count, 4)
@@ -83,20 +90,26 @@ class StaticHeads(nn.Module):
             anchor_times=zeros,
         )
 
-    def _values(self, features: Float[Tensor, "b n c"]) -> tuple[Tensor, ...]:
-        """Return the outputs of the three layers; one product reads the features once."""
-        layers = (self.color, self.opacity, self.scale)
-        weight = torch.cat([layer.weight for layer in layers])
-        bias = torch.cat([layer.bias for layer in layers])
-        sizes = [layer.out_features for layer in layers]
-        return F.linear(features, weight, bias).split(sizes, dim=-1)
-
     def _place(self, values: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
         rows, columns = self.grid
         x = self.x_map + values[..., 0] / columns
         inverse_depth = 0.5 + 0.5 * values[..., 1]
         z = self.z_map + values[..., 2] / rows
         return torch.stack((x, inverse_depth, z), dim=-1)
+
+
+def _apply_together(
+    layers: Sequence[nn.Linear], features: Float[Tensor, "b n c"]
+) -> tuple[Tensor, ...]:
+    """Return the outputs of linear layers; one product reads the features once."""
+    weight = torch.cat([layer.weight for layer in layers])
+    sizes = [layer.out_features for layer in layers]
+    biases = (
+        weight.new_zeros(size) if layer.bias is None else layer.bias
+        for layer, size in zip(layers, sizes, strict=True)
+    )
+    bias = torch.cat(list(biases))
+    return F.linear(features, weight, bias).split(sizes, dim=-1)
 
 
 @dataclass(frozen=True)
