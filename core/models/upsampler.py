@@ -3,40 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from core.models.transformer import RecomputingStack, RMSNorm, TransformerBlock
-
-
-def roll_tokens(x: Float[Tensor, "b l d"], shift: int) -> Float[Tensor, "b l d"]:
-    """Roll sequences along their length, as ``x.roll(shift, 1)`` does in twice the time on CUDA."""
-    if torch.compiler.is_compiling():
-        return x.roll(shift, 1)  # part of another kernel
-    rolled = _Roll.apply(x, shift)
-    assert isinstance(rolled, Tensor)
-    return rolled
-
-
-class _Roll(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, shift: int) -> Tensor:
-        ctx.shift = shift
-        return _join_halves(x, shift)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, v_rolled: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return _join_halves(v_rolled, -ctx.shift), None
-
-
-def _join_halves(x: Float[Tensor, "b l d"], shift: int) -> Float[Tensor, "b l d"]:
-    return torch.cat((x[:, -shift:], x[:, :-shift]), dim=1)
 
 
 class UpsamplerLevel(RecomputingStack):
@@ -71,11 +43,11 @@ class UpsamplerLevel(RecomputingStack):
 
     def mix(self, x: Float[Tensor, "b l4 e"]) -> Float[Tensor, "b l4 e"]:
         """Mix tokens within windows, and roll them on by half a window."""
-        return roll_tokens(self._mix_windows(0, x), self.window // 2)
+        return self._mix_windows(0, x).roll(self.window // 2, 1)
 
     def mix_rolled(self, x: Float[Tensor, "b l4 e"]) -> Float[Tensor, "b l4 e"]:
         """Mix the rolled tokens within windows, and roll them back."""
-        return roll_tokens(self._mix_windows(1, x), -(self.window // 2))
+        return self._mix_windows(1, x).roll(-(self.window // 2), 1)
 
     def _mix_windows(self, block: int, x: Float[Tensor, "b l4 e"]) -> Float[Tensor, "b l4 e"]:
         windows = rearrange(x, "b (n s) e -> (b n) s e", s=self.window)

@@ -165,7 +165,7 @@ def test_a_gpu_computes_the_same(trimmed):
     has_depth = torch.tensor([True, True, False])
     values, gradients = [], []
     for device in ("cpu", "cuda"):
-        leaf = depths.to(device).requires_grad_()
+        leaf = depths.to(device, copy=True).requires_grad_()
         others = (value.to(device) for value in (inverse, valid, has_depth))
         values.append(depth_loss(leaf, *others, trimmed=trimmed))
         values[-1].backward()

@@ -64,7 +64,7 @@ struct Pixel {
 
 __device__ inline float read(const float* image, long long at) { return image ? image[at] : 0.0f; }
 
-extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_backward(
+extern "C" __global__ void __launch_bounds__(kBlendThreads, kBackwardBlocks) blend_backward(
     int times, int gaussians, int width, int height, int background_scene_stride,
     int background_time_stride,
     const Splat* __restrict__ splats,          // (b, t, n)

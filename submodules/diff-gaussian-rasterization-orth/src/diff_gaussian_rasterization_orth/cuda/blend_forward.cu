@@ -8,7 +8,7 @@ struct Sums {
   int stop;             // entries of the list before the one that stopped it, else all
 };
 
-extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
+extern "C" __global__ void __launch_bounds__(kBlendThreads, kForwardBlocks) blend_forward(
     int times, int gaussians, int width, int height, int background_scene_stride,
     int background_time_stride, int capacity,
     const Splat* __restrict__ splats,       // (b, t, n)

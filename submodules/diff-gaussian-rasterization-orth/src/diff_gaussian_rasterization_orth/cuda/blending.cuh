@@ -7,6 +7,9 @@
 #include "splat.cuh"
 
 constexpr int kBlendThreads = 64;
+// Blocks a multiprocessor: a few words spilled cost less than the cycles that more warps fill.
+constexpr int kForwardBlocks = 18;
+constexpr int kBackwardBlocks = 12;
 constexpr int kPatches = 4;
 constexpr int kPatchWidth = 8;
 constexpr int kPatchHeight = 4;
