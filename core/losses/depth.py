@@ -71,10 +71,20 @@ def _median(values: Float[Tensor, "b p"], valid: Bool[Tensor, "b p"]) -> Float[T
     on CUDA to any, so that a step would not be the same when it is taken again.
     """
     with torch.no_grad():
-        median = torch.where(valid, values, torch.nan).nanmedian(dim=1).values
+        median = _lower_middle(values, valid)
         tied = valid & (values == median[:, None])
     shared = torch.where(tied, values, 0.0).sum(dim=1) / tied.sum(dim=1).clamp_min(1)
     return median + (shared - shared.detach())
+
+
+def _lower_middle(values: Float[Tensor, "b p"], valid: Bool[Tensor, "b p"]) -> Float[Tensor, " b"]:
+    """Return the lower middle of the valid pixels; not a number where there are none."""
+    valid_only = torch.where(valid, values, torch.nan)
+    if not values.is_cuda:
+        return valid_only.nanmedian(dim=1).values
+    # There, a median's row is the work of one multiprocessor, and sorting all of it is faster.
+    middle = (valid.sum(dim=1, keepdim=True) - 1).clamp_min(0) // 2
+    return valid_only.sort(dim=1).values.gather(1, middle).squeeze(1)
 
 
 def _trim_weights(difference: Float[Tensor, "b p"]) -> Float[Tensor, "b p"]:

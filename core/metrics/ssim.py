@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from core.devices import has_c_compiler
 
 _WINDOW = 11
 _SIGMA = 1.5
@@ -22,6 +26,8 @@ def ssim(
     averaged over channels and over the windows that lie inside the image: nothing is padded. This
     is what scikit-image computes with ``gaussian_weights=True, sigma=1.5,
     use_sample_covariance=False``, which crops the border that its padding touched.
+
+    On CUDA, float32 images have no gradient.
 
     Args:
         images: Values in [0, 1]; computed in float64 if they are of it, else in float32.
@@ -44,6 +50,12 @@ def ssim(
             f"at least {_WINDOW} by {_WINDOW}."
         )
     dtype = torch.promote_types(images.dtype, torch.float32)
+    # Triton compiles its launchers.
+    if images.is_cuda and dtype == torch.float32 and has_c_compiler():
+        from core.metrics.ssim_kernel import ssim_in_kernels
+
+        images, targets = images.to(dtype), targets.to(dtype)
+        return ssim_in_kernels(images, targets, _taps(), origin=_ORIGIN, c1=_C1, c2=_C2)
     # Variances do not depend on the origin; around 0 their rounding errors are a quarter as large.
     x, y = images.to(dtype) - _ORIGIN, targets.to(dtype) - _ORIGIN
     mean_x, mean_y = _blur(x), _blur(y)
@@ -55,15 +67,21 @@ def ssim(
     return (luminance * structure).mean(dim=(1, 2, 3))
 
 
+@cache
+def _taps() -> list[float]:
+    """Return the weights of the Gaussian window along one axis."""
+    offsets = torch.arange(_WINDOW, dtype=torch.float64) - _WINDOW // 2
+    weights = torch.exp(-0.5 * (offsets / _SIGMA) ** 2)
+    return (weights / weights.sum()).tolist()
+
+
 def _blur(values: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c hv wv"]:
     """Average under the Gaussian window, at the positions where it fits.
 
     Weighted sums of shifted views rather than a convolution, whose TF32 arithmetic on a GPU would
     drown the variances of smooth regions.
     """
-    offsets = torch.arange(_WINDOW, dtype=torch.float64) - _WINDOW // 2
-    weights = torch.exp(-0.5 * (offsets / _SIGMA) ** 2)
-    taps: list[float] = (weights / weights.sum()).tolist()
+    taps = _taps()
     height, width = values.shape[-2] - _WINDOW + 1, values.shape[-1] - _WINDOW + 1
     rows = taps[0] * values[..., :height, :]
     for i in range(1, _WINDOW):

@@ -10,6 +10,7 @@ gives no cuts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -96,6 +97,7 @@ def thumbnail(pixels: Tensor) -> Thumbnail:
     return (sums / np.float32(unit * _OVERSAMPLING**2)).reshape(_ROWS, _COLUMNS, 3)
 
 
+@lru_cache(maxsize=8)
 def _samples(length: int, cells: int) -> Integer[np.ndarray, " samples"]:
     """Return evenly spread places: the first of each cell, then the second of each, and so on."""
     places = np.linspace(0, length - 1, cells * _OVERSAMPLING).round().astype(int)
@@ -137,7 +139,8 @@ def _block_distance(before: Thumbnail, now: Thumbnail) -> float:
     # Columns and colours are one axis, and as long as possible: NumPy is fast along the last one.
     padded = before.take(rows, 0).take(columns, 1).reshape(len(rows), -1)
     places = np.lib.stride_tricks.sliding_window_view(padded, (_ROWS, 3 * _COLUMNS))[:, ::3]
-    differences = np.abs(places - now.reshape(_ROWS, -1))  # (shifts, shifts, h, w c)
+    differences = places - now.reshape(_ROWS, -1)  # (shifts, shifts, h, w c)
+    np.abs(differences, out=differences)
     bands = differences.reshape(-1, _ROWS // _BLOCK_ROWS, _BLOCK_ROWS, 3 * _COLUMNS).sum(2)
     width = 3 * _BLOCK_COLUMNS
     blocks = bands.reshape(len(bands), -1, width) @ np.ones(width, bands.dtype)

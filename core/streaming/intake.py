@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -89,7 +90,7 @@ class Intake:
         estimate, device = self._estimate_depth, native.device
         if estimate is not None:
             return lambda: normalize_inverse_depth(fit.to_model(estimate(native)))
-        return lambda: torch.zeros(1, 1, *fit.model_size, device=device)
+        return lambda: _no_depth(fit.model_size, device)
 
     def _native(self, frame: ArrayLike) -> tuple[Float[Tensor, "1 3 h w"], FrameFit]:
         """Return the frame at its own size, RGB in [0, 1], on the device, and its fit."""
@@ -130,6 +131,13 @@ class Intake:
         if values.shape[-2:] != fit.input_size:
             values = resize(values, fit.input_size)
         return normalize_inverse_depth(fit.to_model(values))
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _no_depth(size: tuple[int, int], device: torch.device) -> Float[Tensor, "1 1 h w"]:
+    """Return zeros, the same ones for each frame of a stream: nobody writes them."""
+    return torch.zeros(1, 1, *size, device=device)
 
 
 def as_pixels(frame: ArrayLike) -> Tensor:

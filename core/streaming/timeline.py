@@ -106,7 +106,7 @@ class Timeline(Generic[EncodedT]):
     ) -> EncodedT:
         """Return the network's encoding of frames, as one batch."""
         with self._timed("encode"):
-            return model.encode(torch.cat(list(images)), torch.cat(list(inverse_depths)))
+            return model.encode(_batch(images), _batch(inverse_depths))
 
     def append(
         self,
@@ -190,6 +190,10 @@ class Timeline(Generic[EncodedT]):
     def _keep(self, interval: Interval) -> None:
         closed = (*self.state.closed, interval)[-_KEPT_INTERVALS:]
         self.state = replace(self.state, closed=closed)
+
+
+def _batch(parts: Sequence[Float[Tensor, "1 c h w"]]) -> Float[Tensor, "b c h w"]:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _between(

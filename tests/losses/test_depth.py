@@ -153,3 +153,22 @@ def test_degenerate_batches_give_finite_values_and_gradients(empty):
     if empty != "constant target":
         assert loss.item() == 0.0
         assert not variable.grad.any()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_a_gpu_computes_the_same(trimmed):
+    torch.manual_seed(0)
+    depths, inverse = torch.rand(3, 2, 1, 17, 23) + 0.5, torch.rand(3, 2, 1, 17, 23)
+    valid = torch.rand(3, 2, 1, 17, 23) < 0.7
+    valid[1] = False
+    has_depth = torch.tensor([True, True, False])
+    values, gradients = [], []
+    for device in ("cpu", "cuda"):
+        leaf = depths.to(device, copy=True).requires_grad_()
+        others = (value.to(device) for value in (inverse, valid, has_depth))
+        values.append(depth_loss(leaf, *others, trimmed=trimmed))
+        values[-1].backward()
+        gradients.append(leaf.grad.cpu())
+    torch.testing.assert_close(values[1].cpu(), values[0])
+    torch.testing.assert_close(gradients[1], gradients[0])

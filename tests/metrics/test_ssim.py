@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -47,3 +52,36 @@ def test_equal_images_give_one_and_blur_costs():
 def test_images_smaller_than_the_window_are_refused():
     with pytest.raises(ValueError, match="at least 11"):
         ssim(torch.rand(1, 3, 10, 40), torch.rand(1, 3, 10, 40))
+
+
+_IN_THE_INTERPRETER = """
+import torch
+from core.metrics import ssim
+from core.metrics.ssim import _C1, _C2, _ORIGIN, _taps
+from core.metrics.ssim_kernel import ssim_in_kernels
+
+images = torch.rand(2, 3, 21, 41)
+targets = (images + 0.1 * torch.randn_like(images)).clamp(0, 1)
+found = ssim_in_kernels(images, targets, _taps(), origin=_ORIGIN, c1=_C1, c2=_C2)
+expected = ssim(images.double(), targets.double())
+torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=0)
+"""
+
+
+@pytest.mark.slow
+def test_the_kernels_compute_the_same():
+    pytest.importorskip("triton")
+    # Triton decides at its import whether kernels are interpreted.
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    command = [sys.executable, "-c", _IN_THE_INTERPRETER]
+    subprocess.run(command, check=True, env=environment, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("size", [(11, 11), (48, 61), (288, 512)])
+def test_a_gpu_computes_the_same(size):
+    images = torch.cat([_smooth(size, 0), _smooth(size, 1)])
+    targets = (images + 0.05 * torch.randn_like(images)).clamp(0, 1)
+    expected = ssim(images.double(), targets.double())
+    found = ssim(images.cuda(), targets.cuda())
+    np.testing.assert_allclose(found.cpu().numpy(), expected.numpy(), atol=4e-5)

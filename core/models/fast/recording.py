@@ -45,6 +45,7 @@ class _Recording:
     def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         kept = [_map(argument, torch.clone) for argument in arguments]
         self._inputs = _tensors(kept)
+        self._input_groups = _groups(self._inputs)
         self._device = self._inputs[0].device
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(self._device):
@@ -57,30 +58,53 @@ class _Recording:
             torch.cuda.current_stream().wait_stream(urgent)
             with torch.cuda.graph(self._graph, stream=urgent):
                 self._result = function(*kept)
-        self._outputs = _tensors([self._result])
+                self._outputs = _Outputs(_tensors([self._result]))
 
     def play(self, arguments: tuple[Any, ...]) -> Any:
-        _copy_all(self._inputs, _tensors(arguments))
+        values = _tensors(arguments)
+        for group in self._input_groups:
+            if len(group) == 1:
+                self._inputs[group[0]].copy_(values[group[0]])
+            else:
+                places = [self._inputs[i] for i in group]
+                torch._foreach_copy_(places, [values[i] for i in group])  # pyright: ignore[reportPrivateImportUsage]
         with torch.cuda.device(self._device):
             self._graph.replay()
-        copies = [torch.empty_like(output) for output in self._outputs]
-        _copy_all(copies, self._outputs)
-        following = iter(copies)
+        following = iter(self._outputs.copies())
         return _map(self._result, lambda _: next(following))
 
 
-def _copy_all(places: list[Tensor], values: list[Tensor]) -> None:
-    """Copy large tensors one by one, at full speed, and the small ones in one launch."""
-    small_places: list[Tensor] = []
-    small_values: list[Tensor] = []
-    for place, value in zip(places, values, strict=True):
-        if place.numel() >= _LARGE:
-            place.copy_(value)
-        else:
-            small_places.append(place)
-            small_values.append(value)
-    if small_places:
-        torch._foreach_copy_(small_places, small_values)  # pyright: ignore[reportPrivateImportUsage]
+class _Outputs:
+    """Outputs of a graph, the small ones side by side in memory, so that few copies take all.
+
+    Made while the graph is recorded, which then lays them there.
+    """
+
+    def __init__(self, tensors: list[Tensor]) -> None:
+        self._tensors = tensors
+        groups = _groups(tensors)
+        self._alone = [group[0] for group in groups if len(group) == 1]
+        self._together = [group for group in groups if len(group) > 1]
+        self._packed = [
+            torch.cat([tensors[i].reshape(-1) for i in group]) for group in self._together
+        ]
+
+    def copies(self) -> list[Tensor]:
+        """Return a copy of each."""
+        found = {i: self._tensors[i].clone() for i in self._alone}
+        for group, packed in zip(self._together, self._packed, strict=True):
+            parts = packed.clone().split([self._tensors[i].numel() for i in group])
+            for i, part in zip(group, parts, strict=True):
+                found[i] = part.view(self._tensors[i].shape)
+        return [found[i] for i in range(len(found))]
+
+
+def _groups(tensors: list[Tensor]) -> list[list[int]]:
+    """Return the numbers of those to copy together: small ones of a type, large ones alone."""
+    groups: dict[object, list[int]] = {}
+    for i, tensor in enumerate(tensors):
+        groups.setdefault(i if tensor.numel() >= _LARGE else tensor.dtype, []).append(i)
+    return list(groups.values())
 
 
 def _tensors(values: Iterable[Tensor | TensorDataclass]) -> list[Tensor]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.geometry.canonical import pixel_centers
-from core.models.transformer.truncated_gaussian import TruncatedGaussianHead
+from core.models.transformer.truncated_gaussian import TanhHead, TruncatedGaussianHead
 from core.types import DynamicGaussians, TensorDataclass
 
 _MIN_OPACITY = 0.05
@@ -34,7 +36,9 @@ class StaticHeads(nn.Module):
     z_map: Tensor
     identity: Tensor
 
-    def __init__(self, grid: tuple[int, int], width: int, position: nn.Module) -> None:
+    def __init__(
+        self, grid: tuple[int, int], width: int, position: TruncatedGaussianHead | TanhHead
+    ) -> None:
         super().__init__()
         self.grid = grid
         self.color = nn.Linear(width, 3)
@@ -61,10 +65,13 @@ class StaticHeads(nn.Module):
         """
         with torch.autocast(features.device.type, enabled=False):
             features = features.float()
-            colors, opacities, scales = self._values(features)
+            position = cast("list[nn.Linear]", self.position.layers(sample=sample))
+            colors, opacities, scales, *values = _apply_together(
+                [self.color, self.opacity, self.scale, *position], features
+            )
             opacities = _MIN_OPACITY + (1 - _MIN_OPACITY) * opacities.sigmoid()
             scale_x, scale_z = (_SCALE_UNIT * F.softplus(scales)).unbind(-1)
-            means = self._place(self.position(features, sample=sample))
+            means = self._place(self.position.decide(*values))
         batch, count = features.shape[:2]
         zeros = means.new_zeros(batch, count)
         quats = self.identity.expand(batch, count, 4)
@@ -80,20 +87,26 @@ class StaticHeads(nn.Module):
             anchor_times=zeros,
         )
 
-    def _values(self, features: Float[Tensor, "b n c"]) -> tuple[Tensor, ...]:
-        """Return the outputs of the three layers; one product reads the features once."""
-        layers = (self.color, self.opacity, self.scale)
-        weight = torch.cat([layer.weight for layer in layers])
-        bias = torch.cat([layer.bias for layer in layers])
-        sizes = [layer.out_features for layer in layers]
-        return F.linear(features, weight, bias).split(sizes, dim=-1)
-
     def _place(self, values: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
         rows, columns = self.grid
         x = self.x_map + values[..., 0] / columns
         inverse_depth = 0.5 + 0.5 * values[..., 1]
         z = self.z_map + values[..., 2] / rows
         return torch.stack((x, inverse_depth, z), dim=-1)
+
+
+def _apply_together(
+    layers: Sequence[nn.Linear], features: Float[Tensor, "b n c"]
+) -> tuple[Tensor, ...]:
+    """Return the outputs of linear layers; one product reads the features once."""
+    weight = torch.cat([layer.weight for layer in layers])
+    sizes = [layer.out_features for layer in layers]
+    biases = (
+        weight.new_zeros(size) if layer.bias is None else layer.bias
+        for layer, size in zip(layers, sizes, strict=True)
+    )
+    bias = torch.cat(list(biases))
+    return F.linear(features, weight, bias).split(sizes, dim=-1)
 
 
 @dataclass(frozen=True)

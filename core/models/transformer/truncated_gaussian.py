@@ -59,11 +59,21 @@ class TruncatedGaussianHead(nn.Module):
         self, features: Float[Tensor, "*batch c"], *, sample: bool
     ) -> Float[Tensor, "*batch o"]:
         """Return values in (-1, 1): random ones with ``sample``, the mean otherwise."""
-        mean = (1 - EPS) * torch.tanh(self.mean(features))
-        if not sample:
+        return self.decide(*(layer(features) for layer in self.layers(sample=sample)))
+
+    def layers(self, *, sample: bool) -> list[nn.Module]:
+        """Return the layers whose outputs :meth:`decide` takes."""
+        return [self.mean, self.log_scale] if sample else [self.mean]
+
+    def decide(
+        self, mean: Float[Tensor, "*batch o"], log_scale: Float[Tensor, "*batch o"] | None = None
+    ) -> Float[Tensor, "*batch o"]:
+        """Return values in (-1, 1): random ones where there is a scale, the mean otherwise."""
+        mean = (1 - EPS) * torch.tanh(mean)
+        if log_scale is None:
             return mean
         uniform = torch.empty_like(mean).uniform_(EPS, 1 - EPS)
-        return sample_truncated_normal(mean, self.log_scale(features), uniform)
+        return sample_truncated_normal(mean, log_scale, uniform)
 
 
 class TanhHead(nn.Module):
@@ -77,4 +87,12 @@ class TanhHead(nn.Module):
         self, features: Float[Tensor, "*batch c"], *, sample: bool = False
     ) -> Float[Tensor, "*batch o"]:
         """Return values in (-1, 1); ``sample`` has no effect."""
-        return torch.tanh(self.mean(features))
+        return self.decide(self.mean(features))
+
+    def layers(self, *, sample: bool) -> list[nn.Module]:
+        """Return the layer whose output :meth:`decide` takes."""
+        return [self.mean]
+
+    def decide(self, mean: Float[Tensor, "*batch o"]) -> Float[Tensor, "*batch o"]:
+        """Return values in (-1, 1)."""
+        return torch.tanh(mean)

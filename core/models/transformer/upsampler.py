@@ -34,11 +34,12 @@ class UpsamplerLevel(RecomputingStack):
     def enlarge(self, tokens: Float[Tensor, "b l d"]) -> Float[Tensor, "b l4 e"]:
         """Make four tokens of each."""
         height, width = self.grid
+        # Moved before they are raised to float32: half the bytes.
         return rearrange(
-            self.expand(tokens).float(),
+            self.expand(tokens),
             "b (h w) (e p q) -> b (h p w q) e",
             **{"h": height, "w": width, "p": 2, "q": 2},
-        )
+        ).float()
 
     def mix(self, x: Float[Tensor, "b l4 e"]) -> Float[Tensor, "b l4 e"]:
         """Mix tokens within windows, and roll them on by half a window."""

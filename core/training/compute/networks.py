@@ -16,6 +16,10 @@ from core.devices import has_c_compiler
 from core.logging import get_logger
 from core.metrics.lpips import Lpips, load_lpips
 from core.models.blocks import ConditionedBlock, TransformerBlock, set_gradient_checkpointing
+from core.models.transformer.dynamic_model import DynamicModel
+from core.models.transformer.heads import StaticHeads
+from core.models.transformer.network import StreamSplat
+from core.models.transformer.upsampler import Upsampler, UpsamplerLevel
 from core.training.compute.memory import decide_recomputation
 from core.training.compute.optimizer import OptimizerOptions, build_optimizer
 from core.training.distributed.agreement import in_each_process
@@ -23,6 +27,11 @@ from core.training.options import RunOptions
 from core.training.stages.stage import Stage, StageOptions
 from core.training.workspace.checkpoints import restore
 
+_COMPILED_METHODS = (
+    (UpsamplerLevel, "enlarge"),
+    (DynamicModel, "decode_features"),
+    (StreamSplat, "dino_condition"),
+)
 _logger = get_logger(__name__)
 
 
@@ -89,11 +98,11 @@ def build_network(
 def compile_blocks(
     model: nn.Module, choice: Literal["auto", "on", "off"], device: torch.device
 ) -> bool:
-    """Have ``torch.compile`` fuse what lies between the matrix products of each block.
+    """Have ``torch.compile`` fuse what lies between the matrix products of a network's parts.
 
-    Blocks rather than the network: those of one width share one compiled form, which is made in
-    seconds, and around them, where sequences are cut into windows or activations are recomputed,
-    nothing would be gained. Names of weights stay as they are.
+    Parts rather than the network: blocks of one width share one compiled form, which is made in
+    seconds, and where sequences are rolled or activations are recomputed nothing would be gained.
+    Names of weights stay as they are.
 
     Args:
         model: Changed in place.
@@ -114,8 +123,13 @@ def compile_blocks(
         _logger.warning("no C compiler is found: nothing is compiled, steps take longer.")
         return False
     for module in model.modules():
-        if isinstance(module, (TransformerBlock, ConditionedBlock)):
+        if isinstance(module, (TransformerBlock, ConditionedBlock, StaticHeads)):
             module.compile(dynamic=False)
+        elif isinstance(module, Upsampler):
+            module.norm.compile(dynamic=False)
+        for kind, method in _COMPILED_METHODS:
+            if isinstance(module, kind):
+                setattr(module, method, torch.compile(getattr(module, method), dynamic=False))
     return True
 
 

@@ -215,9 +215,9 @@ def test_hidden_gaussians_change_nothing() -> None:
     assert room[0] == room[1]
 
 
-@pytest.mark.parametrize("count", [1000, 1025, 3000, 9000])
+@pytest.mark.parametrize("count", [1000, 1025, 2048, 3000, 9000])
 def test_long_lists_are_in_order(count: int) -> None:
-    """All Gaussians in one tile: sorted by a warp, on chip, and in chunks."""
+    """All Gaussians in one tile: sorted by a warp, by two, on chip, and in chunks."""
     scene = make_scene(n=count)
     scene["opacities"][:] = 0.02
     images = rasterize(**scene, image_size=(16, 16))

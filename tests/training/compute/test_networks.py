@@ -29,7 +29,14 @@ def _static() -> tuple[nn.Module, Callable[[nn.Module], Tensor]]:
     model = build_static_model(CONFIG)
     inputs = torch.rand(2, 4, CONFIG.image_height, CONFIG.image_width, device="cuda")
     target = torch.randn(2, CONFIG.num_gaussians, CONFIG.upsampler_widths[-1], device="cuda")
-    return model, lambda net: (net.encode(inputs[:, :3], inputs[:, 3:]).features * target).mean()
+
+    def loss(net: nn.Module) -> Tensor:
+        encoded = net.encode(inputs[:, :3], inputs[:, 3:])
+        scene = net.gaussians(encoded, sample=False)
+        values = (scene.means, scene.colors, scene.scales, scene.opacities)
+        return (encoded.features * target).mean() + sum(value.square().mean() for value in values)
+
+    return model, loss
 
 
 def _dynamic() -> tuple[nn.Module, Callable[[nn.Module], Tensor]]:
@@ -39,7 +46,8 @@ def _dynamic() -> tuple[nn.Module, Callable[[nn.Module], Tensor]]:
 
     def loss(net: nn.Module) -> Tensor:
         mixed = net.decoder(tokens, net.condition(tokens[0])[None])
-        return (net.upsampler(mixed[0]) * features).mean()
+        found = net.decode_features(net.upsampler(mixed[0]), features, sample=False)
+        return sum(value.square().mean() for value in found.tensors())
 
     return model, loss
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.data.procedural import ProceduralOptions, ProceduralSource
 from core.data.procedural.perspective.raycast import Cutouts, cast
 
 ROOT = Path(__file__).parents[4]
@@ -50,6 +51,7 @@ import torch
 from core.data.procedural import ProceduralOptions, ProceduralSource
 from core.data.procedural.imaging.motion import invert
 from core.data.procedural.perspective.cast_kernel import cast_in_kernel
+from core.data.procedural import ProceduralOptions, ProceduralSource
 from core.data.procedural.perspective.raycast import Cutouts, cast
 
 options = ProceduralOptions(height=18, width=32)
@@ -77,3 +79,19 @@ def test_the_kernel_finds_the_same() -> None:
     subprocess.run(
         [sys.executable, "-c", _IN_THE_INTERPRETER], check=True, env=environment, cwd=ROOT
     )
+
+
+@pytest.mark.gpu
+def test_a_gpu_finds_the_same() -> None:
+    source = ProceduralSource(ProceduralOptions(height=18, width=32), seed=0)
+    scenes = source.sample_perspective_scenes("landscape", range(2))
+    maps = scenes.geometry.pose(torch.tensor([[0.0, 1.0], [0.2, 0.7]])).maps
+    x, y = torch.linspace(-1.0, 1.0, 32), torch.linspace(-0.5, 0.5, 18)[:, None]
+    chosen, sprites = scenes.geometry.quads.sprites[:, -scenes.num_cutouts :], scenes.bank.sprites
+    expected = cast(maps, Cutouts(sprites, chosen), x, y)
+    found = cast(maps.cuda(), Cutouts(sprites.cuda(), chosen.cuda()), x.cuda(), y.cuda())
+    same = found.owners.cpu() == expected.owners
+    # Where two are equally near to the last bits, either may be seen.
+    assert same.float().mean() > 0.998
+    depths = found.inverse_depths.cpu()[same]
+    torch.testing.assert_close(depths, expected.inverse_depths[same], atol=1e-5, rtol=1e-4)

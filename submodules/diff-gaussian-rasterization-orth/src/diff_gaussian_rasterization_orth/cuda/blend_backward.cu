@@ -47,7 +47,7 @@ __device__ inline int value_of_lane(int lane) {
   return in_three < 3 && in_five < 5 && lane % 2 == 0 ? 5 * upper16 + in_five : -1;
 }
 
-// The most entries that any of the warp's pixels of a patch blended.
+// The most entries that any of the warp's pixels of a patch looked at.
 __device__ inline int longest_in_warp(int blended) {
   for (int step = 16; step > 0; step /= 2)
     blended = max(blended, __shfl_xor_sync(kWarp, blended, step));
@@ -64,7 +64,7 @@ struct Pixel {
 
 __device__ inline float read(const float* image, long long at) { return image ? image[at] : 0.0f; }
 
-extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_backward(
+extern "C" __global__ void __launch_bounds__(kBlendThreads, kBackwardBlocks) blend_backward(
     int times, int gaussians, int width, int height, int background_scene_stride,
     int background_time_stride,
     const Splat* __restrict__ splats,          // (b, t, n)
@@ -143,25 +143,26 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_backward(
       for (; wanted; wanted &= wanted - 1) {
         const int lane = __ffs(wanted) - 1, slot = first + lane;
         const unsigned patches = __shfl_sync(kWarp, reached, lane);
-        const Splat splat = batch.splats[slot];
+        const BlendedSplat splat = batch.splats[slot];
         const Surface surface = batch.surfaces[slot];
 
         float sums[kSums] = {};
-        bool contributed = false;
+        float weights = 0.0f;
 #pragma unroll
         for (int k = 0; k < kPatches; ++k) {
           if (!(patches >> k & 1)) continue;
           Pixel& pixel = pixels[k];
           const float du = splat.u - (place.x + patch_x(k));
           const float dv = splat.v - (place.y + patch_y(k));
+          // Selects rather than branches: nearly always one of the lanes drew.
           const float raw = alpha_at(splat, surface, du, dv);
-          const float a = fminf(kMaxAlpha, raw);
-          if (a < kMinAlpha || !in_square(surface, du, dv) || end - 1 - slot >= pixel.last)
-            continue;
-          contributed = true;
+          const bool drawn =
+              raw >= kMinAlpha & in_square(surface, du, dv) & end - 1 - slot < pixel.last;
+          const float a = drawn ? fminf(kMaxAlpha, raw) : 0.0f;
           const float inverse = reciprocal(1.0f - a);
           pixel.transmittance *= inverse;
           const float weight = a * pixel.transmittance;
+          weights += weight;
           const float v_weight =
               fmaf(surface.red, pixel.v_red,
                    fmaf(surface.green, pixel.v_green,
@@ -173,7 +174,7 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_backward(
           sums[7] = fmaf(weight, pixel.v_red, sums[7]);
           sums[8] = fmaf(weight, pixel.v_green, sums[8]);
           sums[9] = fmaf(weight, pixel.v_blue, sums[9]);
-          const float v_bits = raw > kMaxAlpha ? 0.0f : -kLn2 * raw * v_a;
+          const float v_bits = raw > kMaxAlpha ? 0.0f : -kLn2 * a * v_a;
           const float ev = fmaf(-surface.slope_v, du, dv);
           const float along_u = v_bits * du, along_v = v_bits * ev;
           sums[0] += v_bits;
@@ -183,7 +184,7 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_backward(
           sums[5] = fmaf(along_u, ev, sums[5]);
           sums[6] = fmaf(along_v, ev, sums[6]);
         }
-        if (!__any_sync(kWarp, contributed)) continue;
+        if (!__any_sync(kWarp, weights > 0.0f)) continue;
         const float sum = sum_over_warp(sums, place.lane);
         if (value >= 0) atomicAdd(sums_of_lane + (long long)stride * batch.indices[slot], sum);
       }

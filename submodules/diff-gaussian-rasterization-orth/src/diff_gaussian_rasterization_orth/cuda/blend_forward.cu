@@ -3,13 +3,12 @@
 
 // A pixel while its list is blended.
 struct Sums {
-  float transmittance;        // 0 once blending has stopped
-  float final_transmittance;  // where it stopped
+  float transmittance;  // negative once blending has stopped
   float red, green, blue, depth;
-  int last;                   // entries of the list up to the last that was blended
+  int stop;             // entries of the list before the one that stopped it, else all
 };
 
-extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
+extern "C" __global__ void __launch_bounds__(kBlendThreads, kForwardBlocks) blend_forward(
     int times, int gaussians, int width, int height, int background_scene_stride,
     int background_time_stride, int capacity,
     const Splat* __restrict__ splats,       // (b, t, n)
@@ -22,7 +21,7 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
     float* __restrict__ depth,              // (b, t, 1, h, w)
     float* __restrict__ alpha,              // (b, t, 1, h, w)
     float* __restrict__ transmittances,     // (b, t, h, w): final ones
-    int* __restrict__ blended)              // (b, t, h, w): `last` of each pixel
+    int* __restrict__ blended)              // (b, t, h, w): `stop` of each pixel
 {
   __shared__ Batch batch;
   const Place place = place_of_thread(width, height);
@@ -32,14 +31,14 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
 #pragma unroll
   for (int k = 0; k < kPatches; ++k) {
     const bool inside = place.x + patch_x(k) < width && place.y + patch_y(k) < height;
-    sums[k] = {inside ? 1.0f : 0.0f, 1.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0};
+    sums[k] = {inside ? 1.0f : -1.0f, 0.0f, 0.0f, 0.0f, 0.0f, list.y - list.x};
   }
 
   for (int start = list.x; start < list.y; start += kBlendThreads) {
     // Also keeps the batch until both warps have used it.
     bool done = true;
 #pragma unroll
-    for (int k = 0; k < kPatches; ++k) done &= sums[k].transmittance == 0.0f;
+    for (int k = 0; k < kPatches; ++k) done &= sums[k].transmittance < 0.0f;
     if (__syncthreads_and(done)) break;
     const int size = min(kBlendThreads, list.y - start);
     if (threadIdx.x < size)
@@ -61,7 +60,7 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
       for (; wanted; wanted &= wanted - 1) {
         const int lane = __ffs(wanted) - 1, slot = first + lane;
         const unsigned patches = __shfl_sync(kWarp, reached, lane);
-        const Splat splat = batch.splats[slot];
+        const BlendedSplat splat = batch.splats[slot];
         const Surface surface = batch.surfaces[slot];
 #pragma unroll
         for (int k = 0; k < kPatches; ++k) {
@@ -69,21 +68,21 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
           Sums& sum = sums[k];
           const float du = splat.u - (place.x + patch_x(k));
           const float dv = splat.v - (place.y + patch_y(k));
-          const float a = fminf(kMaxAlpha, alpha_at(splat, surface, du, dv));
-          if (a < kMinAlpha || !in_square(surface, du, dv)) continue;
-          const float behind = fmaf(-a, sum.transmittance, sum.transmittance);
-          if (behind < kMinTransmittance) {
-            if (sum.transmittance > 0.0f) sum.final_transmittance = sum.transmittance;
-            sum.transmittance = 0.0f;
-            continue;
-          }
-          const float weight = a * sum.transmittance;
+          // Selects rather than branches: nearly always one of the lanes draws.
+          float a = fminf(kMaxAlpha, alpha_at(splat, surface, du, dv));
+          a = a >= kMinAlpha & in_square(surface, du, dv) ? a : 0.0f;
+          const float before = sum.transmittance, behind = fmaf(-a, before, before);
+          const bool goes_on = behind >= kMinTransmittance;
+          const float weight = goes_on ? a * before : 0.0f;
           sum.red = fmaf(weight, surface.red, sum.red);
           sum.green = fmaf(weight, surface.green, sum.green);
           sum.blue = fmaf(weight, surface.blue, sum.blue);
           sum.depth = fmaf(weight, splat.depth, sum.depth);
           sum.transmittance = behind;
-          sum.last = start - list.x + slot + 1;
+          if (!goes_on) {
+            sum.transmittance = -fabsf(before);
+            sum.stop = min(sum.stop, start - list.x + slot);
+          }
         }
       }
     }
@@ -101,8 +100,7 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
     const int x = place.x + patch_x(k), y = place.y + patch_y(k);
     if (x >= width || y >= height) continue;
     const Sums& sum = sums[k];
-    const float transmittance =
-        sum.transmittance > 0.0f ? sum.transmittance : sum.final_transmittance;
+    const float transmittance = fabsf(sum.transmittance);
     const long long at = (long long)y * width + x;
     rgb[(3ll * image + 0) * area + at] = fmaf(transmittance, background[0], sum.red) + nan_or_zero;
     rgb[(3ll * image + 1) * area + at] = fmaf(transmittance, background[1], sum.green) + nan_or_zero;
@@ -110,6 +108,6 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads) blend_forward(
     depth[image * area + at] = sum.depth + nan_or_zero;
     alpha[image * area + at] = 1.0f - transmittance + nan_or_zero;
     transmittances[image * area + at] = transmittance;
-    blended[image * area + at] = sum.last;
+    blended[image * area + at] = sum.stop;
   }
 }

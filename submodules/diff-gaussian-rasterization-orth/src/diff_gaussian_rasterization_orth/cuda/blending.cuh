@@ -7,23 +7,13 @@
 #include "splat.cuh"
 
 constexpr int kBlendThreads = 64;
+// Blocks a multiprocessor: a few words spilled cost less than the cycles that more warps fill.
+constexpr int kForwardBlocks = 18;
+constexpr int kBackwardBlocks = 12;
 constexpr int kPatches = 4;
 constexpr int kPatchWidth = 8;
 constexpr int kPatchHeight = 4;
 constexpr float kLn2 = 0.6931471805599453f;
-
-// 2^-bits and 1 / x to about one unit in the last place: one instruction each.
-__device__ inline float exp2_of_minus(float bits) {
-  float result;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(-bits));
-  return result;
-}
-
-__device__ inline float reciprocal(float x) {
-  float result;
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-}
 
 // The pixels of a block and its threads.
 struct Place {
@@ -51,9 +41,15 @@ __device__ inline Place place_of_thread(int width, int height) {
 __device__ constexpr int patch_x(int k) { return k % 2 * kPatchWidth; }
 __device__ constexpr int patch_y(int k) { return k / 2 * kPatchHeight; }
 
+// A splat while it is blended: its opacity as log2, which costs a pixel an addition less.
+struct __align__(16) BlendedSplat {
+  float u, v, depth;
+  float opacity_bits;
+};
+
 // Gaussians fetched for the whole block, one a thread.
 struct Batch {
-  Splat splats[kBlendThreads];
+  BlendedSplat splats[kBlendThreads];
   Surface surfaces[kBlendThreads];
   int indices[kBlendThreads];  // within the scene
 };
@@ -62,26 +58,30 @@ __device__ inline void fetch(Batch& batch, int g, const Place& place, int times,
                              const Splat* splats, const Surface* surfaces) {
   const int slot = threadIdx.x;
   batch.indices[slot] = g;
-  batch.splats[slot] = splats[(long long)place.image * gaussians + g];
+  const Splat splat = splats[(long long)place.image * gaussians + g];
+  batch.splats[slot] = {splat.u, splat.v, splat.depth, fast_log2(splat.opacity)};
   batch.surfaces[slot] = surfaces[surface_index(place.image, g, times, gaussians)];
 }
 
 // One bit for each patch that the Gaussian reaches.
-__device__ inline unsigned patches_reached(const Splat& splat, const Surface& surface,
+__device__ inline unsigned patches_reached(const BlendedSplat& splat, const Surface& surface,
                                            const Place& place) {
-  const float reach = reach_of(splat.opacity);
+  const float reach = reach_of_bits(splat.opacity_bits);
   unsigned patches = 0;
   for (int k = 0; k < kPatches; ++k) {
     const float left = place.left + patch_x(k), top = place.top + patch_y(k);
     const PixelRect rect = {left, top, left + (kPatchWidth - 1), top + (kPatchHeight - 1)};
-    patches |= unsigned(touches(splat, surface, reach, rect)) << k;
+    patches |= unsigned(touches(splat.u, splat.v, surface, reach, rect)) << k;
   }
   return patches;
 }
 
 // Unclamped alpha. Both passes call it, so that they round alike.
-__device__ inline float alpha_at(const Splat& splat, const Surface& surface, float du, float dv) {
-  return splat.opacity * exp2_of_minus(bits_at(surface, du, dv));
+__device__ inline float alpha_at(const BlendedSplat& splat, const Surface& surface, float du,
+                                 float dv) {
+  const float ev = fmaf(-surface.slope_v, du, dv);
+  const float bits = fmaf(-surface.decay_v * ev, ev, splat.opacity_bits);
+  return fast_exp2(fmaf(-surface.decay_u * du, du, bits));
 }
 
 __device__ inline bool in_square(const Surface& surface, float du, float dv) {

@@ -44,8 +44,8 @@ __device__ inline bool add_cover(const Splat& splat, const Surface& surface, flo
           fmaxf(fmaxf(bits_at(surface, left, top), bits_at(surface, right, top)),
                 fmaxf(bits_at(surface, left, bottom), bits_at(surface, right, bottom)));
       if (bits > spare_bits) continue;
-      const float alpha = kCoverRounding * fminf(kMaxAlpha, splat.opacity * exp2f(-bits));
-      atomicAdd(of_bucket + y * tiles_x + x, -log2f(1.0f - alpha));
+      const float alpha = kCoverRounding * fminf(kMaxAlpha, splat.opacity * fast_exp2(-bits));
+      atomicAdd(of_bucket + y * tiles_x + x, -fast_log2(1.0f - alpha));
       covers = true;
     }
   return covers;

@@ -39,7 +39,7 @@ class Kept:
     transmittances: int
     """One word a pixel: the final transmittance."""
     blended: int
-    """One word a pixel: entries of the list up to the last that was blended."""
+    """One word a pixel: entries of the list before the one that stopped blending, else all."""
     limits: int
     """One word a tile: the depth behind which nothing can be seen; not needed afterwards."""
     size: int

@@ -5,6 +5,7 @@ using Pair = unsigned long long;  // depth, Gaussian
 constexpr unsigned kWarp = 0xffffffffu;
 constexpr int kShort = 1024;      // the longest list that a warp sorts in registers
 constexpr int kShortWarps = 2;    // lists a block
+constexpr int kMiddle = 2 * kShort;  // the longest list that two warps sort in registers
 constexpr int kChunk = 2048;      // pairs of a longer list sorted on chip
 constexpr int kItems = 8;         // pairs a thread merges in a row
 constexpr Pair kLast = ~0ull;
@@ -14,6 +15,26 @@ __device__ inline void order(Pair& low, Pair& high, bool ascending) {
   const bool swap = (a > b) == ascending;
   low = swap ? b : a;
   high = swap ? a : b;
+}
+
+// Sorts runs of `lanes` lanes that first rise and then fall, or the reverse.
+template <int kEach>
+__device__ inline void merge_in_registers(Pair (&keys)[kEach], int lane, int lanes,
+                                          bool ascending) {
+#pragma unroll 1
+  for (int distance = lanes / 2; distance > 0; distance /= 2) {
+    const bool keeps_low = ((lane & distance) == 0) == ascending;
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      const Pair other = __shfl_xor_sync(kWarp, keys[i], distance);
+      keys[i] = (other < keys[i]) == keeps_low ? other : keys[i];
+    }
+  }
+#pragma unroll
+  for (int stride = kEach / 2; stride > 0; stride /= 2)
+#pragma unroll
+    for (int i = 0; i < kEach; ++i)
+      if ((i & stride) == 0) order(keys[i], keys[i | stride], ascending);
 }
 
 // Bitonic network over 32 * kEach pairs, pair i in register i % kEach of lane i / kEach: most of
@@ -28,23 +49,8 @@ __device__ inline void sort_in_registers(Pair (&keys)[kEach], int lane) {
       for (int i = 0; i < kEach; ++i)
         if ((i & stride) == 0) order(keys[i], keys[i | stride], (i & run) == 0);
 #pragma unroll 1
-  for (int lanes = 1; lanes <= 32; lanes *= 2) {  // of a run
-    const bool ascending = (lane & lanes) == 0;
-#pragma unroll 1
-    for (int distance = lanes / 2; distance > 0; distance /= 2) {
-      const bool keeps_low = ((lane & distance) == 0) == ascending;
-#pragma unroll
-      for (int i = 0; i < kEach; ++i) {
-        const Pair other = __shfl_xor_sync(kWarp, keys[i], distance);
-        keys[i] = (other < keys[i]) == keeps_low ? other : keys[i];
-      }
-    }
-#pragma unroll
-    for (int stride = kEach / 2; stride > 0; stride /= 2)
-#pragma unroll
-      for (int i = 0; i < kEach; ++i)
-        if ((i & stride) == 0) order(keys[i], keys[i | stride], ascending);
-  }
+  for (int lanes = 1; lanes <= 32; lanes *= 2)  // of a run
+    merge_in_registers(keys, lane, lanes, (lane & lanes) == 0);
 }
 
 // Sorts up to 32 * kEach pairs by one warp. `turned` has room for them, with one word after each
@@ -89,6 +95,44 @@ extern "C" __global__ void __launch_bounds__(32 * kShortWarps) sort_short_lists(
     sort_short<16>(from, count, to, turned[warp]);
   else
     sort_short<32>(from, count, to, turned[warp]);
+}
+
+// Lists for two warps: each sorts a half, they exchange so that the first has the lower pairs and
+// the second the higher ones, and each merges its own.
+extern "C" __global__ void __launch_bounds__(64) sort_middle_lists(
+    const int2* __restrict__ lists,  // (b, t, tiles)
+    const Pair* __restrict__ pairs,  // (pairs)
+    int* __restrict__ sorted)        // (pairs): Gaussians
+{
+  constexpr int kEach = kShort / 32, kRow = kEach + 1;  // a word more keeps lanes out of each
+  __shared__ Pair turned[2][32 * kRow];                 // other's banks
+  const int2 list = lists[blockIdx.x];
+  const int count = list.y - list.x;
+  if (count <= kShort || count > kMiddle) return;
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int first = warp * kShort;
+  Pair keys[kEach];
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) {
+    const int at = first + i * 32 + lane;
+    keys[i] = at < count ? pairs[list.x + at] : kLast;
+  }
+  sort_in_registers(keys, lane);
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) turned[warp][lane * kRow + i] = keys[i];
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) {
+    const Pair other = turned[1 - warp][(31 - lane) * kRow + kEach - 1 - i];
+    keys[i] = (other < keys[i]) == (warp == 0) ? other : keys[i];
+  }
+  merge_in_registers(keys, lane, 32, true);
+  __syncthreads();  // until the other warp has read
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) turned[warp][lane * kRow + i] = keys[i];
+  __syncwarp();
+  for (int at = lane; at < kShort && first + at < count; at += 32)
+    sorted[list.x + first + at] = int(turned[warp][at + at / kEach]);
 }
 
 // Bitonic network over `size` pairs on chip, a power of two, at least 64. For strides up to 32 the
@@ -145,7 +189,7 @@ __device__ inline void merge_items(const Pair* from, Pair* to, int count, int wi
   }
 }
 
-// Lists that are too long for a warp: sorted on chip, the longest in chunks that are then merged
+// Lists that are too long for registers: sorted on chip, the longest in chunks that are then merged
 // two by two.
 extern "C" __global__ void sort_long_lists(
     const int2* __restrict__ lists,  // (b, t, tiles)
@@ -156,7 +200,7 @@ extern "C" __global__ void sort_long_lists(
   __shared__ Pair keys[kChunk];
   const int2 list = lists[blockIdx.x];
   const int count = list.y - list.x;
-  if (count <= kShort) return;
+  if (count <= kMiddle) return;
   Pair* from = pairs + list.x;
   Pair* to = spare + list.x;
   for (int first = 0; first < count; first += kChunk) {

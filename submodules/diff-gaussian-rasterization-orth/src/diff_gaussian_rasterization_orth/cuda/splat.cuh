@@ -6,9 +6,36 @@ constexpr unsigned kWarp = 0xffffffffu;
 
 // Macros in capitals are the package's constants.py, handed over by the compiler.
 constexpr float kMinAlpha = ALPHA_MIN;                  // weaker contributions are skipped
+constexpr float kMinAlphaBits = 7.994353437f;           // -log2(kMinAlpha)
+static_assert(255.0 * ALPHA_MIN > 0.999999 && 255.0 * ALPHA_MIN < 1.000001, "kMinAlphaBits");
 constexpr float kMaxAlpha = ALPHA_MAX;
 constexpr float kMinTransmittance = TRANSMITTANCE_MIN;  // blending stops before it falls below
 constexpr float kHalfLog2E = 0.7213475204444817f;       // exp(-x / 2) is 2^(-kHalfLog2E x)
+
+// 2^x, log2(x), 1 / x and sqrt(x) to about one unit in the last place: one instruction each.
+__device__ inline float fast_exp2(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+__device__ inline float fast_log2(float x) {
+  float result;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+__device__ inline float reciprocal(float x) {
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+__device__ inline float fast_sqrt(float x) {
+  float result;
+  asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
 
 // One Gaussian in one image. A culled one has opacity 0.
 struct __align__(16) Splat {
@@ -46,9 +73,14 @@ __device__ inline float bits_at(const Surface& surface, float du, float dv) {
   return fmaf(surface.decay_u * du, du, surface.decay_v * ev * ev);
 }
 
-// Bits beyond which alpha is below kMinAlpha. The margin exceeds the rounding of `touches`, so
-// that culling never drops a contribution that blending would keep.
-__device__ inline float reach_of(float opacity) { return log2f(opacity / kMinAlpha) + 1e-3f; }
+// Bits beyond which alpha is below kMinAlpha, from log2 of the opacity. The margin exceeds the
+// rounding of what is computed with it, so that culling never drops a contribution that blending
+// would keep.
+__device__ inline float reach_of_bits(float opacity_bits) {
+  return opacity_bits + (kMinAlphaBits + 1e-3f);
+}
+
+__device__ inline float reach_of(float opacity) { return reach_of_bits(fast_log2(opacity)); }
 
 __device__ inline float variance_u(const Surface& surface) { return kHalfLog2E / surface.decay_u; }
 
@@ -63,12 +95,12 @@ __device__ inline float clamp_to(float x, float low, float high) {
 
 // Whether a Gaussian is drawn anywhere in the rectangle (exact: the distance grows along every ray
 // from the centre, so its minimum over a rectangle is on an edge that faces the centre).
-__device__ inline bool touches(const Splat& splat, const Surface& surface, float reach,
+__device__ inline bool touches(float u, float v, const Surface& surface, float reach,
                                const PixelRect& rect) {
-  const float left = fmaxf(rect.u0 - splat.u, -surface.extent);
-  const float right = fminf(rect.u1 - splat.u, surface.extent);
-  const float top = fmaxf(rect.v0 - splat.v, -surface.extent);
-  const float bottom = fminf(rect.v1 - splat.v, surface.extent);
+  const float left = fmaxf(rect.u0 - u, -surface.extent);
+  const float right = fminf(rect.u1 - u, surface.extent);
+  const float top = fmaxf(rect.v0 - v, -surface.extent);
+  const float bottom = fminf(rect.v1 - v, surface.extent);
   if (!(left <= right && top <= bottom)) return false;
   const float edge_u = clamp_to(0.0f, left, right);
   const float edge_v = clamp_to(0.0f, top, bottom);
@@ -88,9 +120,11 @@ __device__ inline PixelRect pixels_of_tile(int tile_x, int tile_y, int width, in
 // Tiles whose pixels lie within the box of a Gaussian's bounds, clipped to the image.
 __device__ inline TileRect tiles_in_reach(const Splat& splat, const Surface& surface, float reach,
                                           int width, int height) {
-  const float half_u = fminf(sqrtf(reach / surface.decay_u), surface.extent);
-  const float half_v =
-      fminf(sqrtf(reach * variance_v(surface) / kHalfLog2E), surface.extent);
+  const float variance_u = reciprocal(surface.decay_u);  // times kHalfLog2E
+  const float variance_v =
+      fmaf(surface.slope_v * surface.slope_v, variance_u, reciprocal(surface.decay_v));
+  const float half_u = fminf(fast_sqrt(reach * variance_u), surface.extent);
+  const float half_v = fminf(fast_sqrt(reach * variance_v), surface.extent);
   const float left = ceilf(splat.u - half_u), right = floorf(splat.u + half_u);
   const float top = ceilf(splat.v - half_v), bottom = floorf(splat.v + half_v);
   // Written so that a NaN culls.

@@ -26,6 +26,8 @@ _BLOCK = 256
 _BLEND_THREADS = 64
 _SHORT_LIST = 1024
 """The longest list that a warp sorts; ``kShort`` of sort_lists.cu."""
+_MIDDLE_LIST = 2 * _SHORT_LIST
+"""The longest list that two warps sort; ``kMiddle`` of sort_lists.cu."""
 _SHORT_LISTS_A_BLOCK = 2
 _LONG_SORT_THREADS = 512
 
@@ -161,7 +163,7 @@ def list_by_tile(
     if max_pairs is None:
         pairs, longest = _read(counted, shape)
     else:
-        pairs, longest = max_pairs, _SHORT_LIST + 1
+        pairs, longest = max_pairs, _MIDDLE_LIST + 1
     unsorted = torch.empty(pairs, dtype=torch.int64, device=queue.device)
     # What is left of a room that is too large is zero rather than whatever was there.
     make = torch.empty if max_pairs is None else torch.zeros
@@ -191,6 +193,14 @@ def list_by_tile(
         (shape.tiles, lists, unsorted.data_ptr(), sorted_splats.data_ptr()),
     )
     if longest > _SHORT_LIST:
+        queue.launch(
+            "sort_lists",
+            "sort_middle_lists",
+            (shape.tiles, 1),
+            64,
+            (lists, unsorted.data_ptr(), sorted_splats.data_ptr()),
+        )
+    if longest > _MIDDLE_LIST:
         spare = torch.empty_like(unsorted)
         queue.launch(
             "sort_lists",

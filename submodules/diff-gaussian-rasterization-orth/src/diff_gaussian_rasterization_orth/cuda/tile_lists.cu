@@ -101,7 +101,8 @@ __device__ inline void for_each_tile(bool wanted, const Splat& splat, const Surf
       const int tile = y * tiles_x + x;
       const bool inside = x >= rect.x0 && x < rect.x1 && y >= rect.y0 && y < rect.y1;
       const bool seen = inside && splat.depth <= limits.tiles[tile] &&
-                        touches(splat, surface, reach, pixels_of_tile(x, y, width, height));
+                        touches(splat.u, splat.v, surface, reach,
+                                pixels_of_tile(x, y, width, height));
       const unsigned lanes = walk_together ? __ballot_sync(kWarp, seen) : 1u << lane;
       if (seen) use(tile, lanes);
     }
