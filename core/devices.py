@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from core.checks import UserError
+from core.types import TensorDataclass
+
+T = TypeVar("T", bound=Tensor | TensorDataclass)
 
 
 def choose_device(name: str) -> torch.device:
@@ -42,6 +46,24 @@ def choose_device(name: str) -> torch.device:
 def has_c_compiler() -> bool:
     """Whether there is one, without which torch.compile can do nothing."""
     return any(shutil.which(name) for name in ("cc", "gcc", "clang"))
+
+
+class Download(Generic[T]):
+    """A copy of tensors to the host that is made while the host goes on."""
+
+    def __init__(self, values: T) -> None:
+        first = values if isinstance(values, Tensor) else values.tensors()[0]
+        self._copy = values.to("cpu", non_blocking=True)  # from CUDA, into pinned memory
+        self._copied: torch.cuda.Event | None = None
+        if first.device.type == "cuda":
+            self._copied = torch.cuda.Event(blocking=True)
+            self._copied.record(torch.cuda.current_stream(first.device))
+
+    def result(self) -> T:
+        """Wait for the copy and return it."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return self._copy
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:

@@ -22,7 +22,7 @@ from core.outputs.metrics_plot import plot_psnr
 from core.outputs.options import OutputOptions
 from core.outputs.orbit_view import OrbitView
 from core.outputs.page import Page, ScoreRow, Video, write_page
-from core.outputs.pictures import depth_picture, rendered_picture, side_by_side_picture
+from core.outputs.pictures import depth_pictures, rendered_pictures, side_by_side_pictures
 from core.outputs.ply_sink import ExportedScene, PlySink
 from core.outputs.scene_exports import (
     ExportOptions,
@@ -31,7 +31,7 @@ from core.outputs.scene_exports import (
     file_name,
 )
 from core.outputs.scene_sink import SceneSink
-from core.outputs.sinks import FrameSink, OrbitSink, OverviewSink, VideoSink
+from core.outputs.sinks import FrameSink, OrbitSink, OverviewSink, PictureQueue, VideoSink
 from core.outputs.staging import Staging
 from core.scene_file import open_scene
 from core.streaming import Session
@@ -125,14 +125,14 @@ def write_outputs(
         outputs = _Outputs(stack, staging.folder, source, fit, options, reconstructor.session)
         try:
             with tqdm(total=expected, unit="frame", disable=None) as progress:
-                for frame in timed:
+                for frames in timed:
                     for sink in outputs.sinks:
-                        sink.write(frame)
+                        sink.write(frames)
                     if source.dropped:
                         progress.set_postfix(dropped=source.dropped, refresh=False)
-                    progress.update()
+                    progress.update(len(frames))
         except (Exception, KeyboardInterrupt) as error:
-            if not outputs.metrics.metrics.frames:
+            if not outputs.metrics.num_frames:
                 raise
             if isinstance(error, KeyboardInterrupt):
                 _logger.info("stopping: what is reconstructed is completed; Ctrl-C discards it.")
@@ -323,11 +323,12 @@ class _Outputs:
         self.video_ends: list[Callable[[], None]] = []
         """Each completes a video; on stacks of their own, as one that fails is no other's end."""
 
-        def video(name: str, columns: int = 1) -> VideoWriter:
+        def video(name: str, columns: int = 1) -> PictureQueue:
             own = stack.enter_context(ExitStack())
             self.video_ends.append(own.close)
             size = (height, columns * width)
-            return own.enter_context(VideoWriter(folder / name, size, fps, timed=timed))
+            writer = own.enter_context(VideoWriter(folder / name, size, fps, timed=timed))
+            return own.enter_context(PictureQueue(writer))
 
         self.metrics = MetricsSink(folder / METRICS, fit, frame_gap=session.frame_gap)
         self.ply = PlySink(folder / PLY, lens, fit, time=options.ply_time)
@@ -343,9 +344,9 @@ class _Outputs:
         )
         view = OrbitView(lens, fit, backend=session.backend)
         self.sinks: list[FrameSink] = [
-            VideoSink(video(RENDERED), rendered_picture, fit, timed=timed),
-            VideoSink(video(SIDE_BY_SIDE, 2), side_by_side_picture, fit, timed=timed),
-            VideoSink(video(DEPTH), depth_picture, fit, timed=timed),
+            VideoSink(video(RENDERED), rendered_pictures, fit, timed=timed),
+            VideoSink(video(SIDE_BY_SIDE, 2), side_by_side_pictures, fit, timed=timed),
+            VideoSink(video(DEPTH), depth_pictures, fit, timed=timed),
             OverviewSink(folder / OVERVIEW, view, fit, index=_SHOWN_FRAME),
             self.ply,
             self.scene,
@@ -360,19 +361,19 @@ class _Outputs:
 class _TimedFrames:
     """Pass frames on, and note how long they took to make."""
 
-    def __init__(self, frames: Iterator[RenderedFrame]) -> None:
+    def __init__(self, frames: Iterator[Sequence[RenderedFrame]]) -> None:
         self._frames = frames
         self.seconds = 0.0
         self.num_gaussians = 0
 
-    def __iter__(self) -> Iterator[RenderedFrame]:
+    def __iter__(self) -> Iterator[Sequence[RenderedFrame]]:
         return self
 
-    def __next__(self) -> RenderedFrame:
+    def __next__(self) -> Sequence[RenderedFrame]:
         start = time.perf_counter()
         try:
-            frame = next(self._frames)
+            frames = next(self._frames)
         finally:
             self.seconds += time.perf_counter() - start
-        self.num_gaussians = frame.interval.gaussians.num_gaussians
-        return frame
+        self.num_gaussians = frames[0].interval.gaussians.num_gaussians
+        return frames

@@ -22,17 +22,20 @@ here. PSNR is in dB (100 for equal images), SSIM in [-1, 1]; means are over fram
 from __future__ import annotations
 
 import json
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from core.devices import Download
 from core.geometry.fit import FrameFit
 from core.io import write_bytes
 from core.metrics import compare
+from core.outputs.pictures import together
 from core.streaming.reconstruct import RenderedFrame
 from core.text import printable
 
@@ -138,40 +141,56 @@ class MetricsSink:
         self._path = path
         self._fit = fit
         content = fit.content
+        self.num_frames = 0
+        """How many frames were taken."""
         self.metrics = ClipMetrics(frame_gap, (content.height, content.width), [])
-        """Scores of the frames so far."""
+        """Scores of the frames so far, but for those that the device may still work on; all of them
+        once :meth:`finish` was called."""
+        self._pending: deque[tuple[list[_Compared], Download[Tensor]]] = deque()
 
     @torch.inference_mode()
-    def write(self, frame: RenderedFrame) -> None:
-        """Compare one frame."""
+    def write(self, frames: Sequence[RenderedFrame]) -> None:
+        """Compare frames."""
         content = self._fit.content
-        image, target = content.of(frame.rgb), content.of(frame.target)
-        self.metrics.frames.append(
-            FrameScore(
-                index=frame.index,
-                name=printable(frame.name),
-                role="given" if frame.is_key else "middle",
-                native=_score(image, target),
-                published=_score(image, target, _PUBLISHED_SIZE),
-            )
-        )
+        images, targets = (content.of(together(frames, name)) for name in ("rgb", "target"))
+        native, published = compare(images, targets), compare(images, targets, _PUBLISHED_SIZE)
+        scores = torch.stack([native.psnr, native.ssim, published.psnr, published.ssim], dim=1)
+        compared = [_Compared(frame.index, printable(frame.name), frame.is_key) for frame in frames]
+        self._pending.append((compared, Download(scores)))
+        self.num_frames += len(frames)
+        self._collect(1)  # the device works on one while the host goes on
 
     def finish(self) -> None:
         """Write the file."""
+        self._collect(0)
         text = json.dumps(self.metrics.to_json(), indent=2, allow_nan=False)
         write_bytes(self._path, (text + "\n").encode())
+
+    def _collect(self, but: int) -> None:
+        """Take the scores of what was compared, but for the last ones."""
+        while len(self._pending) > but:
+            compared, scores = self._pending.popleft()
+            for frame, values in zip(compared, scores.result().tolist(), strict=True):
+                self.metrics.frames.append(
+                    FrameScore(
+                        index=frame.index,
+                        name=frame.name,
+                        role="given" if frame.is_key else "middle",
+                        native=Score(*values[:2]),
+                        published=Score(*values[2:]),
+                    )
+                )
+
+
+class _Compared(NamedTuple):
+    """A frame whose scores are not known yet."""
+
+    index: int
+    name: str
+    is_key: bool
 
 
 def _json(mean: MeanScore | None) -> dict[str, Any] | None:
     if mean is None:
         return None
     return {"frames": mean.frames, "native": asdict(mean.native), "256": asdict(mean.published)}
-
-
-def _score(
-    image: Float[Tensor, "1 3 h w"],
-    target: Float[Tensor, "1 3 h w"],
-    size: tuple[int, int] | None = None,
-) -> Score:
-    values = compare(image, target, size)
-    return Score(values.psnr.item(), values.ssim.item())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +49,12 @@ class PlySink:
         self.written: ExportedScene | None = None
         """What is in the file; None until it is written."""
 
-    def write(self, frame: RenderedFrame) -> None:
-        """Write the file when ``frame`` is the one that was waited for, or the first behind it."""
+    def write(self, frames: Sequence[RenderedFrame]) -> None:
+        """Write the file at the frame that was waited for, or the first behind it."""
+        for frame in frames:
+            self._pass(frame)
+
+    def _pass(self, frame: RenderedFrame) -> None:
         before, self._newest = self._newest, frame
         if self.written is not None or self._time > frame.index:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Container, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,13 +79,16 @@ def shift(channel: Channel, where: Bool[np.ndarray, " n"], by: Int[np.ndarray, "
     return Channel(levels.clip(0, MAX_LEVEL), channel.low, channel.step)
 
 
-def pack_groups(groups: Sequence[Group], grid_size: tuple[int, int]) -> bytes:
-    """Return the bytes of a block of groups."""
-    parts = [_COUNT.pack(len(groups))]
+def pack_groups(groups: Sequence[Group], grid_size: tuple[int, int], threads: Executor) -> bytes:
+    """Return the bytes of a block of groups, whose images are encoded in several threads."""
+    encoded: list[list[Future[bytes]]] = []
     for group in groups:
         levels = [channel.levels.reshape(grid_size) for channel in group.channels]
-        largest = max(int(plane.max()) for plane in levels)
-        images = [encode_image(_planes(levels, part)) for part in range(_byte_count(largest))]
+        count = _byte_count(max(int(plane.max()) for plane in levels))
+        encoded.append([threads.submit(_encode_part, levels, part) for part in range(count)])
+    parts = [_COUNT.pack(len(groups))]
+    for group, futures in zip(groups, encoded, strict=True):
+        images = [future.result() for future in futures]
         parts.append(_GROUP.pack(group.kind, len(group.channels), len(images)))
         parts += [_CHANNEL.pack(channel.low, channel.step) for channel in group.channels]
         for image in images:
@@ -127,6 +131,10 @@ def unpack_groups(
             raise damaged(fields.where, f"a channel of group {kind} has impossible values")
         groups[kind] = Group(kind, tuple(channels))
     return groups
+
+
+def _encode_part(levels: list[np.ndarray], part: int) -> bytes:
+    return encode_image(_planes(levels, part))
 
 
 def _planes(levels: list[np.ndarray], part: int) -> np.ndarray:
