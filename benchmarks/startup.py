@@ -40,8 +40,8 @@ class Options:
     """How often each is started; the fastest one counts."""
     baseline: Path | None = None
     """Another checkout of the project."""
-    help: bool = True
-    """Time --help, too."""
+    programs: bool = True
+    """Time --help of all programs, too."""
 
 
 def time_help(checkout: Path, program: str) -> tuple[float, float]:
@@ -89,7 +89,7 @@ def main(options: Options) -> None:
     if options.baseline is not None:
         checkouts = {"baseline": options.baseline.resolve(), **checkouts}
     print(f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores, {options}")
-    if options.help:
+    if options.programs:
         _print_help(checkouts, options.rounds)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -106,7 +106,8 @@ def main(options: Options) -> None:
             for name, checkout in checkouts.items()
         }
     for name, measured in starts.items():
-        print(f"\n{name}: {measured['start']:.2f} s until the first frame\n\n| part | s |\n|---|---:|")
+        print(f"\n{name}: {measured['start']:.2f} s until the first frame")
+        print("\n| part | s |\n|---|---:|")
         parts = measured["start_up"]
         for part, seconds in sorted(parts.items(), key=lambda item: -item[1]):
             print(f"| {part} | {seconds:.2f} |")

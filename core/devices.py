@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -53,7 +53,8 @@ class Download(Generic[T]):
 
     def __init__(self, values: T) -> None:
         first = values if isinstance(values, Tensor) else values.tensors()[0]
-        self._copy = values.to("cpu", non_blocking=True)  # from CUDA, into pinned memory
+        # From CUDA, into pinned memory.
+        self._copy = cast(T, values.to("cpu", non_blocking=True))
         self._copied: torch.cuda.Event | None = None
         if first.device.type == "cuda":
             self._copied = torch.cuda.Event(blocking=True)

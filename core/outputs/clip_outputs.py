@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -117,6 +119,8 @@ def write_outputs(
         UserError: If the clip or its depth cannot be read to the end, or a file cannot be written.
     """
     start = time.perf_counter()
+    # Beside the first frames: for depth in colours and the plot.
+    threading.Thread(target=import_module, args=["matplotlib.figure"], daemon=True).start()
     failure: Exception | KeyboardInterrupt | None = None
     timed = _TimedFrames(reconstructor.frames(source))
     counts = [n for n in (source.expected_frames, reconstructor.max_frames) if n is not None]

@@ -23,10 +23,11 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -146,7 +147,7 @@ class MetricsSink:
         self.metrics = ClipMetrics(frame_gap, (content.height, content.width), [])
         """Scores of the frames so far, but for those that the device may still work on; all of them
         once :meth:`finish` was called."""
-        self._pending: deque[tuple[list[_Compared], Download[Tensor]]] = deque()
+        self._pending: deque[tuple[list[Callable[..., FrameScore]], Download[Tensor]]] = deque()
 
     @torch.inference_mode()
     def write(self, frames: Sequence[RenderedFrame]) -> None:
@@ -155,7 +156,15 @@ class MetricsSink:
         images, targets = (content.of(together(frames, name)) for name in ("rgb", "target"))
         native, published = compare(images, targets), compare(images, targets, _PUBLISHED_SIZE)
         scores = torch.stack([native.psnr, native.ssim, published.psnr, published.ssim], dim=1)
-        compared = [_Compared(frame.index, printable(frame.name), frame.is_key) for frame in frames]
+        compared = [
+            partial(
+                FrameScore,
+                index=frame.index,
+                name=printable(frame.name),
+                role="given" if frame.is_key else "middle",
+            )
+            for frame in frames
+        ]
         self._pending.append((compared, Download(scores)))
         self.num_frames += len(frames)
         self._collect(1)  # the device works on one while the host goes on
@@ -170,24 +179,10 @@ class MetricsSink:
         """Take the scores of what was compared, but for the last ones."""
         while len(self._pending) > but:
             compared, scores = self._pending.popleft()
-            for frame, values in zip(compared, scores.result().tolist(), strict=True):
+            for score, values in zip(compared, scores.result().tolist(), strict=True):
                 self.metrics.frames.append(
-                    FrameScore(
-                        index=frame.index,
-                        name=frame.name,
-                        role="given" if frame.is_key else "middle",
-                        native=Score(*values[:2]),
-                        published=Score(*values[2:]),
-                    )
+                    score(native=Score(*values[:2]), published=Score(*values[2:]))
                 )
-
-
-class _Compared(NamedTuple):
-    """A frame whose scores are not known yet."""
-
-    index: int
-    name: str
-    is_key: bool
 
 
 def _json(mean: MeanScore | None) -> dict[str, Any] | None:

@@ -84,9 +84,8 @@ def start_interval(
 ) -> Callable[[], RenderOutput]:
     """Start to render as :func:`render_interval` does, and return what gives the images.
 
-    Args:
-        start: Starts to render images of one scene; that of the stream's
-            :class:`core.rendering.SteadyRenderer` keeps a GPU from waiting.
+    ``start`` starts to render images of one scene; that of the stream's
+    :class:`core.rendering.SteadyRenderer` keeps a GPU from waiting.
     """
     device = interval.gaussians.means.device
 

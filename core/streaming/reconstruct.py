@@ -138,8 +138,10 @@ class ClipReconstructor:
         def finish() -> Iterator[Sequence[RenderedFrame]]:
             images = started()
             rgb = images.rgb[0].clamp(0, 1)
-            frames = [
-                RenderedFrame(
+
+            def frame(j: int) -> RenderedFrame:
+                frame = interval.frames[j]
+                return RenderedFrame(
                     index=places[j],
                     name=frame.name,
                     is_key=interval.is_key(frame),
@@ -151,11 +153,10 @@ class ClipReconstructor:
                     time=times[j],
                     stream_time=frame.time,
                 )
-                for j, frame in enumerate(interval.frames)
-            ]
+
             together = _TOGETHER_ON_CUDA if rgb.device.type == "cuda" else 1
-            for j in range(0, len(frames), together):
-                yield frames[j : j + together]
+            for j in range(0, len(times), together):
+                yield [frame(i) for i in range(j, min(j + together, len(times)))]
 
         return finish
 

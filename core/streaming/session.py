@@ -193,7 +193,8 @@ class Session(Generic[EncodedT]):
             time: When it was taken, in any unit, later than the frame before; by default one more
                 than that, from 0.
             depth: Relative inverse depth, large is near, of shape (h, w) in any unit; or a function
-                that returns it, which is called if the frame becomes a key frame.
+                that returns it, or None for no depth, which is called if the frame becomes a key
+                frame.
             name: What messages call the frame; by default its time.
 
         Returns:

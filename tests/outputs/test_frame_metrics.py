@@ -28,8 +28,7 @@ def rendered(index: int, *, is_key: bool, error: float, padding: float = 0.0) ->
 
 def scored(path: Path, frames: list[RenderedFrame], fit: FrameFit | None = None) -> dict:
     sink = MetricsSink(path, fit or FrameFit((36, 64), SIZE), frame_gap=3)
-    for frame in frames:
-        sink.write(frame)
+    sink.write(frames)
     sink.finish()
     return json.loads(path.read_text())
 
@@ -77,6 +76,7 @@ def test_padding_is_not_compared(tmp_path: Path) -> None:
 def test_the_plot_is_a_picture(tmp_path: Path, count: int) -> None:
     sink = MetricsSink(tmp_path / "metrics.json", FrameFit((36, 64), SIZE), frame_gap=3)
     for i in range(count):
-        sink.write(rendered(i, is_key=i % 3 == 0, error=0.01 * (1 + i % 5)))
+        sink.write([rendered(i, is_key=i % 3 == 0, error=0.01 * (1 + i % 5))])
+    sink.finish()
     plot_psnr(sink.metrics, tmp_path / "plot.png")
     assert read_image(tmp_path / "plot.png").std() > 5

@@ -7,9 +7,9 @@ import torch
 from core.geometry.canonical import depth_from_inverse_depth
 from core.geometry.fit import FrameFit
 from core.outputs.pictures import (
-    depth_picture,
-    rendered_picture,
-    side_by_side_picture,
+    depth_pictures,
+    rendered_pictures,
+    side_by_side_pictures,
     to_8bit,
 )
 from core.streaming import Interval
@@ -41,16 +41,16 @@ def test_bytes_are_rounded_and_clamped() -> None:
 
 
 def test_input_is_left_and_reconstruction_right() -> None:
-    picture = side_by_side_picture(frame(torch.zeros(1), 1.0), FIT)
+    picture = side_by_side_pictures([frame(torch.zeros(1), 1.0)], FIT)[0]
     assert picture.shape == (32, 128, 3)
     assert (picture[:, :64] == 64).all()
     assert (picture[:, 64:] == 191).all()
-    assert torch.equal(rendered_picture(frame(torch.zeros(1), 1.0), FIT), picture[:, 64:])
+    assert torch.equal(rendered_pictures([frame(torch.zeros(1), 1.0)], FIT)[0], picture[:, 64:])
 
 
 def test_nearer_is_brighter_whatever_the_opacity() -> None:
     ramp = torch.linspace(0, 1, SIZE[1])
-    opaque, thin = (depth_picture(frame(ramp, alpha), FIT).int() for alpha in (1.0, 0.3))
+    opaque, thin = (depth_pictures([frame(ramp, alpha)], FIT)[0].int() for alpha in (1.0, 0.3))
     assert (opaque - thin).abs().max() <= 4, "depth is divided by alpha"
     brightness = opaque[0].sum(-1)
     assert (brightness.diff() >= -3).all()
@@ -60,11 +60,11 @@ def test_nearer_is_brighter_whatever_the_opacity() -> None:
 def test_the_range_of_colours_is_the_same_for_every_frame() -> None:
     """A scene that is nowhere near does not get the colours of nearness."""
     half, full = torch.linspace(0, 0.5, SIZE[1]), torch.linspace(0, 1, SIZE[1])
-    low = depth_picture(frame(half, 1.0), FIT)
-    high = depth_picture(frame(full, 1.0), FIT)
+    low = depth_pictures([frame(half, 1.0)], FIT)[0]
+    high = depth_pictures([frame(full, 1.0)], FIT)[0]
     assert (low[0, -1].int() - high[0, SIZE[1] // 2].int()).abs().max() <= 6
 
 
 def test_where_nothing_is_there_is_no_depth() -> None:
     empty = frame(torch.ones(1), 0.0)
-    assert depth_picture(replace(empty, depth=torch.zeros(1, 1, *SIZE)), FIT).max() == 0
+    assert depth_pictures([replace(empty, depth=torch.zeros(1, 1, *SIZE))], FIT)[0].max() == 0
