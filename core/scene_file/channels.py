@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Container, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -18,6 +19,8 @@ MAX_LEVEL = 0xFFFF
 """Largest integer of a channel."""
 MAX_VALUE = 1e4
 """Largest magnitude of a channel's value."""
+_ENCODERS = 4
+"""Threads that encode images; an interval has about 13, which take about 3 ms each."""
 _GROUP = struct.Struct("<BBB")
 _CHANNEL = struct.Struct("<2f")
 _LENGTH = struct.Struct("<I")
@@ -79,8 +82,9 @@ def shift(channel: Channel, where: Bool[np.ndarray, " n"], by: Int[np.ndarray, "
     return Channel(levels.clip(0, MAX_LEVEL), channel.low, channel.step)
 
 
-def pack_groups(groups: Sequence[Group], grid_size: tuple[int, int], threads: Executor) -> bytes:
+def pack_groups(groups: Sequence[Group], grid_size: tuple[int, int]) -> bytes:
     """Return the bytes of a block of groups, whose images are encoded in several threads."""
+    threads = _encoders()
     encoded: list[list[Future[bytes]]] = []
     for group in groups:
         levels = [channel.levels.reshape(grid_size) for channel in group.channels]
@@ -131,6 +135,11 @@ def unpack_groups(
             raise damaged(fields.where, f"a channel of group {kind} has impossible values")
         groups[kind] = Group(kind, tuple(channels))
     return groups
+
+
+@cache
+def _encoders() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_ENCODERS, "scene_images")
 
 
 def _encode_part(levels: list[np.ndarray], part: int) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -21,9 +20,6 @@ from core.scene_file.motion_codec import MAX_DEGREE, Dynamics, quantize_dynamics
 from core.scene_file.records import HEADER, INDEX, INTERVAL, KEY_FRAME, SIGNATURE, pack_record
 from core.scene_file.timeline import INTERVAL_HEAD, KEY_FRAME_HEAD, MAX_TIME, SceneTimeline
 from core.types import DynamicGaussians
-
-_THREADS = 4
-"""Encode images; one takes about 3 ms, and an interval has about 13."""
 
 
 class SceneWriter:
@@ -52,7 +48,6 @@ class SceneWriter:
         self._last_inverse_depths: np.ndarray | None = None
         self._file: BinaryIO | None = None
         self._offset = 0
-        self._threads = ThreadPoolExecutor(_THREADS, "scene_images")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("wb")
@@ -74,7 +69,6 @@ class SceneWriter:
             self.close()
         elif self._file is not None:
             self._file.close()
-        self._threads.shutdown()
 
     @property
     def num_bytes(self) -> int:
@@ -132,7 +126,6 @@ class SceneWriter:
             self._write(pack_record(INDEX, self._timeline.pack_index(self._offset)))
             self._file.close()
             self._file = None
-        self._threads.shutdown()
 
     def _check_order(self, first_time: float, second_time: float, opens: bool) -> None:
         key_frames = self._timeline.key_frames
@@ -160,7 +153,7 @@ class SceneWriter:
         shot = (-1 if before is None else before.shot) + new_shot
         number = len(self._timeline.key_frames)
         head = KEY_FRAME_HEAD.pack(number, shot, time)
-        self._add(KEY_FRAME, head + pack_groups(groups, grid, self._threads))
+        self._add(KEY_FRAME, head + pack_groups(groups, grid))
 
     def _pack_dynamics(self, gaussians: DynamicGaussians, far_end: float) -> bytes:
         """Return the dynamics of the key frame that was written last."""
@@ -178,7 +171,7 @@ class SceneWriter:
             self.header.grid_size,
             self._grade,
         )
-        return pack_groups(groups, self.header.grid_size, self._threads)
+        return pack_groups(groups, self.header.grid_size)
 
     def _add(self, kind: bytes, payload: bytes) -> None:
         self._timeline.add(kind, memoryview(payload), self._offset)

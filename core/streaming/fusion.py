@@ -47,6 +47,7 @@ def render_interval(
     crossfade: float = CROSSFADE,
     background: Float[Tensor, "3"] | float = 0.5,
     backend: str = "auto",
+    renderer: Callable[..., RenderOutput] = render,
 ) -> RenderOutput:
     """Render an interval at pair times, all those beyond the crossfade in one call.
 
@@ -57,10 +58,16 @@ def render_interval(
         crossfade: As of :func:`scene_at`.
         background: One grey value or one colour.
         backend: The rasteriser's backend.
+        renderer: Renders the images of one scene.
 
     Returns:
         Images of one scene (b = 1), in the order of ``pair_times``.
     """
+
+    def at_once(*arguments: Any, **options: Any) -> Callable[[], RenderOutput]:
+        images = renderer(*arguments, **options)
+        return lambda: images
+
     return start_interval(
         interval,
         pair_times,
@@ -68,7 +75,7 @@ def render_interval(
         crossfade=crossfade,
         background=background,
         backend=backend,
-        start=_render_at_once,
+        start=at_once,
     )()
 
 
@@ -104,11 +111,6 @@ def start_interval(
         order.append(i)
         parts.append(draw(scene_at(interval, pair_times[i], crossfade), [pair_times[i]]))
     return lambda: join([part() for part in parts], order)
-
-
-def _render_at_once(*arguments: Any, **options: Any) -> Callable[[], RenderOutput]:
-    images = render(*arguments, **options)
-    return lambda: images
 
 
 def join(parts: Sequence[RenderOutput], order: Sequence[int]) -> RenderOutput:
