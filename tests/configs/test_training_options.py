@@ -18,7 +18,7 @@ from configs.datasets import Datasets
 from configs.training import ClipSampleOptions, Combined, Training
 from core.checks import UserError, cli_errors
 from core.command_line import parse
-from core.data.augmentation import AugmentationOptions
+from core.data.augmentation.options import AugmentationOptions
 from core.data.datasets import DATASETS
 from core.data.miniature import write_miniature
 from core.models import PRESETS
@@ -29,8 +29,8 @@ from core.training import (
     RunOptions,
     StaticStageOptions,
 )
-from core.training.feeding.sources import DataOptions, DatasetOptions, LayeredData
-from core.training.stages.stage import StageOptions
+from core.training.feeding.options import DataOptions, DatasetOptions, LayeredData
+from core.training.stages.options import StageOptions
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("re10k", "co3d", "davis", "vos", "frames")

@@ -17,10 +17,12 @@ from core.logging import get_logger
 from core.metrics.lpips import Lpips, load_lpips
 from core.models.transformer import ConditionedBlock, TransformerBlock, set_gradient_checkpointing
 from core.training.compute.memory import decide_recomputation
-from core.training.compute.optimizer import OptimizerOptions, build_optimizer
+from core.training.compute.optimizer import build_optimizer
+from core.training.compute.options import OptimizerOptions
 from core.training.distributed.agreement import in_each_process
 from core.training.options import RunOptions
-from core.training.stages.stage import Stage, StageOptions
+from core.training.stages.options import StageOptions
+from core.training.stages.stage import Stage
 from core.training.workspace.checkpoints import restore
 
 _logger = get_logger(__name__)
