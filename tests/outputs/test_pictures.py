@@ -68,3 +68,12 @@ def test_the_range_of_colours_is_the_same_for_every_frame() -> None:
 def test_where_nothing_is_there_is_no_depth() -> None:
     empty = frame(torch.ones(1), 0.0)
     assert depth_pictures([replace(empty, depth=torch.zeros(1, 1, *SIZE))], FIT)[0].max() == 0
+
+
+def test_several_frames_become_the_pictures_of_each() -> None:
+    ramp = torch.linspace(0, 1, SIZE[1])
+    frames = [frame(ramp, 1.0), frame(ramp.flip(0), 0.4)]
+    for draw in (rendered_pictures, side_by_side_pictures, depth_pictures):
+        together = draw(frames, FIT)
+        for one, picture in zip(frames, together, strict=True):
+            assert torch.equal(draw([one], FIT)[0], picture)

@@ -260,3 +260,18 @@ def test_no_more_frames_are_taken_than_the_limit(reconstructor: Build, synthetic
     frames = list(frames_of(reconstructor(max_frames=5), synthetic_source(30)))
     assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
     assert frames[-1].is_key
+
+
+def test_an_interruption_loses_no_interval_that_was_begun(
+    reconstructor: Build, synthetic_source
+) -> None:
+    class Interrupted(synthetic_source):
+        def _decode(self) -> Generator[Frame, None, None]:
+            yield from list(super()._decode())[:8]
+            raise KeyboardInterrupt
+
+    seen = []
+    with pytest.raises(KeyboardInterrupt):
+        for frame in frames_of(reconstructor(frame_gap=3), Interrupted(9)):
+            seen.append(frame.index)
+    assert seen == [0, 1, 2, 3, 4, 5, 6]
