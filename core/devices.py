@@ -13,6 +13,7 @@ from core.checks import UserError
 from core.types import TensorDataclass
 
 T = TypeVar("T", bound=Tensor | TensorDataclass)
+_HOST_THREADS = 4
 
 
 def choose_device(name: str) -> torch.device:
@@ -41,6 +42,16 @@ def choose_device(name: str) -> torch.device:
             f"--device {name} cannot be used here ({reason}); choose auto or cpu."
         ) from error
     return device
+
+
+def spare_host_threads(device: torch.device) -> None:
+    """Let a program that computes on a GPU use few threads for what is left to the CPU.
+
+    PyTorch would wake one for each core, for small operations too, and let them spin for a while:
+    threads that encode and write need these cores.
+    """
+    if device.type == "cuda":
+        torch.set_num_threads(min(_HOST_THREADS, torch.get_num_threads()))
 
 
 def has_c_compiler() -> bool:

@@ -361,7 +361,7 @@ class _Outputs:
         add_frames(SIDE_BY_SIDE, side_by_side_pictures, columns=2)
         add_frames(DEPTH, depth_pictures)
         self.metrics = MetricsSink(folder / METRICS, fit, frame_gap=session.frame_gap)
-        self.ply = PlySink(folder / PLY, lens, fit, time=options.ply_time)
+        self.ply = stack.enter_context(PlySink(folder / PLY, lens, fit, time=options.ply_time))
         self.scene = stack.enter_context(
             SceneSink(
                 folder / SCENE,

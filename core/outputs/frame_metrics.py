@@ -30,13 +30,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from core.devices import Download
 from core.geometry.fit import FrameFit
 from core.io import write_bytes
 from core.metrics import compare
-from core.outputs.pictures import together
+from core.models.fast.recording import Recorded
+from core.outputs.pictures import FrameImages
 from core.streaming.reconstruct import RenderedFrame
 from core.text import printable
 
@@ -147,15 +149,14 @@ class MetricsSink:
         self.metrics = ClipMetrics(frame_gap, (content.height, content.width), [])
         """Scores of the frames so far, but for those that the device may still work on; all of them
         once :meth:`finish` was called."""
+        self._compare: Callable[..., Tensor] = Recorded(self._scores, plain_calls=1)
         self._pending: deque[tuple[list[Callable[..., FrameScore]], Download[Tensor]]] = deque()
 
     @torch.inference_mode()
     def write(self, frames: Sequence[RenderedFrame]) -> None:
         """Compare frames."""
-        content = self._fit.content
-        images, targets = (content.of(together(frames, name)) for name in ("rgb", "target"))
-        native, published = compare(images, targets), compare(images, targets, _PUBLISHED_SIZE)
-        scores = torch.stack([native.psnr, native.ssim, published.psnr, published.ssim], dim=1)
+        images = FrameImages.of(frames)
+        scores = self._compare(images.rgb, images.target)
         compared = [
             partial(
                 FrameScore,
@@ -168,6 +169,14 @@ class MetricsSink:
         self._pending.append((compared, Download(scores)))
         self.num_frames += len(frames)
         self._collect(1)  # the device works on one while the host goes on
+
+    def _scores(
+        self, images: Float[Tensor, "t 3 h w"], targets: Float[Tensor, "t 3 h w"]
+    ) -> Float[Tensor, "t 4"]:
+        """Return PSNR and SSIM at the model's size, then as published."""
+        images, targets = self._fit.content.of(images), self._fit.content.of(targets)
+        native, published = compare(images, targets), compare(images, targets, _PUBLISHED_SIZE)
+        return torch.stack([native.psnr, native.ssim, published.psnr, published.ssim], dim=1)
 
     def finish(self) -> None:
         """Write the file."""

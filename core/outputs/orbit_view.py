@@ -13,6 +13,7 @@ from core.geometry.cameras import Lens, Orbit, fit_orbit
 from core.geometry.fit import FrameFit
 from core.geometry.lift import LiftedGaussians, lift
 from core.geometry.motion import freeze_at
+from core.models.fast.recording import Recorded
 from core.outputs.pictures import Pictures, to_8bit, to_bytes
 from core.rendering import SteadyRenderer
 from core.rendering.perspective import flatten, render_perspective
@@ -53,45 +54,68 @@ class OrbitView:
         self._backend = backend
         self._orbit: Orbit | None = None
         self._renderer = SteadyRenderer()
+        self._flatten: Callable[..., DynamicGaussians] = Recorded(self._seen, plain_calls=1)
 
-    def lift(self, interval: Interval, *times: float) -> LiftedGaussians:
-        """Return the scenes of an interval at pair times."""
-        scenes = [freeze_at(interval.gaussians, time) for time in times]
-        return lift(DynamicGaussians.cat(scenes), self._lens)
+    def lift(self, interval: Interval, time: float) -> LiftedGaussians:
+        """Return the scene of an interval at a pair time."""
+        return lift(freeze_at(interval.gaussians, time), self._lens)
 
     def draw(self, scene: LiftedGaussians, phase: float) -> UInt8[Tensor, "h w 3"]:
         """Return the picture of a lifted scene from a place on the ellipse, in rounds."""
         return to_8bit(self._fit.to_display(self.render(scene, phase).rgb[0]))
 
-    def start(self, scenes: LiftedGaussians, phases: Sequence[float]) -> Callable[[], Pictures]:
-        """Start to draw lifted scenes, each from its own place; return what gives the pictures."""
-        poses, background = self._view(scenes, phases)
-        flat, _ = flatten(scenes, poses, self._view_lens)
-        times = torch.zeros(len(phases), 1, device=background.device)
+    def start(
+        self, interval: Interval, times: Sequence[float], phases: Sequence[float]
+    ) -> Callable[[], Pictures]:
+        """Start to draw the scene of an interval at pair times, each from its own place.
+
+        Returns:
+            What waits for the device and gives the pictures.
+        """
+        gaussians, device = interval.gaussians, interval.gaussians.means.device
+        if self._orbit is None:
+            self._fit_orbit(self.lift(interval, times[0]))
+        poses = send(self._poses(phases), device)
+        flat = self._flatten(gaussians, send(torch.tensor(list(times)), device), poses)
         started = self._renderer.start(
-            flat, times, self._image_size, background, backend=self._backend
+            flat,
+            torch.zeros(len(times), 1, device=device),
+            self._image_size,
+            self._background_on(device),
+            backend=self._backend,
         )
         return lambda: to_bytes(self._fit.to_display(started().rgb[:, 0]))
 
+    def _seen(
+        self,
+        gaussians: DynamicGaussians,
+        times: Float[Tensor, " t"],
+        poses: Float[Tensor, "t 4 4"],
+    ) -> DynamicGaussians:
+        """Return one scene at several times, each seen by its own camera."""
+        scenes = DynamicGaussians.cat([freeze_at(gaussians, time) for time in times])
+        return flatten(lift(scenes, self._lens), poses, self._view_lens)[0]
+
     def render(self, scene: LiftedGaussians, phase: float) -> RenderOutput:
         """Render a lifted scene from a place on the ellipse, padding included."""
-        poses, background = self._view(scene, [phase])
+        if self._orbit is None:
+            self._fit_orbit(scene)
+        device = scene.means.device
         return render_perspective(
             scene,
-            poses,
+            send(self._poses([phase]), device),
             self._view_lens,
             self._image_size,
-            background,
+            self._background_on(device),
             backend=self._backend,
         )
 
-    def _view(
-        self, scenes: LiftedGaussians, phases: Sequence[float]
-    ) -> tuple[Float[Tensor, "b 4 4"], Float[Tensor, "3"]]:
-        """Return the cameras and the background, on the scenes' device."""
-        if self._orbit is None:
-            first = scenes.means[0][scenes.valid[0]]
-            self._orbit = fit_orbit(first[:, 2], self._lens)
-        poses = torch.stack([self._orbit.cam_from_world(phase) for phase in phases])
-        device = scenes.means.device
-        return send(poses, device), send(torch.tensor(self._background), device)
+    def _fit_orbit(self, scene: LiftedGaussians) -> None:
+        self._orbit = fit_orbit(scene.means[scene.valid][:, 2], self._lens)
+
+    def _poses(self, phases: Sequence[float]) -> Float[Tensor, "b 4 4"]:
+        assert self._orbit is not None
+        return torch.stack([self._orbit.cam_from_world(phase) for phase in phases])
+
+    def _background_on(self, device: torch.device) -> Float[Tensor, "3"]:
+        return send(torch.tensor(self._background), device)

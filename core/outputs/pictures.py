@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import torch
 from einops import rearrange
@@ -14,6 +14,7 @@ from torch import Tensor
 from core.geometry.canonical import inverse_depth_from_depth
 from core.geometry.fit import FrameFit
 from core.streaming.reconstruct import RenderedFrame
+from core.types import TensorDataclass
 
 _SEEN_ALPHA = 0.05
 """Below this opacity a pixel shows no depth: the division by alpha would show noise."""
@@ -29,32 +30,40 @@ def to_8bit(image: Float[Tensor, "1 3 h w"]) -> UInt8[Tensor, "h w 3"]:
 
 def to_bytes(images: Float[Tensor, "t 3 h w"]) -> Pictures:
     """Round RGB images in [0, 1] to bytes."""
-    return rearrange((images.clamp(0, 1) * 255).round().byte(), "t c h w -> t h w c")
+    images = (images.clamp(0, 1) * 255).round().byte()
+    return rearrange(images, "t c h w -> t h w c").contiguous()
 
 
-def rendered_pictures(frames: Sequence[RenderedFrame], fit: FrameFit) -> Pictures:
+@dataclass(frozen=True)
+class FrameImages(TensorDataclass):
+    """Frames and their reconstructions, at the model's size; see :class:`RenderedFrame`."""
+
+    target: Float[Tensor, "t 3 h w"]
+    rgb: Float[Tensor, "t 3 h w"]
+    depth: Float[Tensor, "t 1 h w"]
+    alpha: Float[Tensor, "t 1 h w"]
+
+    @staticmethod
+    def of(frames: Sequence[RenderedFrame]) -> FrameImages:
+        """Return the images of several frames."""
+        parts = [FrameImages(f.target, f.rgb, f.depth, f.alpha) for f in frames]
+        return FrameImages.cat(parts)
+
+
+def rendered_pictures(images: FrameImages, fit: FrameFit) -> Pictures:
     """Return the reconstructions."""
-    return to_bytes(fit.to_display(together(frames, "rgb")))
+    return to_bytes(fit.to_display(images.rgb))
 
 
-def side_by_side_pictures(frames: Sequence[RenderedFrame], fit: FrameFit) -> Pictures:
+def side_by_side_pictures(images: FrameImages, fit: FrameFit) -> Pictures:
     """Return the inputs on the left and the reconstructions on the right."""
-    both = [fit.to_display(together(frames, name)) for name in ("target", "rgb")]
+    both = [fit.to_display(images.target), fit.to_display(images.rgb)]
     return to_bytes(torch.cat(both, dim=-1))
 
 
-def depth_pictures(frames: Sequence[RenderedFrame], fit: FrameFit) -> Pictures:
+def depth_pictures(images: FrameImages, fit: FrameFit) -> Pictures:
     """Return normalised inverse depth in colours: bright is near, black is nothing there."""
-    colors = depth_in_colors(together(frames, "depth"), together(frames, "alpha"))
-    return to_bytes(fit.to_display(colors))
-
-
-def together(
-    frames: Sequence[RenderedFrame], name: Literal["target", "rgb", "depth", "alpha"]
-) -> Float[Tensor, "t c h w"]:
-    """Return the images of one kind of several frames."""
-    images = [getattr(frame, name) for frame in frames]
-    return images[0] if len(images) == 1 else torch.cat(images)
+    return to_bytes(fit.to_display(depth_in_colors(images.depth, images.alpha)))
 
 
 def depth_in_colors(

@@ -12,15 +12,15 @@ import torch
 
 from core.devices import Download
 from core.geometry.fit import FrameFit
-from core.geometry.lift import LiftedGaussians
 from core.io import write_png
 from core.io.background import Worker
 from core.io.video import VideoWriter
+from core.models.fast.recording import Recorded
 from core.outputs.orbit_view import OrbitView
-from core.outputs.pictures import Pictures, depth_pictures, side_by_side_pictures
+from core.outputs.pictures import FrameImages, Pictures, depth_pictures, side_by_side_pictures
 from core.streaming.reconstruct import RenderedFrame
 
-DrawFrames = Callable[[Sequence[RenderedFrame], FrameFit], Pictures]
+DrawFrames = Callable[[FrameImages, FrameFit], Pictures]
 _WAITING = 16
 """Pictures that may wait for their encoder, so that one that looks ahead stops nothing else."""
 _SIDEWAYS = 0.25
@@ -95,13 +95,14 @@ class VideoSink:
     ) -> None:
         self._queue = queue
         self._timed = timed
-        self._draw = draw
-        self._fit = fit
+        self._draw: Callable[[FrameImages], Pictures] = Recorded(
+            lambda images: draw(images, fit), plain_calls=1
+        )
 
     @torch.inference_mode()
     def write(self, frames: Sequence[RenderedFrame]) -> None:
         """Append the pictures of ``frames``."""
-        self._queue.put(self._draw(frames, self._fit), _times(frames, self._timed))
+        self._queue.put(self._draw(FrameImages.of(frames)), _times(frames, self._timed))
 
     def finish(self) -> None:
         """Leave the rest to the owner of the queue."""
@@ -134,23 +135,24 @@ class OrbitSink:
     def write(self, frames: Sequence[RenderedFrame]) -> None:
         """Append the views of the scene at the times of ``frames``."""
         self._newest = frames[-1]
-        scenes = self._view.lift(frames[0].interval, *(frame.time for frame in frames))
-        self._start(scenes, _times(frames, self._timed))
+        self._start(frames, _times(frames, self._timed))
         self._put_started(1)  # the device renders one while the host starts the next
 
     @torch.inference_mode()
     def finish(self) -> None:
         """Complete the round with the clip's last scene."""
-        if self._newest is not None and self._num_started < self._period:
-            scene = self._view.lift(self._newest.interval, self._newest.time)
-            while self._num_started < self._period:
-                self._start(scene, [None])
-                self._put_started(1)
+        while self._newest is not None and self._num_started < self._period:
+            self._start([self._newest], [None])
+            self._put_started(1)
         self._put_started(0)
 
-    def _start(self, scenes: LiftedGaussians, times: list[float | None]) -> None:
+    def _start(self, frames: Sequence[RenderedFrame], times: list[float | None]) -> None:
         places = range(self._num_started, self._num_started + len(times))
-        pictures = self._view.start(scenes, [place / self._period for place in places])
+        pictures = self._view.start(
+            frames[0].interval,
+            [frame.time for frame in frames],
+            [place / self._period for place in places],
+        )
         self._started.append((pictures, times))
         self._num_started += len(times)
 
@@ -189,10 +191,11 @@ class OverviewSink:
         """Write the picture."""
         if self._shown is None:
             return
-        above = side_by_side_pictures([self._shown], self._fit)[0]
+        images = FrameImages.of([self._shown])
+        above = side_by_side_pictures(images, self._fit)[0]
         scene = self._view.lift(self._shown.interval, self._shown.time)
         novel = self._view.draw(scene, _SIDEWAYS)
-        depth = depth_pictures([self._shown], self._fit)[0]
+        depth = depth_pictures(images, self._fit)[0]
         below = torch.cat([depth.cpu(), novel], dim=1)
         write_png(self._path, torch.cat([above.cpu(), below]).numpy())
 

@@ -65,7 +65,8 @@ def flatten(
     centers, covars = project(gaussians, cam_from_world, lens)
     depths = centers[..., 2]
     ahead = gaussians.valid & (depths > 0)
-    near, far = depth_from_inverse_depth(depths.new_tensor([1.0, 0.0]))
+    # Scalars stay on the host: a copy of theirs would make it wait for the device.
+    near, far = depth_from_inverse_depth(torch.tensor([1.0, 0.0], dtype=depths.dtype))
     farthest = torch.where(ahead, depths, 0).amax(dim=1, keepdim=True)  # (b, 1)
     unit = torch.where(farthest > 0, far / farthest, 1.0)
     shown = ahead & (depths * unit >= near * (1 - 1e-4))  # the nearest of all lie right there

@@ -59,9 +59,9 @@ def test_what_a_worker_meets_is_raised_and_nothing_more_is_worked_on():
             raise OSError("the disk is full")
         done.append(item)
 
-    with pytest.raises(OSError, match="full"), Worker(work, 2, "test") as worker:
-        for item in range(100):
-            worker.put(item)
+    worker = Worker(work, 2, "test")
+    with pytest.raises(OSError, match="full"):
+        list(map(worker.put, range(100)))
     assert done == [0]
     with pytest.raises(OSError, match="full"):
         worker.finish()
@@ -75,10 +75,13 @@ def test_a_worker_drops_what_waits_when_the_caller_fails():
         free.wait(5)
         done.append(item)
 
-    with pytest.raises(KeyboardInterrupt), Worker(work, 8, "test") as worker:
-        for item in range(4):
-            worker.put(item)
-        started.wait(5)
-        threading.Timer(0.05, free.set).start()
-        raise KeyboardInterrupt
+    def interrupted():
+        with Worker(work, 8, "test") as worker:
+            list(map(worker.put, range(4)))
+            started.wait(5)
+            threading.Timer(0.05, free.set).start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert done == [0]
