@@ -194,11 +194,10 @@ def make_clip(path: Path, frames: int, size: tuple[int, int]) -> None:
     height, width = size
     random = np.random.default_rng(0)
     texture = np.zeros((height + 64, width + 4 * frames, 3), np.float32)
+    rows, columns = texture.shape[:2]
     for cell in (4, 16, 64):
-        grid = random.random(
-            (len(texture) // cell + 1, texture.shape[1] // cell + 1, 3), np.float32
-        )
-        texture += cv2.resize(grid, texture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        grid = random.random((rows // cell, columns // cell, 3), np.float32)
+        texture += cell * cv2.resize(grid, (columns, rows), interpolation=cv2.INTER_CUBIC)
     low, high = texture.min(), texture.max()
     picture = ((texture - low) / (high - low) * 255).astype(np.uint8)
     with VideoWriter(path, size, 24) as writer:
