@@ -55,9 +55,14 @@ class Row:
 
     def ratio(self) -> float:
         """Return processor time of ours over that of the reference."""
-        for work in (self.ours, self.reference):
-            work()
-        return median(_seconds(self.ours) / _seconds(self.reference) for _ in range(_TURNS))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # several would spin while they wait for one another
+        try:
+            for work in (self.ours, self.reference):
+                work()
+            return median(_seconds(self.ours) / _seconds(self.reference) for _ in range(_TURNS))
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _seconds(work: Work) -> float:
