@@ -38,7 +38,7 @@ from core.streaming import Session
 from core.types import DynamicGaussians
 
 ROOT = Path(__file__).parents[1]
-_TURNS = 5
+_TURNS = 3
 _CONVOLUTIONS = 40
 Work = Callable[[], object]
 
@@ -93,13 +93,13 @@ def rasterizer() -> Row:
     times = torch.tensor([[0.0, 0.5]])
 
     def ours() -> None:
-        for _ in range(20):
+        for _ in range(10):
             render(scene, times, (96, 160))
 
     def reference() -> None:
         render(scene, times, (96, 160), backend="reference")
 
-    return Row("rasteriser", ours, reference, 1.0)
+    return Row("rasteriser", ours, reference, 0.065)
 
 
 def key_frame() -> Row:
@@ -121,7 +121,7 @@ def key_frame() -> Row:
         for _ in range(_CONVOLUTIONS):
             F.conv2d(maps, weights, padding=1)
 
-    return Row("key frame", ours, reference, 1.0)
+    return Row("key frame", ours, reference, 4.5)
 
 
 def video() -> Row:
@@ -151,7 +151,7 @@ def video() -> Row:
                 container.mux(stream.encode(picture))
             container.mux(stream.encode(None))
 
-    return Row("video", ours, reference, 1.0)
+    return Row("video", ours, reference, 1.5)
 
 
 def program_help() -> Row:
@@ -164,7 +164,7 @@ def program_help() -> Row:
     def reference() -> None:
         subprocess.run([sys.executable, "-c", "import tyro"], check=True)
 
-    return Row("help", ours, reference, 1.0)
+    return Row("help", ours, reference, 3.5)
 
 
 def main() -> None:
