@@ -16,6 +16,7 @@ from core.streaming.reconstruct import RenderedFrame
 from core.types import DynamicGaussians
 
 _WAITING = 2
+"""Intervals that may wait to be encoded."""
 _logger = get_logger(__name__)
 
 
