@@ -11,7 +11,7 @@ from pathlib import Path
 
 from core.checks import cli_errors
 from core.command_line import parse
-from core.depth.preprocess import DepthOptions, preprocess
+from core.depth.options import DepthOptions
 from core.logging import configure_logging
 
 
@@ -32,6 +32,9 @@ def main() -> None:
     """Run from the command line."""
     configure_logging()
     options = parse(DavisOptions)
+    # Here, since PyTorch takes seconds: help and wrong options are answered without it.
+    from core.depth.dataset_maps import preprocess
+
     sys.exit(preprocess("davis", [options.root_path], options))
 
 

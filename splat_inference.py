@@ -19,7 +19,7 @@ def run(options: InferenceOptions) -> None:
     """Reconstruct one clip or stream and write everything that shows it."""
     # Here, since PyTorch takes seconds: help and wrong options are answered without it.
     from core.depth.source import open_depth
-    from core.devices import choose_device
+    from core.devices import choose_device, spare_host_threads
     from core.io.collisions import refuse_overwriting
     from core.io.frames import open_frames
     from core.io.stills.size_limit import allow_megapixels
@@ -49,6 +49,7 @@ def run(options: InferenceOptions) -> None:
     if options.max_megapixels is not None:
         allow_megapixels(options.max_megapixels)
     device = choose_device(options.device)
+    spare_host_threads(device)
     source = open_frames(
         options.input_frames_path,
         on_error={"auto": None, "skip": "skip", "stop": "raise"}[options.damaged],

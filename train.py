@@ -17,8 +17,6 @@ from configs.options import PATHS, Options
 from core.checks import cli_errors
 from core.command_line import parse
 from core.logging import configure_logging
-from core.models.config import PRESETS
-from core.training import StaticStage, train
 
 
 @cli_errors
@@ -26,6 +24,10 @@ def main() -> None:
     """Parse, build, run."""
     configure_logging()
     options = parse(Options, description=__doc__)
+    # Here, since PyTorch takes seconds: help and wrong options are answered without it.
+    from core.models.config import PRESETS
+    from core.training import StaticStage, train
+
     stage = StaticStage(PRESETS[options.model.preset], options.model)
     data = options.data.locate(PATHS)
     sys.exit(train(stage, data, options.run, options.optimizer).exit_status)

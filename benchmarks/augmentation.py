@@ -20,7 +20,8 @@ from torchvision.transforms.v2 import functional as transforms
 
 from core.checks import UserError, cli_errors
 from core.command_line import parse
-from core.data.augmentation import AugmentationOptions, augment
+from core.data.augmentation.augment import augment
+from core.data.augmentation.options import AugmentationOptions
 from core.devices import choose_device
 from core.geometry.canonical import normalize_inverse_depth
 from core.types import ClipBatch

@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -134,7 +135,7 @@ def main() -> None:
         source = open_frames(path, on_error="raise")
         depth = open_depth(None, source, device, Path("checkpoints"))
         reconstructor = ClipReconstructor(Session(model, frame_gap=options.frame_gap), depth)
-        scores = score_clip(reconstructor.frames(source))
+        scores = score_clip(chain.from_iterable(reconstructor.frames(source)))
         rows[path.parent.name if path.name == "JPEGImages" else path.stem] = scores
     rows["mean"] = {
         column: torch.stack([scores[column] for scores in rows.values()]).nanmean(0)

@@ -21,7 +21,7 @@ from core.metrics.lpips import Lpips
 from core.models.blocks import set_gradient_checkpointing
 from core.models.transformer.network import StreamSplat
 from core.rendering import render
-from core.training.compute.optimizer import OptimizerOptions
+from core.training.compute.options import OptimizerOptions
 from core.training.stages.noise import draw_step_noise
 from core.training.stages.stage import Stage
 from core.types import ClipBatch, DynamicGaussians, RenderOutput

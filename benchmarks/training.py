@@ -45,7 +45,7 @@ from training_steps import (
 from core.checks import UserError, cli_errors
 from core.command_line import parse
 from core.metrics.lpips import load_lpips
-from core.training.feeding.sources import DatasetOptions
+from core.training.feeding.options import DatasetOptions
 from core.training.stages.stage import Stage
 from core.types import ClipBatch
 

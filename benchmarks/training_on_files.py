@@ -15,8 +15,9 @@ from training_steps import counted, synchronize
 from core.data.procedural import ProceduralOptions
 from core.training import DataOptions
 from core.training.feeding.batches import BatchShard, stream_batches
+from core.training.feeding.options import DatasetOptions
 from core.training.feeding.prefetch import Prefetcher
-from core.training.feeding.sources import DatasetOptions, open_sources
+from core.training.feeding.sources import open_sources
 from core.training.loop import Trainer
 from core.training.stages.stage import Stage
 

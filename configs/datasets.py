@@ -12,7 +12,7 @@ import tyro
 
 from core.checks import UserError
 from core.data.datasets import DatasetName
-from core.training.feeding.sources import DatasetOptions
+from core.training.feeding.options import DatasetOptions
 
 T = TypeVar("T")
 NoPrefix = Annotated[T, tyro.conf.arg(name="")]

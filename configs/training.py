@@ -12,12 +12,12 @@ from tyro.conf import OmitArgPrefixes
 
 from configs.datasets import Dataset, DatasetPaths, Datasets, NoPrefix
 from core.checks import UserError
-from core.data.augmentation import AugmentationOptions
+from core.data.augmentation.options import AugmentationOptions
 from core.data.datasets import DatasetName
 from core.data.procedural import ProceduralOptions
 from core.training import DataOptions, OptimizerOptions, RunOptions
-from core.training.feeding.sources import DatasetOptions, LayeredData, LoadingOptions
-from core.training.stages.stage import StageOptions
+from core.training.feeding.options import DatasetOptions, LayeredData, LoadingOptions
+from core.training.stages.options import StageOptions
 
 
 @dataclass(frozen=True, kw_only=True)

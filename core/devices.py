@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import Generic, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from core.checks import UserError
+from core.types import TensorDataclass
+
+T = TypeVar("T", bound=Tensor | TensorDataclass)
+_HOST_THREADS = 4
 
 
 def choose_device(name: str) -> torch.device:
@@ -39,9 +44,38 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def spare_host_threads(device: torch.device) -> None:
+    """Let a program that computes on a GPU use few threads for what is left to the CPU.
+
+    PyTorch would wake one for each core, for small operations too, and let them spin for a while:
+    threads that encode and write need these cores.
+    """
+    if device.type == "cuda":
+        torch.set_num_threads(min(_HOST_THREADS, torch.get_num_threads()))
+
+
 def has_c_compiler() -> bool:
     """Whether there is one, without which torch.compile can do nothing."""
     return any(shutil.which(name) for name in ("cc", "gcc", "clang"))
+
+
+class Download(Generic[T]):
+    """A copy of tensors to the host that is made while the host goes on."""
+
+    def __init__(self, values: T) -> None:
+        first = values if isinstance(values, Tensor) else values.tensors()[0]
+        # From CUDA, into pinned memory.
+        self._copy = cast(T, values.to("cpu", non_blocking=True))
+        self._copied: torch.cuda.Event | None = None
+        if first.device.type == "cuda":
+            self._copied = torch.cuda.Event(blocking=True)
+            self._copied.record(torch.cuda.current_stream(first.device))
+
+    def result(self) -> T:
+        """Wait for the copy and return it."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return self._copy
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:

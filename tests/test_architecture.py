@@ -23,7 +23,7 @@ FLOORS = [
     {"core.geometry", "core.io", "core.devices"},
     {
         *("core.types", "core.checks", "core.logging", "core.command_line"),
-        *("core.early_interrupt", "core.early_launcher"),
+        *("core.early_interrupt", "core.early_launcher", "core.lazy"),
     },
     {"core.text"},
 ]

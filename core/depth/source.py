@@ -30,8 +30,8 @@ class DepthSource(Protocol):
     description: str
     """A short name for messages."""
 
-    def inverse_depth(self, frame: Frame) -> Float[Tensor, "1 1 h w"]:
-        """Return the map of ``frame``, at the frame's size, in arbitrary units; zeros for none."""
+    def inverse_depth(self, frame: Frame) -> Float[Tensor, "1 1 h w"] | None:
+        """Return the map of ``frame``, at the frame's size, in arbitrary units; None for none."""
         ...
 
     def check_end(self, num_frames: int) -> None:
@@ -40,13 +40,12 @@ class DepthSource(Protocol):
 
 
 class NoDepth:
-    """No depth, which the model takes as a map of zeros."""
+    """No depth."""
 
     description = "none"
 
-    def inverse_depth(self, frame: Frame) -> Float[Tensor, "1 1 h w"]:
-        """Return zeros."""
-        return torch.zeros(1, 1, *frame.image.shape[:2])
+    def inverse_depth(self, frame: Frame) -> None:
+        """Return None."""
 
     def check_end(self, num_frames: int) -> None:
         """Do nothing."""

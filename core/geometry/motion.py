@@ -59,7 +59,7 @@ def opacities_at(
     return opacities * window / torch.sigmoid(slopes * half_lives)
 
 
-def freeze_at(gaussians: DynamicGaussians, time: float) -> DynamicGaussians:
+def freeze_at(gaussians: DynamicGaussians, time: float | Float[Tensor, ""]) -> DynamicGaussians:
     """Return the scenes as they are at ``time``: no motion, constant opacity, anchored there."""
     since_anchor = time - gaussians.anchor_times
     zeros = torch.zeros_like(gaussians.opacities)
@@ -77,5 +77,5 @@ def freeze_at(gaussians: DynamicGaussians, time: float) -> DynamicGaussians:
         ),
         opacity_slopes=zeros,
         opacity_half_lives=torch.full_like(zeros, 0.5),
-        anchor_times=torch.full_like(zeros, time),
+        anchor_times=zeros + time,
     )

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
 from typing import Generic, TypeVar
 
 _END = object()
@@ -93,6 +94,68 @@ def await_result(call: Callable[[], T]) -> T:
         yield call()
 
     return next(every(results()))
+
+
+class Worker(Generic[T]):
+    """Works on items in one background thread, in order and a few behind the caller.
+
+    As a context manager it completes what waits at the end of the block; when that raises, what
+    waits is dropped.
+
+    Args:
+        work: Called in the thread with each item, until it raises.
+        waiting: How many items may wait, at least 1.
+        name: What the thread is called.
+    """
+
+    def __init__(self, work: Callable[[T], None], waiting: int, name: str) -> None:
+        self._work = work
+        self._most = waiting
+        self._waiting: deque[Future[None]] = deque()
+        self._failure: BaseException | None = None
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    def __enter__(self) -> Worker[T]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self.finish()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+    def put(self, item: T) -> None:
+        """Hand over the next item; wait where too many wait.
+
+        Raises what the work on an item before has raised.
+        """
+        self._leave(self._most - 1)
+        self._waiting.append(self._pool.submit(self._do, item))
+
+    def finish(self) -> None:
+        """Wait until all items are worked on; raise what that has raised."""
+        self._leave(0)
+
+    def _leave(self, most: int) -> None:
+        """Wait until at most so many items wait."""
+        while self._waiting and (len(self._waiting) > most or self._waiting[0].done()):
+            self._waiting[0].result()  # still there if Ctrl-C ends this wait
+            self._waiting.popleft()
+        if self._failure is not None:
+            raise self._failure
+
+    def _do(self, item: T) -> None:
+        if self._failure is None:
+            try:
+                self._work(item)
+            except BaseException as error:
+                self._failure = error
 
 
 class _Slot(Generic[T]):

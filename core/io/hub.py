@@ -1,4 +1,7 @@
-"""Files in repositories of the Hugging Face hub."""
+"""Files in repositories of the Hugging Face hub.
+
+Its library is imported where it is used: most runs use local files only, and it takes a while.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
-
-from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_download
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HTTPError,  # pyright: ignore[reportPrivateImportUsage] (of the client library in use)
-)
-from huggingface_hub.utils import logging as hub_logging
 
 from core.checks import UserError
 
@@ -33,6 +29,8 @@ def download(repository: str, name: str, kind: RepositoryType = "model") -> Path
     Raises:
         UserError: If the hub does not give it.
     """
+    from huggingface_hub import hf_hub_download
+
     with _quiet(), _one_line(f"{repository}: no such file or folder here, and", "give"):
         return Path(hf_hub_download(repository, name, repo_type=kind))
 
@@ -62,6 +60,8 @@ def upload(
     """
     if not is_repository_id(repository):
         raise UserError(f"{repository}: expected the id of a repository like owner/name.")
+    from huggingface_hub import CommitOperationAdd, HfApi
+
     api = HfApi()
     with _quiet(), _one_line(f"{repository}:", "take", "`hf auth login` gives it your rights"):
         address = api.create_repo(repository, repo_type=kind, private=private, exist_ok=True)
@@ -76,6 +76,8 @@ def upload(
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the library's logger: its retries would each be a line."""
+    from huggingface_hub.utils import logging as hub_logging
+
     verbosity = hub_logging.get_verbosity()
     hub_logging.set_verbosity_error()
     try:
@@ -86,6 +88,11 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _one_line(before: str, verb: str, hint: str = "") -> Iterator[None]:
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HTTPError,  # pyright: ignore[reportPrivateImportUsage] (of the client library in use)
+    )
+
     try:
         yield
     except (HfHubHTTPError, HTTPError, OSError, ValueError) as error:

@@ -58,9 +58,10 @@ def ssim(
         return ssim_in_kernels(images, targets, _taps(), origin=_ORIGIN, c1=_C1, c2=_C2)
     # Variances do not depend on the origin; around 0 their rounding errors are a quarter as large.
     x, y = images.to(dtype) - _ORIGIN, targets.to(dtype) - _ORIGIN
-    mean_x, mean_y = _blur(x), _blur(y)
-    variances = _blur(x * x + y * y) - mean_x.square() - mean_y.square()  # their sum is enough
-    covariance = _blur(x * y) - mean_x * mean_y
+    # Of the squares their sum is enough.
+    mean_x, mean_y, squares, products = _blur(torch.stack([x, y, x * x + y * y, x * y]))
+    variances = squares - mean_x.square() - mean_y.square()
+    covariance = products - mean_x * mean_y
     mean_x, mean_y = mean_x + _ORIGIN, mean_y + _ORIGIN
     luminance = (2 * mean_x * mean_y + _C1) / (mean_x.square() + mean_y.square() + _C1)
     structure = (2 * covariance + _C2) / (variances + _C2)
@@ -75,7 +76,7 @@ def _taps() -> list[float]:
     return (weights / weights.sum()).tolist()
 
 
-def _blur(values: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c hv wv"]:
+def _blur(values: Float[Tensor, "*b h w"]) -> Float[Tensor, "*b hv wv"]:
     """Average under the Gaussian window, at the positions where it fits.
 
     Weighted sums of shifted views rather than a convolution, whose TF32 arithmetic on a GPU would

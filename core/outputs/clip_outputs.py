@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -22,7 +26,7 @@ from core.outputs.metrics_plot import plot_psnr
 from core.outputs.options import OutputOptions
 from core.outputs.orbit_view import OrbitView
 from core.outputs.page import Page, ScoreRow, Video, write_page
-from core.outputs.pictures import depth_picture, rendered_picture, side_by_side_picture
+from core.outputs.pictures import depth_pictures, rendered_pictures, side_by_side_pictures
 from core.outputs.ply_sink import ExportedScene, PlySink
 from core.outputs.scene_exports import (
     ExportOptions,
@@ -31,7 +35,14 @@ from core.outputs.scene_exports import (
     file_name,
 )
 from core.outputs.scene_sink import SceneSink
-from core.outputs.sinks import FrameSink, OrbitSink, OverviewSink, VideoSink
+from core.outputs.sinks import (
+    DrawFrames,
+    FrameSink,
+    OrbitSink,
+    OverviewSink,
+    PictureQueue,
+    VideoSink,
+)
 from core.outputs.staging import Staging
 from core.scene_file import open_scene
 from core.streaming import Session
@@ -39,6 +50,8 @@ from core.streaming.reconstruct import ClipReconstructor, RenderedFrame
 from core.text import source_name
 
 T = TypeVar("T")
+Step = Callable[[], None]
+WritePlayer = Callable[[Path, Path], None]
 _logger = get_logger(__name__)
 
 RENDERED = "rendered.mp4"
@@ -96,7 +109,7 @@ def write_outputs(
     options: OutputOptions,
     staging: Staging,
     facts: Sequence[tuple[str, str]] = (),
-    write_player: Callable[[Path, Path], None] | None = None,
+    write_player: WritePlayer | None = None,
 ) -> Summary:
     """Reconstruct a clip and write videos, scene, scores, plot and the page that shows them.
 
@@ -117,6 +130,8 @@ def write_outputs(
         UserError: If the clip or its depth cannot be read to the end, or a file cannot be written.
     """
     start = time.perf_counter()
+    # Beside the first frames: for depth in colours and the plot.
+    threading.Thread(target=import_module, args=["matplotlib.figure"], daemon=True).start()
     failure: Exception | KeyboardInterrupt | None = None
     timed = _TimedFrames(reconstructor.frames(source))
     counts = [n for n in (source.expected_frames, reconstructor.max_frames) if n is not None]
@@ -125,22 +140,21 @@ def write_outputs(
         outputs = _Outputs(stack, staging.folder, source, fit, options, reconstructor.session)
         try:
             with tqdm(total=expected, unit="frame", disable=None) as progress:
-                for frame in timed:
+                for frames in timed:
                     for sink in outputs.sinks:
-                        sink.write(frame)
+                        sink.write(frames)
                     if source.dropped:
                         progress.set_postfix(dropped=source.dropped, refresh=False)
-                    progress.update()
+                    progress.update(len(frames))
         except (Exception, KeyboardInterrupt) as error:
-            if not outputs.metrics.metrics.frames:
+            if not outputs.metrics.num_frames:
                 raise
             if isinstance(error, KeyboardInterrupt):
                 _logger.info("stopping: what is reconstructed is completed; Ctrl-C discards it.")
             if not (source.is_stream and isinstance(error, KeyboardInterrupt)):
                 failure = error
         completion = _Completion()
-        for step in (*(sink.finish for sink in outputs.sinks), *outputs.video_ends):
-            completion.attempt(step)
+        completion.attempt_all(outputs.ends(write_player))
     if source.dropped:
         _logger.warning(
             "%d frames of %s came faster than the model works and were dropped.",
@@ -148,8 +162,6 @@ def write_outputs(
             source.path,
         )
     metrics = outputs.metrics.metrics
-    completion.attempt(lambda: plot_psnr(metrics, staging.folder / PLOT))
-    has_player = write_player is not None and _try_player(write_player, staging.folder)
     if failure is not None:
         _keep(staging, failure, f"the {len(metrics.frames)} frames before it are reconstructed")
 
@@ -171,6 +183,7 @@ def write_outputs(
             *summary.facts(),
             *_lost_frames(source),
         ]
+        has_player = (staging.folder / PLAYER).exists()
         write_page(staging.folder / PAGE, _page(source, options, summary, all_facts, has_player))
         return summary
 
@@ -194,6 +207,16 @@ class _Completion:
         except Exception as error:  # of any type: what else is there is kept
             self.failure = self.failure or error
             return None
+
+    def attempt_all(self, ends: Sequence[Sequence[Step]]) -> None:
+        """Attempt the steps of several ends, each end in a thread of its own."""
+
+        def attempt_steps(steps: Sequence[Step]) -> None:
+            for step in steps:
+                self.attempt(step)
+
+        with ThreadPoolExecutor(len(ends), "ends") as threads:
+            list(threads.map(attempt_steps, ends))
 
 
 def _keep(staging: Staging, failure: Exception | KeyboardInterrupt, what: str) -> NoReturn:
@@ -233,14 +256,12 @@ def export_outputs(folder: Path, options: OutputOptions) -> None:
             _logger.info("%s: %s", path, export_scene(reader, kind, path, how))
 
 
-def _try_player(write_player: Callable[[Path, Path], None], folder: Path) -> bool:
-    """Write the player, and return whether that was possible; nothing else is lost if not."""
+def _try_player(write_player: WritePlayer, folder: Path) -> None:
+    """Write the player; nothing else is lost if that is not possible."""
     try:
         write_player(folder / PLAYER, folder / SCENE)
     except UserError as error:
         _logger.warning("%s is left out: %s", PLAYER, error)
-        return False
-    return True
 
 
 def _lost_frames(source: FrameSource) -> list[tuple[str, str]]:
@@ -320,17 +341,27 @@ class _Outputs:
 
         timed = options.fps is None and source.is_timed
         fps = options.fps or usual_rate(source.fps)
-        self.video_ends: list[Callable[[], None]] = []
-        """Each completes a video; on stacks of their own, as one that fails is no other's end."""
+        self._folder = folder
+        self._videos: list[tuple[FrameSink, Step]] = []
 
-        def video(name: str, columns: int = 1) -> VideoWriter:
-            own = stack.enter_context(ExitStack())
-            self.video_ends.append(own.close)
+        def add_video(
+            name: str, sink_of: Callable[[PictureQueue], FrameSink], columns: int = 1
+        ) -> None:
+            own = stack.enter_context(ExitStack())  # one that fails is no other's end
             size = (height, columns * width)
-            return own.enter_context(VideoWriter(folder / name, size, fps, timed=timed))
+            writer = own.enter_context(VideoWriter(folder / name, size, fps, timed=timed))
+            sink = sink_of(own.enter_context(PictureQueue(writer)))
+            self._videos.append((sink, own.close))
 
+        def add_frames(name: str, draw: DrawFrames, columns: int = 1) -> None:
+            add_video(name, lambda queue: VideoSink(queue, draw, fit, timed=timed), columns)
+
+        view = OrbitView(lens, fit, backend=session.backend)
+        add_frames(RENDERED, rendered_pictures)
+        add_frames(SIDE_BY_SIDE, side_by_side_pictures, columns=2)
+        add_frames(DEPTH, depth_pictures)
         self.metrics = MetricsSink(folder / METRICS, fit, frame_gap=session.frame_gap)
-        self.ply = PlySink(folder / PLY, lens, fit, time=options.ply_time)
+        self.ply = stack.enter_context(PlySink(folder / PLY, lens, fit, time=options.ply_time))
         self.scene = stack.enter_context(
             SceneSink(
                 folder / SCENE,
@@ -341,38 +372,47 @@ class _Outputs:
                 grade=options.scene_grade,
             )
         )
-        view = OrbitView(lens, fit, backend=session.backend)
-        self.sinks: list[FrameSink] = [
-            VideoSink(video(RENDERED), rendered_picture, fit, timed=timed),
-            VideoSink(video(SIDE_BY_SIDE, 2), side_by_side_picture, fit, timed=timed),
-            VideoSink(video(DEPTH), depth_picture, fit, timed=timed),
-            OverviewSink(folder / OVERVIEW, view, fit, index=_SHOWN_FRAME),
-            self.ply,
-            self.scene,
-            self.metrics,
-        ]
+        self._overview = OverviewSink(folder / OVERVIEW, view, fit, index=_SHOWN_FRAME)
         if options.orbit_frames:
-            self.sinks.append(
-                OrbitSink(video(ORBIT), view, period=options.orbit_frames, timed=timed)
-            )
+            period = options.orbit_frames
+            add_video(ORBIT, lambda queue: OrbitSink(queue, view, period=period, timed=timed))
+        videos = [sink for sink, _ in self._videos]
+        self.sinks: list[FrameSink] = [
+            *(self._overview, self.ply, self.scene, self.metrics),
+            *videos,
+        ]
+
+    def ends(self, write_player: WritePlayer | None) -> list[list[Step]]:
+        """Return the last steps, in lists that do not depend on one another."""
+        plot = partial(plot_psnr, self.metrics.metrics, self._folder / PLOT)
+        scene: list[Step] = [self.scene.finish]
+        if write_player is not None:
+            scene.append(partial(_try_player, write_player, self._folder))
+        return [
+            *([sink.finish, close] for sink, close in self._videos),
+            [self.metrics.finish, plot],
+            scene,
+            [self._overview.finish],
+            [self.ply.finish],
+        ]
 
 
 class _TimedFrames:
     """Pass frames on, and note how long they took to make."""
 
-    def __init__(self, frames: Iterator[RenderedFrame]) -> None:
+    def __init__(self, frames: Iterator[Sequence[RenderedFrame]]) -> None:
         self._frames = frames
         self.seconds = 0.0
         self.num_gaussians = 0
 
-    def __iter__(self) -> Iterator[RenderedFrame]:
+    def __iter__(self) -> Iterator[Sequence[RenderedFrame]]:
         return self
 
-    def __next__(self) -> RenderedFrame:
+    def __next__(self) -> Sequence[RenderedFrame]:
         start = time.perf_counter()
         try:
-            frame = next(self._frames)
+            frames = next(self._frames)
         finally:
             self.seconds += time.perf_counter() - start
-        self.num_gaussians = frame.interval.gaussians.num_gaussians
-        return frame
+        self.num_gaussians = frames[0].interval.gaussians.num_gaussians
+        return frames

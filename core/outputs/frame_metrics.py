@@ -22,7 +22,10 @@ here. PSNR is in dB (100 for equal images), SSIM in [-1, 1]; means are over fram
 from __future__ import annotations
 
 import json
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,9 +33,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from core.devices import Download
 from core.geometry.fit import FrameFit
 from core.io import write_bytes
 from core.metrics import compare
+from core.models.fast.recording import Recorded
+from core.outputs.pictures import FrameImages
 from core.streaming.reconstruct import RenderedFrame
 from core.text import printable
 
@@ -138,40 +144,57 @@ class MetricsSink:
         self._path = path
         self._fit = fit
         content = fit.content
+        self.num_frames = 0
+        """How many frames were taken."""
         self.metrics = ClipMetrics(frame_gap, (content.height, content.width), [])
-        """Scores of the frames so far."""
+        """Scores of the frames so far, but for those that the device may still work on; all of them
+        once :meth:`finish` was called."""
+        self._compare: Callable[..., Tensor] = Recorded(self._scores, plain_calls=1)
+        self._pending: deque[tuple[list[Callable[..., FrameScore]], Download[Tensor]]] = deque()
 
     @torch.inference_mode()
-    def write(self, frame: RenderedFrame) -> None:
-        """Compare one frame."""
-        content = self._fit.content
-        image, target = content.of(frame.rgb), content.of(frame.target)
-        self.metrics.frames.append(
-            FrameScore(
+    def write(self, frames: Sequence[RenderedFrame]) -> None:
+        """Compare frames."""
+        images = FrameImages.of(frames)
+        scores = self._compare(images.rgb, images.target)
+        compared = [
+            partial(
+                FrameScore,
                 index=frame.index,
                 name=printable(frame.name),
                 role="given" if frame.is_key else "middle",
-                native=_score(image, target),
-                published=_score(image, target, _PUBLISHED_SIZE),
             )
-        )
+            for frame in frames
+        ]
+        self._pending.append((compared, Download(scores)))
+        self.num_frames += len(frames)
+        self._collect(1)  # the device works on one while the host goes on
+
+    def _scores(
+        self, images: Float[Tensor, "t 3 h w"], targets: Float[Tensor, "t 3 h w"]
+    ) -> Float[Tensor, "t 4"]:
+        """Return PSNR and SSIM at the model's size, then as published."""
+        images, targets = self._fit.content.of(images), self._fit.content.of(targets)
+        native, published = compare(images, targets), compare(images, targets, _PUBLISHED_SIZE)
+        return torch.stack([native.psnr, native.ssim, published.psnr, published.ssim], dim=1)
 
     def finish(self) -> None:
         """Write the file."""
+        self._collect(0)
         text = json.dumps(self.metrics.to_json(), indent=2, allow_nan=False)
         write_bytes(self._path, (text + "\n").encode())
+
+    def _collect(self, but: int) -> None:
+        """Take the scores of what was compared, but for the last ones."""
+        while len(self._pending) > but:
+            compared, scores = self._pending.popleft()
+            for score, values in zip(compared, scores.result().tolist(), strict=True):
+                self.metrics.frames.append(
+                    score(native=Score(*values[:2]), published=Score(*values[2:]))
+                )
 
 
 def _json(mean: MeanScore | None) -> dict[str, Any] | None:
     if mean is None:
         return None
     return {"frames": mean.frames, "native": asdict(mean.native), "256": asdict(mean.published)}
-
-
-def _score(
-    image: Float[Tensor, "1 3 h w"],
-    target: Float[Tensor, "1 3 h w"],
-    size: tuple[int, int] | None = None,
-) -> Score:
-    values = compare(image, target, size)
-    return Score(values.psnr.item(), values.ssim.item())

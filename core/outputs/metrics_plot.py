@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
 from core.io import atomic_path
 from core.outputs.frame_metrics import ClipMetrics
 
@@ -22,6 +18,11 @@ def plot_psnr(metrics: ClipMetrics, path: Path) -> None:
     Raises:
         UserError: If the file cannot be written.
     """
+    # Here, as it takes as long to import as seconds of a clip to reconstruct.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
     figure = Figure(figsize=(9.6, 3.2), dpi=150, layout="constrained")
     canvas = FigureCanvasAgg(figure)  # no display, no global state
     figure.patch.set_alpha(0)

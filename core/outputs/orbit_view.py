@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from jaxtyping import UInt8
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from core.devices import send
 from core.geometry.cameras import Lens, Orbit, fit_orbit
 from core.geometry.fit import FrameFit
 from core.geometry.lift import LiftedGaussians, lift
 from core.geometry.motion import freeze_at
-from core.outputs.pictures import to_8bit
-from core.rendering.perspective import render_perspective
+from core.models.fast.recording import Recorded
+from core.outputs.pictures import Pictures, to_8bit, to_bytes
+from core.rendering import SteadyRenderer
+from core.rendering.perspective import flatten, render_perspective
 from core.streaming import Interval
-from core.types import RenderOutput
+from core.types import DynamicGaussians, RenderOutput
 
 _ZOOM = 1.06
 """Keeps the edge of the scene out of the picture while the camera moves."""
@@ -47,6 +53,8 @@ class OrbitView:
         self._fit = fit
         self._backend = backend
         self._orbit: Orbit | None = None
+        self._renderer = SteadyRenderer()
+        self._flatten: Callable[..., DynamicGaussians] = Recorded(self._seen, plain_calls=1)
 
     def lift(self, interval: Interval, time: float) -> LiftedGaussians:
         """Return the scene of an interval at a pair time."""
@@ -56,16 +64,58 @@ class OrbitView:
         """Return the picture of a lifted scene from a place on the ellipse, in rounds."""
         return to_8bit(self._fit.to_display(self.render(scene, phase).rgb[0]))
 
+    def start(
+        self, interval: Interval, times: Sequence[float], phases: Sequence[float]
+    ) -> Callable[[], Pictures]:
+        """Start to draw the scene of an interval at pair times, each from its own place.
+
+        Returns:
+            What waits for the device and gives the pictures.
+        """
+        gaussians, device = interval.gaussians, interval.gaussians.means.device
+        if self._orbit is None:
+            self._fit_orbit(self.lift(interval, times[0]))
+        poses = send(self._poses(phases), device)
+        flat = self._flatten(gaussians, send(torch.tensor(list(times)), device), poses)
+        started = self._renderer.start(
+            flat,
+            torch.zeros(len(times), 1, device=device),
+            self._image_size,
+            self._background_on(device),
+            backend=self._backend,
+        )
+        return lambda: to_bytes(self._fit.to_display(started().rgb[:, 0]))
+
+    def _seen(
+        self,
+        gaussians: DynamicGaussians,
+        times: Float[Tensor, " t"],
+        poses: Float[Tensor, "t 4 4"],
+    ) -> DynamicGaussians:
+        """Return one scene at several times, each seen by its own camera."""
+        scenes = DynamicGaussians.cat([freeze_at(gaussians, time) for time in times])
+        return flatten(lift(scenes, self._lens), poses, self._view_lens)[0]
+
     def render(self, scene: LiftedGaussians, phase: float) -> RenderOutput:
         """Render a lifted scene from a place on the ellipse, padding included."""
         if self._orbit is None:
-            self._orbit = fit_orbit(scene.means[scene.valid][:, 2], self._lens)
-        pose = self._orbit.cam_from_world(phase).to(scene.means)
+            self._fit_orbit(scene)
+        device = scene.means.device
         return render_perspective(
             scene,
-            pose[None],
+            send(self._poses([phase]), device),
             self._view_lens,
             self._image_size,
-            scene.means.new_tensor(self._background),
+            self._background_on(device),
             backend=self._backend,
         )
+
+    def _fit_orbit(self, scene: LiftedGaussians) -> None:
+        self._orbit = fit_orbit(scene.means[scene.valid][:, 2], self._lens)
+
+    def _poses(self, phases: Sequence[float]) -> Float[Tensor, "b 4 4"]:
+        assert self._orbit is not None
+        return torch.stack([self._orbit.cam_from_world(phase) for phase in phases])
+
+    def _background_on(self, device: torch.device) -> Float[Tensor, "3"]:
+        return send(torch.tensor(self._background), device)

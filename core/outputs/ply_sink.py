@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import torch
 
@@ -11,6 +13,7 @@ from core.export.placement import Placement
 from core.export.ply import write_ply
 from core.geometry.cameras import Lens
 from core.geometry.fit import FrameFit
+from core.io.background import Worker
 from core.logging import get_logger
 from core.streaming import Interval
 from core.streaming.reconstruct import RenderedFrame
@@ -31,6 +34,8 @@ class ExportedScene:
 class PlySink:
     """Wait for the interval that holds a time, and write the scene as it is then.
 
+    A background thread writes, which takes as long as tens of frames; a context manager.
+
     Args:
         path: The PLY file.
         lens: Field of view, and the aspect of the model's picture.
@@ -45,24 +50,42 @@ class PlySink:
         self._placement = Placement(lens, fit.shows)
         self._time = time
         self._newest: RenderedFrame | None = None
+        self._found = False
+        self._worker = Worker(self._write, 1, path.name)
         self.written: ExportedScene | None = None
         """What is in the file; None until it is written."""
 
-    def write(self, frame: RenderedFrame) -> None:
-        """Write the file when ``frame`` is the one that was waited for, or the first behind it."""
+    def __enter__(self) -> PlySink:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._worker.__exit__(kind, error, trace)
+
+    def write(self, frames: Sequence[RenderedFrame]) -> None:
+        """Write the file at the frame that was waited for, or the first behind it."""
+        for frame in frames:
+            self._pass(frame)
+
+    def _pass(self, frame: RenderedFrame) -> None:
         before, self._newest = self._newest, frame
-        if self.written is not None or self._time > frame.index:
+        if self._found or self._time > frame.index:
             return
+        self._found = True
         if before is not None and before.stream_time >= frame.interval.first_time:
             share = (self._time - before.index) / (frame.index - before.index)
             at = before.stream_time + share * (frame.stream_time - before.stream_time)
-            self._write(frame.interval, at, self._time)
+            self._worker.put((frame.interval, at, self._time))
         else:
-            self._write(frame.interval, frame.stream_time, frame.index)
+            self._worker.put((frame.interval, frame.stream_time, frame.index))
 
     def finish(self) -> None:
         """Write the last scene if the clip ended before the time came."""
-        if self.written is None and self._newest is not None:
+        if not self._found and self._newest is not None:
             last = self._newest
             _logger.warning(
                 "ply_time %g is beyond the last frame; %s shows frame %g.",
@@ -70,10 +93,12 @@ class PlySink:
                 self._path.name,
                 last.index,
             )
-            self._write(last.interval, last.stream_time, last.index)
+            self._worker.put((last.interval, last.stream_time, last.index))
+        self._worker.finish()
 
     @torch.inference_mode()
-    def _write(self, interval: Interval, stream_time: float, index: float) -> None:
+    def _write(self, item: tuple[Interval, float, float]) -> None:
+        interval, stream_time, index = item
         time = min(interval.pair_time(stream_time), 1.0)
         splats = self._placement.splats(interval.gaussians, time)
         write_ply(self._path, splats)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from core.devices import Download
 from core.geometry.fit import FrameFit
+from core.io.background import Worker
 from core.logging import get_logger, warn_once
 from core.scene_file import GRADES, GradeName, SceneHeader, SceneWriter, grid_of
 from core.streaming import Interval
 from core.streaming.reconstruct import RenderedFrame
+from core.types import DynamicGaussians
 
+_WAITING = 2
+"""Intervals that may wait to be encoded."""
 _logger = get_logger(__name__)
 
 
 class SceneSink:
     """Append each interval to a scene file, as a context manager.
 
-    A background thread encodes, one interval behind at most. The file can be played while it grows.
+    A background thread encodes, a few intervals behind at most. The file can be played while it
+    grows.
 
     Args:
         path: The file.
@@ -46,11 +51,9 @@ class SceneSink:
         self._fps = frames_per_second
         self._seconds = 1.0 if timed else 1.0 / frames_per_second
         self._grade: GradeName = grade
-        self._pool = ThreadPoolExecutor(1, "scene_sink")
-        self._stack = ExitStack()
         self._newest: Interval | None = None
         self._writer: SceneWriter | None = None
-        self._pending: Future[None] | None = None
+        self._worker = Worker(self._append, _WAITING, path.name)
 
     def __enter__(self) -> SceneSink:
         return self
@@ -61,38 +64,40 @@ class SceneSink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._pool.shutdown()
-        self._stack.__exit__(kind, error, trace)
+        try:
+            self._worker.__exit__(None, None, None)  # what was handed over is kept in any case
+        finally:
+            if self._writer is not None:
+                self._writer.__exit__(kind, error, trace)
 
     @property
     def num_bytes(self) -> int:
         """How long the file is."""
         return 0 if self._writer is None else self._writer.num_bytes
 
-    def write(self, frame: RenderedFrame) -> None:
-        """Append the interval of ``frame`` if it is a new one."""
-        if frame.interval is self._newest:
+    def write(self, frames: Sequence[RenderedFrame]) -> None:
+        """Append the interval of ``frames`` if it is a new one."""
+        interval = frames[0].interval
+        if interval is self._newest:
             return
-        self._newest = frame.interval
-        self._append(frame.interval)
-
-    def finish(self) -> None:
-        """Complete the file."""
-        self._wait()
-        if self._writer is not None:
-            self._writer.close()
-
-    def _append(self, interval: Interval) -> None:
+        self._newest = interval
         if interval.num_survivors:
             warn_once(_logger, f"{self._path.name} leaves out the survivors of --max_persistent.")
         own = interval.gaussians.num_gaussians - interval.num_survivors
-        gaussians = interval.gaussians.select(slice(own), dim=1).to("cpu")
+        self._worker.put((interval, Download(interval.gaussians.select(slice(own), dim=1))))
+
+    def finish(self) -> None:
+        """Complete the file."""
+        self._worker.finish()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _append(self, item: tuple[Interval, Download[DynamicGaussians]]) -> None:
+        interval, gaussians = item
         if self._writer is None:
-            self._writer = self._stack.enter_context(self._open(interval))
-        self._wait()
-        self._pending = self._pool.submit(
-            self._writer.append,
-            gaussians,
+            self._writer = self._open(interval)
+        self._writer.append(
+            gaussians.result(),
             interval.first_time * self._seconds,
             interval.second_time * self._seconds,
             opens=interval.opens,
@@ -108,9 +113,3 @@ class SceneSink:
             source=self._source,
         )
         return SceneWriter(self._path, header, GRADES[self._grade])
-
-    def _wait(self) -> None:
-        """Raise what the interval before has met."""
-        if self._pending is not None:
-            pending, self._pending = self._pending, None
-            pending.result()

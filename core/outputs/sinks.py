@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol
 
 import torch
-from jaxtyping import UInt8
-from torch import Tensor
 
+from core.devices import Download
 from core.geometry.fit import FrameFit
-from core.geometry.lift import LiftedGaussians
 from core.io import write_png
+from core.io.background import Worker
 from core.io.video import VideoWriter
+from core.models.fast.recording import Recorded
 from core.outputs.orbit_view import OrbitView
-from core.outputs.pictures import depth_picture, side_by_side_picture
+from core.outputs.pictures import FrameImages, Pictures, depth_pictures, side_by_side_pictures
 from core.streaming.reconstruct import RenderedFrame
 
-DrawFrame = Callable[[RenderedFrame, FrameFit], UInt8[Tensor, "h w 3"]]
+DrawFrames = Callable[[FrameImages, FrameFit], Pictures]
+_WAITING = 16
+"""Pictures that may wait for their encoder, so that one that looks ahead stops nothing else."""
 _SIDEWAYS = 0.25
 """Place on the orbit, in rounds, at which parallax is largest."""
 
 
 class FrameSink(Protocol):
-    """Takes every frame of a clip in order; holds no more than the newest of them."""
+    """Takes every frame of a clip in order; holds no more than the newest ones."""
 
-    def write(self, frame: RenderedFrame) -> None:
-        """Take the next frame."""
+    def write(self, frames: Sequence[RenderedFrame]) -> None:
+        """Take the next frames, at least one, all of one interval."""
         ...
 
     def finish(self) -> None:
@@ -35,32 +39,73 @@ class FrameSink(Protocol):
         ...
 
 
+class PictureQueue:
+    """Encodes pictures as a video in a background thread, as a context manager.
+
+    Args:
+        writer: An open video of the pictures' size; its owner closes it after this.
+    """
+
+    def __init__(self, writer: VideoWriter) -> None:
+        self.num_frames = 0
+        """How many were handed over."""
+
+        def encode(picture: tuple[Download, int, float | None]) -> None:
+            pictures, number, time = picture
+            writer.write(pictures.result()[number], time)
+
+        self._worker = Worker(encode, _WAITING, writer.path.name)
+
+    def __enter__(self) -> PictureQueue:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._worker.__exit__(kind, error, trace)
+
+    def put(self, pictures: Pictures, times: Sequence[float | None]) -> None:
+        """Append pictures of any device, each with the time of :meth:`VideoWriter.write`.
+
+        Raises:
+            UserError: If one before cannot be encoded or written.
+        """
+        download = Download(pictures)
+        for number, time in enumerate(times):
+            self._worker.put((download, number, time))
+            self.num_frames += 1
+
+
 class VideoSink:
     """Draw each frame and append it to a video.
 
     Args:
-        writer: An open video of the size that ``draw`` gives; its owner closes it.
-        draw: Makes the picture, see :mod:`core.outputs.pictures`.
+        queue: Of an open video of the size that ``draw`` gives; its owner closes it.
+        draw: Makes the pictures, see :mod:`core.outputs.pictures`.
         fit: How the clip was fitted to the model.
         timed: Whether frames are shown when the clip shows them, rather than one after the other
             at the video's frame rate.
     """
 
     def __init__(
-        self, writer: VideoWriter, draw: DrawFrame, fit: FrameFit, *, timed: bool = False
+        self, queue: PictureQueue, draw: DrawFrames, fit: FrameFit, *, timed: bool = False
     ) -> None:
-        self._writer = writer
+        self._queue = queue
         self._timed = timed
-        self._draw = draw
-        self._fit = fit
+        self._draw: Callable[[FrameImages], Pictures] = Recorded(
+            lambda images: draw(images, fit), plain_calls=1
+        )
 
-    def write(self, frame: RenderedFrame) -> None:
-        """Append the picture of ``frame``."""
-        time = frame.stream_time if self._timed else None
-        self._writer.write(self._draw(frame, self._fit), time)
+    @torch.inference_mode()
+    def write(self, frames: Sequence[RenderedFrame]) -> None:
+        """Append the pictures of ``frames``."""
+        self._queue.put(self._draw(FrameImages.of(frames)), _times(frames, self._timed))
 
     def finish(self) -> None:
-        """Leave the rest to the owner of the writer."""
+        """Leave the rest to the owner of the queue."""
 
 
 class OrbitSink:
@@ -69,35 +114,53 @@ class OrbitSink:
     A clip shorter than one round stands still at its end until the round is complete.
 
     Args:
-        writer: An open video of the fit's display size; its owner closes it.
+        queue: Of an open video of the fit's display size; its owner closes it.
         view: Draws the scenes.
         period: Frames of one round, at least 1.
         timed: See :class:`VideoSink`.
     """
 
     def __init__(
-        self, writer: VideoWriter, view: OrbitView, *, period: int, timed: bool = False
+        self, queue: PictureQueue, view: OrbitView, *, period: int, timed: bool = False
     ) -> None:
-        self._writer = writer
+        self._queue = queue
         self._view = view
         self._period = period
         self._timed = timed
-        self._newest: LiftedGaussians | None = None
+        self._num_started = 0
+        self._started: deque[tuple[Callable[[], Pictures], list[float | None]]] = deque()
+        self._newest: RenderedFrame | None = None
 
     @torch.inference_mode()
-    def write(self, frame: RenderedFrame) -> None:
-        """Append the view of the scene at the time of ``frame``."""
-        self._newest = self._view.lift(frame.interval, frame.time)
-        self._draw(self._newest, frame.stream_time if self._timed else None)
+    def write(self, frames: Sequence[RenderedFrame]) -> None:
+        """Append the views of the scene at the times of ``frames``."""
+        self._newest = frames[-1]
+        self._start(frames, _times(frames, self._timed))
+        self._put_started(1)  # the device renders one while the host starts the next
 
     @torch.inference_mode()
     def finish(self) -> None:
         """Complete the round with the clip's last scene."""
-        while self._newest is not None and self._writer.num_frames < self._period:
-            self._draw(self._newest)
+        while self._newest is not None and self._num_started < self._period:
+            self._start([self._newest], [None])
+            self._put_started(1)
+        self._put_started(0)
 
-    def _draw(self, scene: LiftedGaussians, time: float | None = None) -> None:
-        self._writer.write(self._view.draw(scene, self._writer.num_frames / self._period), time)
+    def _start(self, frames: Sequence[RenderedFrame], times: list[float | None]) -> None:
+        places = range(self._num_started, self._num_started + len(times))
+        pictures = self._view.start(
+            frames[0].interval,
+            [frame.time for frame in frames],
+            [place / self._period for place in places],
+        )
+        self._started.append((pictures, times))
+        self._num_started += len(times)
+
+    def _put_started(self, but: int) -> None:
+        """Hand over what was started, but the last ones."""
+        while len(self._started) > but:
+            pictures, times = self._started.popleft()
+            self._queue.put(pictures(), times)
 
 
 class OverviewSink:
@@ -117,18 +180,25 @@ class OverviewSink:
         self._index = index
         self._shown: RenderedFrame | None = None
 
-    def write(self, frame: RenderedFrame) -> None:
-        """Keep the frame if it is the one to show, or the newest before it."""
-        if self._shown is None or frame.index <= self._index:
-            self._shown = frame
+    def write(self, frames: Sequence[RenderedFrame]) -> None:
+        """Keep the frame to show, or the newest before it."""
+        for frame in frames:
+            if self._shown is None or frame.index <= self._index:
+                self._shown = frame
 
     @torch.inference_mode()
     def finish(self) -> None:
         """Write the picture."""
         if self._shown is None:
             return
-        above = side_by_side_picture(self._shown, self._fit)
+        images = FrameImages.of([self._shown])
+        above = side_by_side_pictures(images, self._fit)[0]
         scene = self._view.lift(self._shown.interval, self._shown.time)
         novel = self._view.draw(scene, _SIDEWAYS)
-        below = torch.cat([depth_picture(self._shown, self._fit), novel], dim=1)
-        write_png(self._path, torch.cat([above, below]).numpy())
+        depth = depth_pictures(images, self._fit)[0]
+        below = torch.cat([depth.cpu(), novel], dim=1)
+        write_png(self._path, torch.cat([above.cpu(), below]).numpy())
+
+
+def _times(frames: Sequence[RenderedFrame], timed: bool) -> list[float | None]:
+    return [frame.stream_time if timed else None for frame in frames]

@@ -48,17 +48,29 @@ def render_perspective(
     Returns:
         One time per scene (``t`` is 1); depth in scene units along the viewing direction.
     """
+    flat, unit = flatten(gaussians, cam_from_world, lens)
+    times = torch.zeros(len(unit), 1, device=unit.device)
+    picture = render(flat, times, image_size, background, backend=backend)
+    return RenderOutput(picture.rgb, picture.depth / unit[:, :, None, None, None], picture.alpha)
+
+
+def flatten(
+    gaussians: LiftedGaussians, cam_from_world: Float[Tensor, "b 4 4"], lens: Lens
+) -> tuple[DynamicGaussians, Float[Tensor, "b 1"]]:
+    """Return each scene, seen from its camera, as still canonical Gaussians, and their unit.
+
+    Rendered at any time they are the perspective picture; their depth is in ``1 / unit`` of the
+    scene's units.
+    """
     centers, covars = project(gaussians, cam_from_world, lens)
     depths = centers[..., 2]
     ahead = gaussians.valid & (depths > 0)
-    near, far = depth_from_inverse_depth(depths.new_tensor([1.0, 0.0]))
+    # Scalars stay on the host: a copy of theirs would make it wait for the device.
+    near, far = depth_from_inverse_depth(torch.tensor([1.0, 0.0], dtype=depths.dtype))
     farthest = torch.where(ahead, depths, 0).amax(dim=1, keepdim=True)  # (b, 1)
     unit = torch.where(farthest > 0, far / farthest, 1.0)
     shown = ahead & (depths * unit >= near * (1 - 1e-4))  # the nearest of all lie right there
-    flat = _flatten(gaussians, centers, covars, unit, shown)
-    times = torch.zeros(depths.shape[0], 1, device=depths.device)
-    picture = render(flat, times, image_size, background, backend=backend)
-    return RenderOutput(picture.rgb, picture.depth / unit[:, :, None, None, None], picture.alpha)
+    return _as_canonical(gaussians, centers, covars, unit, shown), unit
 
 
 def project(
@@ -90,7 +102,7 @@ def project(
     return torch.stack([x, z, depth], dim=-1), covars
 
 
-def _flatten(
+def _as_canonical(
     gaussians: LiftedGaussians,
     centers: Float[Tensor, "b n 3"],
     covars: Float[Tensor, "b n 2 2"],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from diff_gaussian_rasterization_orth import pairs_needed
 from jaxtyping import Float
 from torch import Tensor
 
+from core.devices import Download
 from core.rendering.orthographic import render
 from core.types import DynamicGaussians, RenderOutput
 
@@ -27,7 +29,6 @@ class SteadyRenderer:
     def __init__(self) -> None:
         self._pairs_an_image: dict[tuple[int, int], int] = {}
 
-    @torch.no_grad()
     def __call__(
         self,
         gaussians: DynamicGaussians,
@@ -43,21 +44,47 @@ class SteadyRenderer:
             ValueError: As ``render``.
             RuntimeError: As ``render``.
         """
+        return self.start(gaussians, times, image_size, background, backend=backend)()
+
+    @torch.no_grad()
+    def start(
+        self,
+        gaussians: DynamicGaussians,
+        times: Float[Tensor, "b t"],
+        image_size: tuple[int, int],
+        background: Float[Tensor, "*background 3"] | float = 0.5,
+        *,
+        backend: str = "auto",
+    ) -> Callable[[], RenderOutput]:
+        """Start to render, and return what checks and gives the images.
+
+        Between the two the host may give the device more to do.
+
+        Raises:
+            ValueError: As ``render``, now or from what is returned.
+            RuntimeError: As ``render``.
+        """
         on_cuda = gaussians.means.device.type == "cuda" and backend in ("auto", "cuda")
-        if not on_cuda or not times.numel():
-            return render(gaussians, times, image_size, background, backend=backend)
         known = self._pairs_an_image.get(image_size)
-        if known is not None:
-            room = math.ceil(_HEADROOM * known * times.numel())
-            images = render(
-                gaussians, times, image_size, background, backend=backend, max_pairs=room
-            )
-            # All pixels are NaN where the room was too small.
-            if not math.isnan(images.rgb.flatten()[0].item()):
+        steady = on_cuda and times.numel() > 0
+        room = math.ceil(_HEADROOM * known * times.numel()) if steady and known else None
+        images = render(gaussians, times, image_size, background, backend=backend, max_pairs=room)
+        if room is None:
+            if steady:
+                self._note(gaussians, times, image_size)
+            return lambda: images
+        # All pixels are NaN where the room was too small.
+        pixel = Download(images.rgb.flatten()[:1])
+
+        @torch.no_grad()
+        def checked() -> RenderOutput:
+            if not math.isnan(pixel.result().item()):
                 return images
-        images = render(gaussians, times, image_size, background, backend=backend)
-        self._note(gaussians, times, image_size)
-        return images
+            again = render(gaussians, times, image_size, background, backend=backend)
+            self._note(gaussians, times, image_size)
+            return again
+
+        return checked
 
     def _note(
         self, gaussians: DynamicGaussians, times: Float[Tensor, "b t"], image_size: tuple[int, int]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -57,17 +58,47 @@ def render_interval(
         crossfade: As of :func:`scene_at`.
         background: One grey value or one colour.
         backend: The rasteriser's backend.
-        renderer: Renders the images; a :class:`core.rendering.SteadyRenderer` of the stream keeps
-            a GPU from waiting.
+        renderer: Renders the images of one scene.
 
     Returns:
         Images of one scene (b = 1), in the order of ``pair_times``.
     """
+
+    def at_once(*arguments: Any, **options: Any) -> Callable[[], RenderOutput]:
+        images = renderer(*arguments, **options)
+        return lambda: images
+
+    return start_interval(
+        interval,
+        pair_times,
+        image_size,
+        crossfade=crossfade,
+        background=background,
+        backend=backend,
+        start=at_once,
+    )()
+
+
+def start_interval(
+    interval: Interval,
+    pair_times: Sequence[float],
+    image_size: tuple[int, int],
+    *,
+    crossfade: float = CROSSFADE,
+    background: Float[Tensor, "3"] | float = 0.5,
+    backend: str = "auto",
+    start: Callable[..., Callable[[], RenderOutput]],
+) -> Callable[[], RenderOutput]:
+    """Start to render as :func:`render_interval` does, and return what gives the images.
+
+    ``start`` starts to render images of one scene; that of the stream's
+    :class:`core.rendering.SteadyRenderer` keeps a GPU from waiting.
+    """
     device = interval.gaussians.means.device
 
-    def draw(scene: DynamicGaussians, times: list[float]) -> RenderOutput:
+    def draw(scene: DynamicGaussians, times: list[float]) -> Callable[[], RenderOutput]:
         at = send(torch.tensor([times]), device)
-        return renderer(scene, at, image_size, background, backend=backend)
+        return start(scene, at, image_size, background, backend=backend)
 
     fades = interval.ended is not None
     plain = [i for i, time in enumerate(pair_times) if not fades or time >= crossfade]
@@ -79,14 +110,14 @@ def render_interval(
     for i in sorted(set(range(len(pair_times))) - set(plain)):
         order.append(i)
         parts.append(draw(scene_at(interval, pair_times[i], crossfade), [pair_times[i]]))
-    return join(parts, order)
+    return lambda: join([part() for part in parts], order)
 
 
 def join(parts: Sequence[RenderOutput], order: Sequence[int]) -> RenderOutput:
     """Put images together along time, the ``j``-th of them at place ``order[j]``."""
     if len(parts) == 1:
         return parts[0]
-    place = torch.tensor(order).argsort().to(parts[0].rgb.device)
+    place = send(torch.tensor(order).argsort(), parts[0].rgb.device)
     return RenderOutput(
         *(
             torch.cat([getattr(part, name) for part in parts], dim=1)[:, place]

@@ -20,7 +20,7 @@ from core.io.depth_maps import check_orientation
 from core.streaming.upload import Uploader
 
 ArrayLike = np.ndarray | Tensor
-Depth = ArrayLike | Callable[[], ArrayLike]
+Depth = ArrayLike | Callable[[], ArrayLike | None]
 EstimateDepth = Callable[[Float[Tensor, "1 3 h w"]], Float[Tensor, "1 1 h w"]]
 _OVERSHOOT = 0.01
 """How far floating-point colours may lie outside [0, 1], after resampling for example."""
@@ -82,15 +82,23 @@ class Intake:
     def _inverse_depth(
         self, native: Float[Tensor, "1 3 h w"], depth: Depth | None, fit: FrameFit
     ) -> Callable[[], Float[Tensor, "1 1 h w"]]:
+        def no_depth() -> Float[Tensor, "1 1 h w"]:
+            return _no_depth(fit.model_size, native.device)
+
         if callable(depth):
-            return lambda: self._given_depth(depth(), fit)
+
+            def called() -> Float[Tensor, "1 1 h w"]:
+                values = depth()
+                return no_depth() if values is None else self._given_depth(values, fit)
+
+            return called
         if depth is not None:
             given = self._given_depth(depth, fit)
             return lambda: given
-        estimate, device = self._estimate_depth, native.device
+        estimate = self._estimate_depth
         if estimate is not None:
             return lambda: normalize_inverse_depth(fit.to_model(estimate(native)))
-        return lambda: _no_depth(fit.model_size, device)
+        return no_depth
 
     def _native(self, frame: ArrayLike) -> tuple[Float[Tensor, "1 3 h w"], FrameFit]:
         """Return the frame at its own size, RGB in [0, 1], on the device, and its fit."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -19,6 +20,8 @@ from core.streaming.session import IncompleteShotError, Session
 
 _SMALLEST_CONTENT = 16
 """Least rows and columns of a padded frame (SSIM needs 11)."""
+_TOGETHER_ON_CUDA = 8
+"""Frames that are handed on together: what becomes of them takes as many kernels as of one."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,12 @@ class ClipReconstructor:
     max_frames: int | None = None
     """How many frames are taken at most; None takes all."""
 
-    def frames(self, source: FrameSource) -> Iterator[RenderedFrame]:
-        """Yield every frame of the clip, in order, as soon as it can be rendered.
+    def frames(self, source: FrameSource) -> Iterator[Sequence[RenderedFrame]]:
+        """Yield every frame of the clip, in order, soon after it can be rendered.
+
+        Those of one interval come together, up to 8 of them on CUDA and one by one on the CPU; and
+        the next interval is begun before, so that the device has something to do while the host
+        waits for its images.
 
         Where the clip cannot be read on, everything before that place is yielded first.
 
@@ -69,8 +76,19 @@ class ClipReconstructor:
                 off.
         """
         indices: dict[float, int] = {}
-        for interval in self._intervals(source, indices):
-            yield from self._render(interval, indices)
+        started: deque[Callable[[], Iterator[Sequence[RenderedFrame]]]] = deque()
+        failure: Exception | KeyboardInterrupt | None = None
+        try:
+            for interval in self._intervals(source, indices):
+                started.append(self._start(interval, indices))
+                if len(started) > 1:
+                    yield from started.popleft()()
+        except (Exception, KeyboardInterrupt) as error:
+            failure = error
+        while started:
+            yield from started.popleft()()
+        if failure is not None:
+            raise failure
 
     def intervals(self, source: FrameSource) -> Iterator[Interval]:
         """Yield the intervals of the clip with their frames, in order; see :meth:`frames`.
@@ -109,22 +127,38 @@ class ClipReconstructor:
         if taken != self.max_frames:
             self.depth.check_end(end)
 
-    def _render(self, interval: Interval, indices: dict[float, int]) -> Iterator[RenderedFrame]:
+    def _start(
+        self, interval: Interval, indices: dict[float, int]
+    ) -> Callable[[], Iterator[Sequence[RenderedFrame]]]:
+        """Start to render the frames of an interval; return what yields them."""
         times = [interval.pair_time(frame.time) for frame in interval.frames]
-        images = self.session.render_interval(interval, times)
-        for j, (frame, time) in enumerate(zip(interval.frames, times, strict=True)):
-            yield RenderedFrame(
-                index=indices.pop(frame.time),
-                name=frame.name,
-                is_key=interval.is_key(frame),
-                target=frame.image,
-                rgb=images.rgb[0, j : j + 1].clamp(0, 1),
-                depth=images.depth[0, j : j + 1],
-                alpha=images.alpha[0, j : j + 1],
-                interval=interval,
-                time=time,
-                stream_time=frame.time,
-            )
+        started = self.session.start_interval(interval, times)
+        places = [indices.pop(frame.time) for frame in interval.frames]
+
+        def finish() -> Iterator[Sequence[RenderedFrame]]:
+            images = started()
+            rgb = images.rgb[0].clamp(0, 1)
+
+            def frame(j: int) -> RenderedFrame:
+                frame = interval.frames[j]
+                return RenderedFrame(
+                    index=places[j],
+                    name=frame.name,
+                    is_key=interval.is_key(frame),
+                    target=frame.image,
+                    rgb=rgb[j : j + 1],
+                    depth=images.depth[0, j : j + 1],
+                    alpha=images.alpha[0, j : j + 1],
+                    interval=interval,
+                    time=times[j],
+                    stream_time=frame.time,
+                )
+
+            together = _TOGETHER_ON_CUDA if rgb.device.type == "cuda" else 1
+            for j in range(0, len(times), together):
+                yield [frame(i) for i in range(j, min(j + together, len(times)))]
+
+        return finish
 
 
 def choose_fit(source: FrameSource, model_size: tuple[int, int], mode: FitMode) -> FrameFit:

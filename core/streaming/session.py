@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from numbers import Integral
@@ -19,7 +19,7 @@ from core.checks import UserError, naming
 from core.geometry.fit import FitMode, FrameFit
 from core.rendering import SteadyRenderer
 from core.streaming.cuts import CutDetector, CutState
-from core.streaming.fusion import CROSSFADE, join, pruned_scene_at, render_interval
+from core.streaming.fusion import CROSSFADE, join, pruned_scene_at, start_interval
 from core.streaming.intake import ArrayLike, Depth, EstimateDepth, Intake
 from core.streaming.interval import Interval, StreamFrame
 from core.streaming.key_frames import Candidate, KeyFrameSelection, SelectionState
@@ -193,7 +193,8 @@ class Session(Generic[EncodedT]):
             time: When it was taken, in any unit, later than the frame before; by default one more
                 than that, from 0.
             depth: Relative inverse depth, large is near, of shape (h, w) in any unit; or a function
-                that returns it, which is called if the frame becomes a key frame.
+                that returns it, or None for no depth, which is called if the frame becomes a key
+                frame.
             name: What messages call the frame; by default its time.
 
         Returns:
@@ -284,15 +285,33 @@ class Session(Generic[EncodedT]):
     ) -> RenderOutput:
         """Render an interval that was returned, in the window or not, at pair times in [0, 1]."""
         with self._timed("render"):
-            return render_interval(
-                interval,
-                pair_times,
-                image_size or self._image_size,
-                crossfade=self._crossfade,
-                background=background,
-                backend=self.backend,
-                renderer=self._renderer,
-            )
+            return self.start_interval(
+                interval, pair_times, image_size=image_size, background=background
+            )()
+
+    @torch.inference_mode()
+    def start_interval(
+        self,
+        interval: Interval,
+        pair_times: Sequence[float],
+        *,
+        image_size: tuple[int, int] | None = None,
+        background: Float[Tensor, "3"] | float = 0.5,
+    ) -> Callable[[], RenderOutput]:
+        """Start to render as :meth:`render_interval` does, and return what gives the images.
+
+        On CUDA the host waits for the device only when it asks for them: with further frames pushed
+        in between, the device always has something to do.
+        """
+        return start_interval(
+            interval,
+            pair_times,
+            image_size or self._image_size,
+            crossfade=self._crossfade,
+            background=background,
+            backend=self.backend,
+            start=self._renderer.start,
+        )
 
     @torch.inference_mode()
     def scene(self, time: float) -> DynamicGaussians:

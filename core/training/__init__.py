@@ -5,13 +5,19 @@ the left to the right: run, loop, plan; reporting, feeding, compute; stages; wor
 options.
 """
 
-from core.training.compute.optimizer import DynamicOptimizerOptions, OptimizerOptions
-from core.training.feeding.sources import DataOptions, DatasetOptions
-from core.training.loop import Outcome
+from typing import TYPE_CHECKING
+
+from core.lazy import offer
+from core.training.compute.options import DynamicOptimizerOptions, OptimizerOptions
+from core.training.feeding.options import DataOptions, DatasetOptions
 from core.training.options import DynamicRunOptions, ReportOptions, RunOptions
-from core.training.run import train
-from core.training.stages.dynamic import DynamicStage, DynamicStageOptions
-from core.training.stages.static import StaticStage, StaticStageOptions
+from core.training.stages.options import DynamicStageOptions, StaticStageOptions
+
+if TYPE_CHECKING:
+    from core.training.loop import Outcome
+    from core.training.run import train
+    from core.training.stages.dynamic import DynamicStage
+    from core.training.stages.static import StaticStage
 
 __all__ = [
     "DataOptions",
@@ -28,3 +34,13 @@ __all__ = [
     "StaticStageOptions",
     "train",
 ]
+
+__getattr__ = offer(
+    __name__,
+    {
+        "core.training.loop": ["Outcome"],
+        "core.training.run": ["train"],
+        "core.training.stages.dynamic": ["DynamicStage"],
+        "core.training.stages.static": ["StaticStage"],
+    },
+)

@@ -19,7 +19,7 @@ from core.logging import get_logger
 from core.models import Network, StaticMatchingModel, StaticModel, StaticNetwork, save_model
 from core.training.compute.memory import out_of_memory
 from core.training.compute.networks import TrainedNetwork
-from core.training.compute.optimizer import OptimizerOptions
+from core.training.compute.options import OptimizerOptions
 from core.training.distributed.agreement import (
     Agreement,
     StepFlags,

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from core.checks import UserError
-from core.training.compute.optimizer import OptimizerOptions
+from core.training.compute.options import OptimizerOptions
 from core.training.options import RunOptions
 from core.training.workspace.checkpoints import Progress
 

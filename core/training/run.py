@@ -14,7 +14,7 @@ from core.io.collisions import refuse_overwriting
 from core.logging import get_logger
 from core.models import files_of_model
 from core.training.compute.networks import build_network, open_perceptual
-from core.training.compute.optimizer import OptimizerOptions
+from core.training.compute.options import OptimizerOptions
 from core.training.distributed.agreement import in_each_process, on_main_process
 from core.training.distributed.launch import (
     build_accelerator,
@@ -23,8 +23,9 @@ from core.training.distributed.launch import (
 )
 from core.training.distributed.signals import StopRequests
 from core.training.feeding.batches import BatchShard, stream_batches
+from core.training.feeding.options import DataOptions
 from core.training.feeding.prefetch import Prefetcher
-from core.training.feeding.sources import DataOptions, open_sources, open_validation_sets
+from core.training.feeding.sources import open_sources, open_validation_sets
 from core.training.feeding.workers import lost_workers_explained
 from core.training.loop import Outcome, Recipe, Trainer
 from core.training.options import RunOptions

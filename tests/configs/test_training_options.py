@@ -18,9 +18,10 @@ from configs.datasets import Datasets
 from configs.training import ClipSampleOptions, Combined, Training
 from core.checks import UserError, cli_errors
 from core.command_line import parse
-from core.data.augmentation import AugmentationOptions
+from core.data.augmentation.options import AugmentationOptions
 from core.data.datasets import DATASETS
 from core.data.miniature import write_miniature
+from core.metrics.lpips import VGG16_FILE
 from core.models import PRESETS
 from core.training import (
     DynamicStageOptions,
@@ -29,8 +30,8 @@ from core.training import (
     RunOptions,
     StaticStageOptions,
 )
-from core.training.feeding.sources import DataOptions, DatasetOptions, LayeredData
-from core.training.stages.stage import StageOptions
+from core.training.feeding.options import DataOptions, DatasetOptions, LayeredData
+from core.training.stages.options import StageOptions
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("re10k", "co3d", "davis", "vos", "frames")
@@ -288,3 +289,8 @@ def test_both_stages_run_on_all_data_sets(tmp_path):
     lines = [json.loads(line) for line in Path(dynamic, "log.jsonl").read_text().splitlines()]
     assert [line["kind"] for line in lines] == ["train"]
     assert lines[0]["mask"] > 0
+
+
+def test_the_perceptual_loss_looks_through_the_published_file() -> None:
+    """The options name it themselves: where it is defined, PyTorch is imported."""
+    assert StaticStageOptions().lpips_backbone_path.name == VGG16_FILE

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from core.depth import CONFIGS, preprocess
-from core.depth.preprocess import Share
+from core.depth.dataset_maps import Share
 from core.io import write_png
 from core.io.chunks.depth import DepthChunk
 from core.io.images import is_whole_png
@@ -212,7 +212,7 @@ def test_processes_of_the_launcher_share_the_work(tmp_path):
     """``accelerate launch`` starts several processes of a machine by ``torch.distributed.run``."""
     script = tmp_path / "script.py"
     script.write_text(
-        "from core.depth.preprocess import Share\n"
+        "from core.depth.dataset_maps import Share\n"
         "share = Share.from_environment()\n"
         f"open(r'{tmp_path}' + f'/{{share.index}}', 'w').write(str(share.of(range(5))))\n"
     )

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from core.io.background import map_ahead
+from core.io.background import Worker, map_ahead
 
 
 def test_results_come_in_order_from_several_threads():
@@ -32,3 +32,56 @@ def test_endless_items_are_asked_for_only_as_far_as_needed():
     assert next(results) == 0
     results.close()
     assert next(asked) < 10
+
+
+def test_a_worker_takes_items_in_order_and_makes_the_caller_wait():
+    free, done = threading.Semaphore(0), []
+
+    def work(item):
+        free.acquire(timeout=5)
+        done.append(item)
+
+    with Worker(work, 2, "test") as worker:
+        worker.put(0)
+        worker.put(1)
+        threading.Timer(0.05, free.release).start()
+        worker.put(2)  # as soon as one of the two is done
+        assert done == [0]
+        free.release(2)
+    assert done == [0, 1, 2]
+
+
+def test_what_a_worker_meets_is_raised_and_nothing_more_is_worked_on():
+    done = []
+
+    def work(item):
+        if item == 1:
+            raise OSError("the disk is full")
+        done.append(item)
+
+    worker = Worker(work, 2, "test")
+    with pytest.raises(OSError, match="full"):
+        list(map(worker.put, range(100)))
+    assert done == [0]
+    with pytest.raises(OSError, match="full"):
+        worker.finish()
+
+
+def test_a_worker_drops_what_waits_when_the_caller_fails():
+    started, free, done = threading.Event(), threading.Event(), []
+
+    def work(item):
+        started.set()
+        free.wait(5)
+        done.append(item)
+
+    def interrupted():
+        with Worker(work, 8, "test") as worker:
+            list(map(worker.put, range(4)))
+            started.wait(5)
+            threading.Timer(0.05, free.set).start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert done == [0]

@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.checks import UserError
-from core.io import hub
 from core.models import (
     StaticModel,
     StreamSplat,
@@ -26,6 +25,7 @@ from core.models import (
 from core.models.config import read_config
 
 Pair = tuple[Tensor, Tensor]
+_DOWNLOAD = "huggingface_hub.hf_hub_download"
 
 
 def assert_same_weights(first: torch.nn.Module, second: torch.nn.Module) -> None:
@@ -190,7 +190,7 @@ def test_other_configuration_is_refused(model: StreamSplat, tmp_path: Path) -> N
 def test_nothing_there_is_said_without_asking_the_hub(
     reference: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "hf_hub_download", lambda *_, **__: pytest.fail("asked the hub"))
+    monkeypatch.setattr(_DOWNLOAD, lambda *_, **__: pytest.fail("asked the hub"))
     with pytest.raises(UserError, match=message):
         load_model(reference)
 
@@ -199,7 +199,7 @@ def test_unreachable_hub_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: str, **__: str) -> str:
         raise OSError("no route to host\nmore\nlines")
 
-    monkeypatch.setattr(hub, "hf_hub_download", unreachable)
+    monkeypatch.setattr(_DOWNLOAD, unreachable)
     with pytest.raises(UserError, match=r"owner/name.*hub did not give.*no route") as caught:
         load_model("owner/name")
     assert "\n" not in str(caught.value)
@@ -209,7 +209,7 @@ def test_hub_repositories_load(
     model: StreamSplat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_model(model, tmp_path)
-    monkeypatch.setattr(hub, "hf_hub_download", lambda _, name, **__: str(tmp_path / name))
+    monkeypatch.setattr(_DOWNLOAD, lambda _, name, **__: str(tmp_path / name))
     assert_same_weights(load_model("owner/name"), model)
 
 

@@ -28,8 +28,7 @@ def rendered(index: int, *, is_key: bool, error: float, padding: float = 0.0) ->
 
 def scored(path: Path, frames: list[RenderedFrame], fit: FrameFit | None = None) -> dict:
     sink = MetricsSink(path, fit or FrameFit((36, 64), SIZE), frame_gap=3)
-    for frame in frames:
-        sink.write(frame)
+    sink.write(frames)
     sink.finish()
     return json.loads(path.read_text())
 
@@ -72,11 +71,26 @@ def test_padding_is_not_compared(tmp_path: Path) -> None:
     assert data["frames"][0]["native"]["psnr"] == pytest.approx(20, abs=0.01)
 
 
+def test_frames_that_are_compared_together_score_as_alone(tmp_path: Path) -> None:
+    frames = [rendered(i, is_key=i % 3 == 0, error=0.03 * (i + 1)) for i in range(4)]
+    together = scored(tmp_path / "together.json", frames)
+    sink = MetricsSink(tmp_path / "alone.json", FrameFit((36, 64), SIZE), frame_gap=3)
+    for frame in frames:
+        sink.write([frame])
+    sink.finish()
+    alone = json.loads((tmp_path / "alone.json").read_text())
+    for one, other in zip(together["frames"], alone["frames"], strict=True):
+        for size in ("native", "256"):
+            assert one[size] == pytest.approx(other[size], rel=1e-5)
+        assert one["index"] == other["index"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 250])
 def test_the_plot_is_a_picture(tmp_path: Path, count: int) -> None:
     sink = MetricsSink(tmp_path / "metrics.json", FrameFit((36, 64), SIZE), frame_gap=3)
     for i in range(count):
-        sink.write(rendered(i, is_key=i % 3 == 0, error=0.01 * (1 + i % 5)))
+        sink.write([rendered(i, is_key=i % 3 == 0, error=0.01 * (1 + i % 5))])
+    sink.finish()
     plot_psnr(sink.metrics, tmp_path / "plot.png")
     assert read_image(tmp_path / "plot.png").std() > 5

@@ -27,9 +27,9 @@ def write(reconstructor: ClipReconstructor, source, path: Path) -> list[Rendered
         path, fit, source="clip", frames_per_second=FPS, timed=False, grade="fine"
     ) as sink:
         frames = []
-        for frame in reconstructor.frames(source):
-            sink.write(frame)
-            frames.append(frame)
+        for together in reconstructor.frames(source):
+            sink.write(together)
+            frames += together
         sink.finish()
     assert sink.num_bytes == path.stat().st_size
     return frames
@@ -107,8 +107,8 @@ def test_what_was_appended_is_there_after_an_error(
         sink = stack.enter_context(
             SceneSink(path, fit, source="", frames_per_second=FPS, timed=False, grade="small")
         )
-        for frame in reconstructor().frames(synthetic_source(9)):
-            sink.write(frame)
+        for frames in reconstructor().frames(synthetic_source(9)):
+            sink.write(frames)
         raise KeyboardInterrupt
     with open_scene(path) as reader:
         assert not reader.is_complete

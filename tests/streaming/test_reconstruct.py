@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,13 +19,21 @@ from core.streaming.reconstruct import ClipReconstructor, RenderedFrame, choose_
 Build = Callable[..., ClipReconstructor]
 
 
+def frames_of(reconstructor: ClipReconstructor, source: FrameSource) -> Iterator[RenderedFrame]:
+    """Yield the frames of a clip one by one."""
+    for frames in reconstructor.frames(source):
+        yield from frames
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("gap", [1, 3, 5])
 @pytest.mark.parametrize("count", range(1, 9))
 def test_every_decoded_frame_is_rendered_once_and_in_order(
     reconstructor: Build, synthetic_source, model_size, count: int, gap: int, batch: int
 ) -> None:
-    frames = list(reconstructor(frame_gap=gap, batch_size=batch).frames(synthetic_source(count)))
+    frames = list(
+        frames_of(reconstructor(frame_gap=gap, batch_size=batch), synthetic_source(count))
+    )
     assert [frame.index for frame in frames] == list(range(count))
     assert [frame.name for frame in frames] == [f"{i:04d}" for i in range(count)]
     keys = {*range(0, count, gap), count - 1}
@@ -34,7 +42,7 @@ def test_every_decoded_frame_is_rendered_once_and_in_order(
 
 
 def test_key_frames_look_like_the_input(reconstructor: Build, synthetic_source) -> None:
-    for frame in reconstructor(frame_gap=2).frames(synthetic_source(5)):
+    for frame in frames_of(reconstructor(frame_gap=2), synthetic_source(5)):
         if frame.is_key:
             assert psnr(frame.rgb, frame.target).item() > 20
 
@@ -47,7 +55,7 @@ def test_motion_follows_the_time_stamps(reconstructor: Build, synthetic_source) 
             for frame in super()._decode():
                 yield replace(frame, time=stamps[frame.index])
 
-    frames = list(reconstructor(frame_gap=3).frames(Timed(7)))
+    frames = list(frames_of(reconstructor(frame_gap=3), Timed(7)))
     assert [frame.index for frame in frames] == list(range(7))
     assert [frame.stream_time for frame in frames] == stamps
     assert [frame.time for frame in frames] == pytest.approx([0, 0.1, 0.9, 1, 0.25, 0.5, 1])
@@ -61,8 +69,8 @@ def test_batches_give_what_single_pairs_give(
     model = build_model(small_config).eval()
     single, batched = (
         list(
-            reconstructor(model=model, frame_gap=2, batch_size=batch).frames(
-                synthetic_source(count)
+            frames_of(
+                reconstructor(model=model, frame_gap=2, batch_size=batch), synthetic_source(count)
             )
         )
         for batch in (1, 3)
@@ -82,14 +90,15 @@ class CountingDepth(NoDepth):
 
     def inverse_depth(self, frame: Frame) -> torch.Tensor:
         self.asked.append(frame.index)
-        return 7 + 3 * super().inverse_depth(frame).copy_(torch.arange(frame.image.shape[1]))
+        height, width = frame.image.shape[:2]
+        return 7 + 3 * torch.arange(width).expand(1, 1, height, width)
 
 
 def test_depth_is_asked_for_key_frames_only_and_normalized(
     reconstructor: Build, synthetic_source
 ) -> None:
     depth = CountingDepth()
-    frames = list(reconstructor(frame_gap=3, depth=depth).frames(synthetic_source(8)))
+    frames = list(frames_of(reconstructor(frame_gap=3, depth=depth), synthetic_source(8)))
     assert depth.asked == [0, 3, 6, 7]
     inverse_depths = frames[0].interval.gaussians.means[..., 1]
     assert inverse_depths.min() == 0
@@ -100,7 +109,7 @@ def test_what_came_before_an_unreadable_frame_is_rendered(
     reconstructor: Build, synthetic_source
 ) -> None:
     source = synthetic_source(8, broken=5)
-    frames = reconstructor(batch_size=4).frames(source)
+    frames = frames_of(reconstructor(batch_size=4), source)
     seen = [next(frames).index for _ in range(5)]
     with pytest.raises(UserError, match="0005 is damaged"):
         next(frames)
@@ -123,7 +132,7 @@ def test_what_came_before_damaged_depth_is_rendered(
     reconstructor: Build, synthetic_source, damaged: tuple[int, ...], batch: int
 ) -> None:
     source = synthetic_source(12)
-    frames = reconstructor(depth=DamagedDepth(*damaged), batch_size=batch).frames(source)
+    frames = frames_of(reconstructor(depth=DamagedDepth(*damaged), batch_size=batch), source)
     assert [next(frames).index for _ in range(damaged[0])] == list(range(damaged[0]))
     with pytest.raises(UserError, match=f"depth map {damaged[0]} is damaged"):
         next(frames)
@@ -136,7 +145,7 @@ def test_frames_of_different_sizes_are_refused(reconstructor: Build, synthetic_s
                 width = 30 + (frame.index > 3)
                 yield replace(frame, image=np.zeros((20, width, 3), np.uint8))
 
-    frames = reconstructor().frames(Grows(6))
+    frames = frames_of(reconstructor(), Grows(6))
     assert [next(frames).index for _ in range(4)] == [0, 1, 2, 3]
     with pytest.raises(UserError, match=r"frame 0004: .* 31 by 20 .* alike"):
         next(frames)
@@ -156,9 +165,9 @@ def test_memory_does_not_grow_with_the_clip(
     outputs: list[weakref.ref[RenderedFrame]] = []
     source = WatchedSource(60)
     most_inputs = most_outputs = 0
-    for frame in reconstructor(frame_gap=3, batch_size=batch).frames(source):
-        outputs.append(weakref.ref(frame))
-        del frame
+    for frames in reconstructor(frame_gap=3, batch_size=batch).frames(source):
+        outputs += [weakref.ref(frame) for frame in frames]
+        del frames
         most_inputs = max(most_inputs, sum(ref() is not None for ref in inputs))
         most_outputs = max(most_outputs, sum(ref() is not None for ref in outputs))
     assert len(outputs) == 60
@@ -195,7 +204,7 @@ def test_a_cut_ends_one_stream_and_begins_another(
     reconstructor: Build, counts: tuple[int, int], batch: int
 ) -> None:
     source = TwoShots(*counts)
-    frames = list(reconstructor(frame_gap=3, batch_size=batch).frames(source))
+    frames = list(frames_of(reconstructor(frame_gap=3, batch_size=batch), source))
     assert [frame.index for frame in frames] == list(range(sum(counts)))
     keys = set()
     for start, count in ((0, counts[0]), (counts[0], counts[1])):
@@ -213,20 +222,20 @@ def test_what_came_before_damaged_depth_at_a_cut_is_rendered(
     reconstructor: Build, damaged: tuple[int, ...], batch: int
 ) -> None:
     source = TwoShots(5, 6)
-    frames = reconstructor(depth=DamagedDepth(*damaged), batch_size=batch).frames(source)
+    frames = frames_of(reconstructor(depth=DamagedDepth(*damaged), batch_size=batch), source)
     assert [next(frames).index for _ in range(damaged[0])] == list(range(damaged[0]))
     with pytest.raises(UserError, match=f"depth map {damaged[0]} is damaged"):
         next(frames)
 
 
 def test_without_cuts_one_shot_smears_into_the_next(reconstructor: Build) -> None:
-    frames = list(reconstructor(frame_gap=3, detect_cuts=False).frames(TwoShots(5, 5)))
+    frames = list(frames_of(reconstructor(frame_gap=3, detect_cuts=False), TwoShots(5, 5)))
     assert max((frame.rgb - frame.target).abs().mean().item() for frame in frames) > 0.1
 
 
 def test_a_source_that_breaks_off_is_an_error_after_its_last_frame(reconstructor: Build) -> None:
     source = TwoShots(3, 2, broken_off="the camera stopped")
-    frames = reconstructor().frames(source)
+    frames = frames_of(reconstructor(), source)
     assert [next(frames).index for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(UserError, match="the camera stopped"):
         next(frames)
@@ -241,13 +250,27 @@ def test_a_source_that_breaks_off_beyond_the_limit_is_no_error(
             yield from super()._decode()
 
     for limit in (4, 5):
-        frames = list(reconstructor(max_frames=limit).frames(BreaksOff(5)))
+        frames = list(frames_of(reconstructor(max_frames=limit), BreaksOff(5)))
         assert [frame.index for frame in frames] == list(range(limit))
     with pytest.raises(UserError, match="the camera stopped"):
-        list(reconstructor(max_frames=6).frames(BreaksOff(5)))
+        list(frames_of(reconstructor(max_frames=6), BreaksOff(5)))
 
 
 def test_no_more_frames_are_taken_than_the_limit(reconstructor: Build, synthetic_source) -> None:
-    frames = list(reconstructor(max_frames=5).frames(synthetic_source(30)))
+    frames = list(frames_of(reconstructor(max_frames=5), synthetic_source(30)))
     assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
     assert frames[-1].is_key
+
+
+def test_an_interruption_loses_no_interval_that_was_begun(
+    reconstructor: Build, synthetic_source
+) -> None:
+    class Interrupted(synthetic_source):
+        def _decode(self) -> Generator[Frame, None, None]:
+            yield from list(super()._decode())[:8]
+            raise KeyboardInterrupt
+
+    frames = frames_of(reconstructor(frame_gap=3), Interrupted(9))
+    assert [next(frames).index for _ in range(7)] == list(range(7))
+    with pytest.raises(KeyboardInterrupt):
+        next(frames)

@@ -31,7 +31,7 @@ from core.training import (
     run,
     train,
 )
-from core.training.feeding.sources import DatasetOptions
+from core.training.feeding.options import DatasetOptions
 from core.training.stages.stage import StepLosses
 from core.types import ClipBatch
 

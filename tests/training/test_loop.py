@@ -10,12 +10,12 @@ import torch
 from safetensors import SafetensorError
 
 from core.checks import UserError
-from core.data.augmentation import AugmentationOptions
+from core.data.augmentation.options import AugmentationOptions
 from core.io import weights
 from core.io.weights import read_tensors
 from core.models import load_model, load_weights
 from core.training import DataOptions, OptimizerOptions, loop, train
-from core.training.feeding.sources import DatasetOptions
+from core.training.feeding.options import DatasetOptions
 from core.training.stages.stage import StepLosses
 from core.training.workspace.checkpoints import LATEST, find_checkpoint
 

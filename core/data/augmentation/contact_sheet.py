@@ -14,7 +14,8 @@ from torch import Tensor
 
 from core.checks import UserError, cli_errors
 from core.command_line import parse
-from core.data.augmentation import AugmentationOptions, augment
+from core.data.augmentation.augment import augment
+from core.data.augmentation.options import AugmentationOptions
 from core.data.datasets import DatasetName, Split, open_dataset
 from core.data.layered import LayeredOptions, LayeredSource, TextureBank
 from core.data.procedural import ProceduralOptions, ProceduralSource

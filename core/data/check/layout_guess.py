@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.data.datasets.sequence_set import DatasetName
+from core.data.datasets.names import DatasetName
 
 # Ordered: a YouTube-VOS tree would pass for two clips.
 _SIGNS: dict[DatasetName, tuple[str, ...]] = {

@@ -11,14 +11,9 @@ from core.data.datasets.co3d import open_co3d
 from core.data.datasets.davis import open_davis
 from core.data.datasets.file_sequences import FileSequenceSet
 from core.data.datasets.index import FolderListings, IndexCache
+from core.data.datasets.names import DATASETS, DatasetName, DavisResolution, Split
 from core.data.datasets.re10k import RealEstate10K
-from core.data.datasets.sequence_set import (
-    DATASETS,
-    DatasetName,
-    DavisResolution,
-    SequenceSet,
-    Split,
-)
+from core.data.datasets.sequence_set import SequenceSet
 from core.data.datasets.youtube_vos import open_youtube_vos
 
 _FILE_LAYOUTS: dict[DatasetName, Callable[[FolderListings, Split], FileSequenceSet]] = {

@@ -24,15 +24,9 @@ from core.data.datasets.decoding import (
     stack_inverse_depths,
 )
 from core.data.datasets.index import IndexCache
+from core.data.datasets.names import DatasetName, Split
 from core.data.datasets.resizing import resize
-from core.data.datasets.sequence_set import (
-    MAX_EXAMPLES,
-    Coverage,
-    DatasetName,
-    Issue,
-    RawClip,
-    Split,
-)
+from core.data.datasets.sequence_set import MAX_EXAMPLES, Coverage, Issue, RawClip
 from core.io.chunks.depth import DepthChunk, depth_chunk_path
 from core.io.chunks.images import ChunkSequence, read_image_chunk
 from core.io.chunks.pickled_depth import PickledDepthChunk, PickleRefusedError

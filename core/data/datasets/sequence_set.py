@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8, UInt16
 
-DatasetName = Literal["davis", "vos", "co3d", "re10k", "frames"]
-"""The layouts; frames is a folder of clips."""
-DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
-"""All of them."""
-Split = Literal["train", "val"]
-"""The part to learn from and the one to measure with, which layouts call val, valid or test."""
-DavisResolution = Literal["Full-Resolution", "480p"]
-"""The sizes in which DAVIS comes, as its folders call them."""
+from core.data.datasets.names import DatasetName
+
 MAX_EXAMPLES = 5
 """Most examples that a :class:`Issue` names."""
 

@@ -7,7 +7,7 @@ from tqdm import tqdm
 from core.checks import UserError
 from core.data.datasets.file_sequences import FileSequenceSet, collect_files
 from core.data.datasets.index import FolderListings
-from core.data.datasets.sequence_set import Split
+from core.data.datasets.names import Split
 from core.io.layouts import JPEG_IMAGES
 
 REACH = 3

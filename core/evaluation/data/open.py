@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.checks import UserError
 from core.data.datasets import DatasetName, open_dataset
-from core.data.datasets.sequence_set import DavisResolution
+from core.data.datasets.names import DavisResolution
 from core.evaluation.data.clips import Clip, DatasetClip, FramesClip
 
 

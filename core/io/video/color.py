@@ -15,6 +15,7 @@ from functools import cache
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from jaxtyping import Float, Float32, Float64, UInt8
 
 from core.io.video.filtering import FrameFilter
@@ -63,42 +64,56 @@ class ColorTags:
         return self.is_hdr or wide or self.transfer == _LINEAR
 
 
-def to_rgb(frame: av.VideoFrame, tags: ColorTags) -> UInt8[np.ndarray, "h w 3"]:
-    """Convert a decoded frame to 8-bit RGB of BT.709."""
-    if not tags.is_converted:
-        return _reformat(frame, "rgb24")
-    signal = _reformat(frame, "rgb48le")
-    light = _light_of(tags.transfer)[signal]
-    if tags.transfer == _HLG:
-        light = _to_display(light)
-    light = cv2.transform(light, _to_bt709(tags))
-    np.maximum(light, 0, out=light)
-    if tags.is_hdr:
-        light = _tone_map(light)
-    return _encoded()[(np.minimum(light, 1) * np.float32(65535)).astype(np.uint16)]
+class RgbConverter:
+    """Converts the decoded frames of a stream to 8-bit RGB of BT.709, from one thread at a time.
 
+    Args:
+        tags: What the stream says of its colours.
+    """
 
-def _reformat(frame: av.VideoFrame, name: str) -> np.ndarray:
-    """Convert to an RGB format by the frame's matrix and range; light stays as it is."""
-    is_full = frame.color_range == _FULL_RANGE
-    matrix = _MATRIX_NAMES.get(frame.colorspace, "bt601")
-    # PyAV before 18 knows two matrices only, and the full range only where the format implies it.
-    is_simple = matrix in ("bt601", "bt709") and (
-        not is_full or frame.colorspace == _RGB or frame.format.name.startswith("yuvj")
-    )
-    if not is_simple:
-        span = "pc" if is_full else "tv"
-        scale = ("scale", f"in_color_matrix={matrix}:in_range={span}:out_range=pc")
-        (frame,) = FrameFilter(frame, scale, ("format", name)).push(frame)
-        return frame.to_ndarray()
-    # Explicitly, and BT.709 to another matrix, because PyAV before 17 took every video for BT.601.
-    return frame.reformat(
-        format=name,
-        src_colorspace=_BT709 if frame.colorspace == _BT709 else _BT601,
-        dst_colorspace=_BT601,
-        src_color_range=frame.color_range,
-        dst_color_range=_FULL_RANGE,
-    ).to_ndarray()
+    def __init__(self, tags: ColorTags) -> None:
+        self._tags = tags
+        self._reformatter = VideoReformatter()  # one for all frames: it starts threads of its own
+
+    def __call__(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
+        """Convert a frame."""
+        tags = self._tags
+        if not tags.is_converted:
+            return self._reformat(frame, "rgb24")
+        signal = self._reformat(frame, "rgb48le")
+        light = _light_of(tags.transfer)[signal]
+        if tags.transfer == _HLG:
+            light = _to_display(light)
+        light = cv2.transform(light, _to_bt709(tags))
+        np.maximum(light, 0, out=light)
+        if tags.is_hdr:
+            light = _tone_map(light)
+        return _encoded()[(np.minimum(light, 1) * np.float32(65535)).astype(np.uint16)]
+
+    def _reformat(self, frame: av.VideoFrame, name: str) -> np.ndarray:
+        """Convert to an RGB format by the frame's matrix and range; light stays as it is."""
+        is_full = frame.color_range == _FULL_RANGE
+        matrix = _MATRIX_NAMES.get(frame.colorspace, "bt601")
+        # PyAV before 18 knows two matrices only, and the full range only where the format implies
+        # it.
+        is_simple = matrix in ("bt601", "bt709") and (
+            not is_full or frame.colorspace == _RGB or frame.format.name.startswith("yuvj")
+        )
+        if not is_simple:
+            span = "pc" if is_full else "tv"
+            scale = ("scale", f"in_color_matrix={matrix}:in_range={span}:out_range=pc")
+            (frame,) = FrameFilter(frame, scale, ("format", name)).push(frame)
+            return frame.to_ndarray()
+        # Explicitly, and BT.709 to another matrix, because PyAV before 17 took every video for
+        # BT.601.
+        return self._reformatter.reformat(
+            frame,
+            format=name,
+            src_colorspace=_BT709 if frame.colorspace == _BT709 else _BT601,
+            dst_colorspace=_BT601,
+            src_color_range=frame.color_range,
+            dst_color_range=_FULL_RANGE,
+        ).to_ndarray()
 
 
 @cache

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from core.io.stills.size_limit import check_size, largest_pixels
-from core.io.video.color import ColorTags, to_rgb
+from core.io.video.color import ColorTags, RgbConverter
 from core.io.video.damage_trace import DamageTrace
 from core.io.video.deinterlacing import deinterlace
 from core.io.video.opening import reason_of
@@ -70,8 +70,8 @@ class VideoDecoder:
         self.failure: Exception | None = None
         """What stopped reading before the end; None where nothing did."""
         self._aspect = _pixel_aspect(stream)
-        self._colors = ColorTags(
-            stream.codec_context.color_primaries, stream.codec_context.color_trc
+        self._to_rgb = RgbConverter(
+            ColorTags(stream.codec_context.color_primaries, stream.codec_context.color_trc)
         )
         self._announced_end = _announced_end(container, stream)
         self._damage = DamageTrace()
@@ -104,7 +104,7 @@ class VideoDecoder:
     def __iter__(self) -> Iterator[DecodedFrame]:
         for frame in deinterlace(self._whole_frames(), self._say_interlaced):
             stamp = None if frame.pts is None else frame.pts * (frame.time_base or Fraction(0))
-            image = to_rgb(frame, self._colors)
+            image = self._to_rgb(frame)
             yield DecodedFrame(_upright(_square_pixels(image, self._aspect), frame), stamp)
 
     def _whole_frames(self) -> Iterator[av.VideoFrame]:

@@ -11,6 +11,7 @@ import av
 import av.error
 import numpy as np
 import torch
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 from torch import Tensor
@@ -80,6 +81,7 @@ class VideoWriter:
         self._last_tick = -1
         self._last_duration = self._frame_ticks
         self._first_dts: int | None = None
+        self._reformatter = VideoReformatter()  # one for all frames: it starts threads of its own
         self._stack = ExitStack()
 
     def __enter__(self) -> VideoWriter:
@@ -119,7 +121,9 @@ class VideoWriter:
         odd_h, odd_w = self.size[0] % 2, self.size[1] % 2
         if odd_h or odd_w:
             image = np.pad(image, ((0, odd_h), (0, odd_w), (0, 0)), mode="edge")
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24").reformat(
+        rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        picture = self._reformatter.reformat(
+            rgb,
             format="yuv420p",
             dst_colorspace=_BT709,
             dst_color_range=_LIMITED_RANGE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar, cast
 
@@ -22,16 +23,30 @@ class Recorded(Generic[T]):
     """A function of tensors, or dataclasses of them, that is recorded as a CUDA graph.
 
     There is one recording for each set of shapes, at most ``_GRAPHS``; the oldest is dropped.
-    Results are copies, which later calls do not overwrite.
+    Results are copies, which later calls do not overwrite. On the CPU the function is called as it
+    is.
+
+    Args:
+        function: What to record.
+        plain_calls: How many times it is called as it is with arguments of the same shapes before
+            that is recorded: a recording takes as long as some calls, and some shapes come once.
     """
 
-    def __init__(self, function: Callable[..., T]) -> None:
+    def __init__(self, function: Callable[..., T], *, plain_calls: int = 0) -> None:
         self._function = function
+        self._plain_calls = plain_calls
+        self._calls: Counter[tuple[object, ...]] = Counter()
         self._recordings: dict[tuple[object, ...], _Recording] = {}
 
     def __call__(self, *arguments: Any) -> T:
         """Replay the recording for arguments of these shapes; the first call makes it."""
-        key = tuple((tuple(tensor.shape), tensor.dtype) for tensor in _tensors(arguments))
+        tensors = _tensors(arguments)
+        if tensors[0].device.type != "cuda":
+            return self._function(*arguments)
+        key = tuple((tuple(tensor.shape), tensor.dtype) for tensor in tensors)
+        if self._calls[key] < self._plain_calls:
+            self._calls[key] += 1
+            return self._function(*arguments)
         if key not in self._recordings:
             if len(self._recordings) == _GRAPHS:
                 del self._recordings[next(iter(self._recordings))]
@@ -56,7 +71,8 @@ class _Recording:
                 for _ in range(_WARM_UPS):
                     function(*kept)
             torch.cuda.current_stream().wait_stream(urgent)
-            with torch.cuda.graph(self._graph, stream=urgent):
+            # Other threads download and write meanwhile, which a global mode would forbid.
+            with torch.cuda.graph(self._graph, stream=urgent, capture_error_mode="thread_local"):
                 self._result = function(*kept)
                 self._outputs = _Outputs(_tensors([self._result]))
 

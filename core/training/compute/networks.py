@@ -21,10 +21,12 @@ from core.models.transformer.heads import StaticHeads
 from core.models.transformer.network import StreamSplat
 from core.models.transformer.upsampler import Upsampler, UpsamplerLevel
 from core.training.compute.memory import decide_recomputation
-from core.training.compute.optimizer import OptimizerOptions, build_optimizer
+from core.training.compute.optimizer import build_optimizer
+from core.training.compute.options import OptimizerOptions
 from core.training.distributed.agreement import in_each_process
 from core.training.options import RunOptions
-from core.training.stages.stage import Stage, StageOptions
+from core.training.stages.options import StageOptions
+from core.training.stages.stage import Stage
 from core.training.workspace.checkpoints import restore
 
 _COMPILED_METHODS = (

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import Sampler
 
-from core.data.augmentation import AugmentationOptions, augment
+from core.data.augmentation.augment import augment
+from core.data.augmentation.options import AugmentationOptions
 from core.data.sampling.combination import CombinedSource, divide
 from core.data.sampling.scene_clips import SceneClips
 from core.data.sampling.stored_clips import StoredClips

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from pathlib import Path
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -29,8 +25,8 @@ from core.models.matching.network import MatchedPair
 from core.models.model_files import load_dinov2, load_static_weights, load_weights
 from core.models.network import Network
 from core.training.stages.noise import StepNoise
+from core.training.stages.options import DynamicStageOptions
 from core.training.stages.stage import (
-    StageOptions,
     StageOutput,
     StepLosses,
     hide_depth,
@@ -42,45 +38,6 @@ from core.types import ClipBatch, DynamicGaussians
 _MIN_ALPHA = 0.1
 _MOTION_WEIGHT = 0.02
 """Loss of a pixel of mean error of the motion, for networks with a matcher."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DynamicStageOptions(StageOptions):
-    """The dynamic decoder."""
-
-    encoder_path: Path | None = None
-    """Weights of stage 1, the model.safetensors in its workspace; not needed with --init_from."""
-    dinov2_path: Path | None = None
-    """Weights of DINOv2 (dinov2_vitb14_reg4_pretrain.pth), for presets that are conditioned on
-    it."""
-    num_frames: int = 6
-    """Frames of a sample; the first and the last are the key frames, all are rendered."""
-    lambda_depth: float = 0.01
-    """Weight of the depth loss."""
-    lambda_mask: float = 3.0
-    """Weight of the colour error on moving objects, on top of that of all pixels."""
-    lambda_motion: float | None = None
-    """Weight of a pixel of mean error of the motion, where that is known: in procedural and layered
-    samples, and with --label_motion. By default 0.02 for networks with a matcher, whose flow learns
-    from nothing else, and 0 otherwise, as in the published recipe."""
-    lambda_hidden: float = 0.005
-    """Weight of the loss of what is hidden in the other key frame; networks with a matcher only."""
-    train_static: bool = False
-    """Train the static network along; the published recipe keeps it frozen. Of networks with a
-    matcher only the heads that see the pixels are frozen."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.num_frames < 2:
-            raise UserError(f"--num_frames is {self.num_frames}; expected at least 2 (key frames).")
-        for name in ("lambda_mask", "lambda_motion", "lambda_hidden"):
-            if not 0 <= (getattr(self, name) or 0) < math.inf:
-                raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
-        if (self.encoder_path is None) == (self.init_from is None):
-            raise UserError(
-                "give either --encoder_path (weights of stage 1, to start stage 2) or --init_from "
-                "(weights of stage 2), and not both."
-            )
 
 
 class DynamicStage:

@@ -2,61 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from core.checks import UserError
 from core.losses import Distance
 from core.metrics import psnr, ssim
-from core.metrics.lpips import VGG16_FILE
 from core.models.config import ModelConfig
 from core.models.factory import StaticNetwork
 from core.models.network import Network
 from core.rendering import render
 from core.training.stages.noise import StepNoise
+from core.training.stages.options import StageOptions
 from core.types import ClipBatch, DynamicGaussians, RenderOutput
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageOptions:
-    """The network and what it learns from; shared by both stages."""
-
-    preset: Literal["full", "small", "tiny"] = "full"
-    """Size of the network: full is the published one, tiny trains in minutes."""
-    init_from: Path | None = None
-    """Weights from which training starts: model.safetensors of the same stage and preset, or its
-    folder; in stage 2 the published streamsplat.safetensors as well."""
-    gradient_checkpointing: Literal["auto", "on", "off"] = "auto"
-    """Compute activations twice rather than keep them: less memory, about a third more time. auto
-    does where they would not fit the device."""
-    rasterizer: Literal["auto", "cuda", "cpu", "reference"] = "auto"
-    """Which rasteriser renders; cpu with a CUDA device copies to the host and back."""
-    depth_drop: float = 0.1
-    """Probability that a sample's depth is hidden from the network, which thus learns to do
-    without; the depth loss still sees it."""
-    lambda_depth: float
-    """Weight of the depth loss."""
-    lambda_lpips: float = 0.05
-    """Weight of the perceptual loss (LPIPS)."""
-    lpips_from_epoch: int = 50
-    """First epoch, counted from 0, that has a perceptual loss."""
-    lpips_backbone_path: Path = Path("checkpoints") / VGG16_FILE
-    """ImageNet weights of VGG16 as torchvision publishes them, which LPIPS looks through; where
-    they are, validation measures LPIPS as well."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.depth_drop <= 1:
-            raise UserError(f"--depth_drop is {self.depth_drop}; expected a number in [0, 1].")
-        for name in ("lambda_depth", "lambda_lpips", "lpips_from_epoch"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(f"--{name} is {getattr(self, name)}; expected at least 0.")
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import nn
 
 from core.checks import naming
@@ -13,8 +11,8 @@ from core.models.factory import StaticNetwork, build_static_model
 from core.models.matching.static_heads import CorrectedGaussians
 from core.models.model_files import load_weights
 from core.training.stages.noise import StepNoise
+from core.training.stages.options import StaticStageOptions
 from core.training.stages.stage import (
-    StageOptions,
     StageOutput,
     StepLosses,
     hide_depth,
@@ -25,14 +23,6 @@ from core.types import ClipBatch, DynamicGaussians, RenderOutput
 
 _FIRST_WEIGHT = 0.3
 """Weight of the picture before correction, where a network corrects itself."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StaticStageOptions(StageOptions):
-    """The static network."""
-
-    lambda_depth: float = 0.05
-    """Weight of the depth loss."""
 
 
 class StaticStage:

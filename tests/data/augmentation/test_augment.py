@@ -9,8 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from core.data.augmentation import AugmentationOptions, augment
+from core.data.augmentation.augment import augment
 from core.data.augmentation.draws import Geometry, draw
+from core.data.augmentation.options import AugmentationOptions
 from core.data.augmentation.warp import warp_
 from core.data.procedural import ProceduralOptions, ProceduralSource
 from core.types import ClipBatch

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from core.checks import UserError
-from core.data.augmentation import AugmentationOptions, augment
+from core.data.augmentation.augment import augment
 from core.data.augmentation.contact_sheet import ContactSheetOptions, draw_contact_sheet, main
+from core.data.augmentation.options import AugmentationOptions
 from core.data.miniature import write_miniature
 from core.data.procedural import ProceduralOptions, ProceduralSource
 from core.data.sampling.scene_clips import SceneClips

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from core.checks import UserError
-from core.data.augmentation import AugmentationOptions
 from core.data.augmentation.draws import draw
+from core.data.augmentation.options import AugmentationOptions
 
 ASPECT = 0.5
 STRENGTHS = {

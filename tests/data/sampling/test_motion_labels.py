@@ -7,7 +7,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from core.data.augmentation import AugmentationOptions, augment
+from core.data.augmentation.augment import augment
+from core.data.augmentation.options import AugmentationOptions
 from core.data.datasets import open_dataset
 from core.data.sampling.motion_labels import label_motion
 from core.data.sampling.sequence_source import SequenceSource

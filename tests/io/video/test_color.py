@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.io.video import VideoSource
-from core.io.video.color import ColorTags, to_rgb
+from core.io.video.color import ColorTags, RgbConverter
 
 # ITU-R BT.2087: linear light of BT.709 in the primaries of BT.2020.
 _TO_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
@@ -76,7 +76,7 @@ def _wide_frame(curve):
     ],
 )
 def test_wide_gamuts_and_high_dynamic_range_become_bt709(curve, transfer, mean_error):
-    image = to_rgb(_wide_frame(curve), ColorTags(9, transfer))
+    image = RgbConverter(ColorTags(9, transfer))(_wide_frame(curve))
     error = np.abs(image.astype(int) - _picture())
     assert error.mean() < mean_error
     assert error[_picture().max(-1) < 200].mean() < mean_error
@@ -86,7 +86,7 @@ def test_highlights_are_compressed_and_keep_their_order():
     grey = np.broadcast_to(np.linspace(0, 20, 256)[None, :, None], (16, 256, 3))
     signal = np.round(_pq(grey) * 65535).astype(np.uint16)
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(signal), format="rgb48le")
-    row = to_rgb(frame, ColorTags(9, 16))[0].astype(int)
+    row = RgbConverter(ColorTags(9, 16))(frame)[0].astype(int)
     assert (np.diff(row[:, 1]) >= 0).all()
     assert row[13, 1] in range(240, 252)  # near reference white
     assert row[-1].tolist() == [255, 255, 255]
@@ -95,7 +95,8 @@ def test_highlights_are_compressed_and_keep_their_order():
 @pytest.mark.parametrize("full_range", [False, True])
 @pytest.mark.parametrize("matrix", [1, 5, 7, 9])
 def test_every_matrix_and_range(matrix, full_range):
-    image = to_rgb(_frame(_picture() / 255.0, matrix, full_range=full_range), ColorTags(2, 2))
+    frame = _frame(_picture() / 255.0, matrix, full_range=full_range)
+    image = RgbConverter(ColorTags(2, 2))(frame)
     assert np.abs(image.astype(int) - _picture()).max() <= 4
 
 

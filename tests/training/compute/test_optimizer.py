@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from core.checks import UserError
-from core.training.compute.optimizer import OptimizerOptions, build_optimizer
+from core.training.compute.optimizer import build_optimizer
+from core.training.compute.options import OptimizerOptions
 
 
 def test_only_matrices_decay_and_frozen_weights_are_left_alone():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.checks import UserError
-from core.data.augmentation import AugmentationOptions
+from core.data.augmentation.options import AugmentationOptions
 from core.data.datasets import open_dataset
 from core.data.miniature import write_miniature
 from core.data.procedural import ProceduralOptions, ProceduralSource

@@ -5,7 +5,8 @@ import torch
 
 from core.data.miniature import write_miniature
 from core.training import DataOptions
-from core.training.feeding.sources import DatasetOptions, open_validation_sets
+from core.training.feeding.options import DatasetOptions
+from core.training.feeding.sources import open_validation_sets
 
 pytestmark = pytest.mark.slow
 

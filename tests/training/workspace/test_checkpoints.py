@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from core.checks import UserError
-from core.training.compute.optimizer import OptimizerOptions, build_optimizer
+from core.training.compute.optimizer import build_optimizer
+from core.training.compute.options import OptimizerOptions
 from core.training.workspace import checkpoints
 from core.training.workspace.checkpoints import (
     DAMAGED,
