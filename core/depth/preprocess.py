@@ -21,8 +21,10 @@ from tqdm import tqdm
 
 from core.checks import UserError, cli_errors
 from core.command_line import parse
+from core.depth.clip_writing import write_motion_maps
 from core.depth.config import Encoder
 from core.depth.estimation import Engine
+from core.depth.motion.camera import USUAL_FOV, check_fov
 from core.depth.weights import find_depth_weights, how_to_get_weights, load_depth_anything
 from core.depth.writing import Advance, Report, write_chunk_maps, write_png_maps
 from core.devices import choose_device
@@ -48,6 +50,11 @@ _logger = get_logger(__name__)
 class DepthOptions:
     """How depth is estimated, for every data set."""
 
+    source: Literal["model", "motion"] = "model"
+    """Depth Anything V2 on each image alone, or the parallax of a clip's own camera, which needs no
+    weights: the images of a folder are one clip. docs/depth.md compares them."""
+    fov: float = USUAL_FOV
+    """Angle of view of the camera along the longer side of its images, degrees; for motion."""
     encoder: Encoder = "vits"
     """Size of the network. vits is Apache-2.0; the larger ones are CC-BY-NC-4.0."""
     checkpoint: Path = Path("checkpoints")
@@ -67,13 +74,14 @@ class DepthOptions:
         for name in ("batch_size", "threads"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least 1.")
+        check_fov("--fov", self.fov)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessOptions(DepthOptions):
-    """Write relative inverse depth (large is near) of a data set's images, with Depth Anything V2.
+    """Write relative inverse depth (large is near) of a data set's images.
 
-    Each map is normalised to [0, 1] by itself and has 16 bits. davis, vos and frames get
+    Each map is normalised to [0, 1], by itself or, from motion, with its clip, and has 16 bits. davis, vos and frames get
     depthImages/.../<stem>_pred.png for JPEGImages/.../<stem>.jpg; co3d gets
     predict_depths/<stem>_pred.png for images/<stem>.jpg of its manyview set lists; re10k gets
     depth_<chunk>.safetensors beside each chunk. An interrupted run resumes. Files that cannot be
@@ -122,12 +130,17 @@ def preprocess(layout: Layout, paths: Sequence[Path], options: DepthOptions) -> 
     if not paths:
         raise UserError(f"no path is given; expected the root of a {layout} data set.")
     files, share = _LAYOUTS[layout], Share.from_environment()
-    engine = _build_engine(options)
-    sources = share.of(list(dict.fromkeys(s for path in paths for s in files.find(path))))
+    write = _writer(layout, files, options)
+    found = list(dict.fromkeys(s for path in paths for s in files.find(path)))
+    by_clip = options.source == "motion"
+    sources = [s for clip in share.of(_clips(found)) for s in clip] if by_clip else share.of(found)
     for images, maps in {(s.parent, files.depth_path(s).parent) for s in sources}:
         if images != maps:  # beside chunks, maps have names that no chunk has
             refuse_overwriting(maps, (), [("PATH", images)])
     todo = sources if options.overwrite else _without_depth(sources, files, options.threads)
+    if by_clip:  # all maps of a clip are made together
+        folders = {source.parent for source in todo}
+        todo = [source for source in sources if source.parent in folders]
     existing = len(sources) - len(todo)
     try:
         with tqdm(
@@ -138,7 +151,7 @@ def preprocess(layout: Layout, paths: Sequence[Path], options: DepthOptions) -> 
             unit_scale=files.in_parts,
             disable=share.index > 0,
         ) as bar:
-            report = files.write(todo, files.depth_path, engine, bar.update)
+            report = write(todo, bar.update)
     except torch.cuda.OutOfMemoryError as error:
         raise UserError(
             f"the device's memory is too small for --batch_size {options.batch_size}; lower it. "
@@ -186,10 +199,14 @@ class _DepthFiles:
     """Whether that file is complete."""
     write: Callable[[Sequence[Path], Callable[[Path], Path], Engine, Advance], Report]
     """Write the depth of units."""
+    folders: Siblings | None = None
+    """The folders of images and maps; None for chunks."""
 
 
 def _png_maps(find: Callable[[Path], list[Path]], folders: Siblings) -> _DepthFiles:
-    return _DepthFiles("image", False, find, folders.depth_path, is_whole_png, write_png_maps)
+    return _DepthFiles(
+        "image", False, find, folders.depth_path, is_whole_png, write_png_maps, folders
+    )
 
 
 _LAYOUTS: dict[Layout, _DepthFiles] = {
@@ -205,6 +222,29 @@ def _without_depth(sources: Sequence[Path], files: _DepthFiles, threads: int) ->
     with ThreadPoolExecutor(threads) as pool:
         complete = pool.map(files.is_whole, map(files.depth_path, sources))
         return [source for source, done in zip(sources, complete, strict=True) if not done]
+
+
+def _clips(images: Sequence[Path]) -> list[list[Path]]:
+    """Return the images folder by folder."""
+    clips: dict[Path, list[Path]] = {}
+    for image in images:
+        clips.setdefault(image.parent, []).append(image)
+    return list(clips.values())
+
+
+def _writer(
+    layout: Layout, files: _DepthFiles, options: DepthOptions
+) -> Callable[[Sequence[Path], Advance], Report]:
+    """Return what writes the maps of units by the chosen source."""
+    if options.source == "model":
+        engine = _build_engine(options)
+        return lambda units, advance: files.write(units, files.depth_path, engine, advance)
+    folders = files.folders
+    if folders is None:
+        raise UserError(f"--source motion knows no {layout} chunks; expected folders of images.")
+    return lambda units, advance: write_motion_maps(
+        units, folders, fov=options.fov, threads=options.threads, advance=advance
+    )
 
 
 def _build_engine(options: DepthOptions) -> Engine:
