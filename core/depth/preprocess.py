@@ -81,11 +81,12 @@ class DepthOptions:
 class PreprocessOptions(DepthOptions):
     """Write relative inverse depth (large is near) of a data set's images.
 
-    Each map is normalised to [0, 1], by itself or, from motion, with its clip, and has 16 bits. davis, vos and frames get
-    depthImages/.../<stem>_pred.png for JPEGImages/.../<stem>.jpg; co3d gets
-    predict_depths/<stem>_pred.png for images/<stem>.jpg of its manyview set lists; re10k gets
-    depth_<chunk>.safetensors beside each chunk. An interrupted run resumes. Files that cannot be
-    read are skipped and listed at the end; the exit status is 1 if no file could be read.
+    Each map is normalised to [0, 1], by itself or, from motion, with its clip, and has 16 bits.
+    davis, vos and frames get depthImages/.../<stem>_pred.png for JPEGImages/.../<stem>.jpg; co3d
+    gets predict_depths/<stem>_pred.png for images/<stem>.jpg of its manyview set lists; re10k gets
+    depth_<chunk>.safetensors beside each chunk. From motion come depthConfidence/.../<stem>.png and
+    predict_confidences/<stem>.png, too. An interrupted run resumes. Files that cannot be read are
+    skipped and listed at the end; the exit status is 1 if no file could be read.
     """
 
     layout: tyro.conf.Positional[Layout]

@@ -10,10 +10,10 @@ from einops import einsum
 from jaxtyping import Float
 
 from core.depth.motion.camera import Camera
-from core.depth.motion.pose import Pose
+from core.depth.motion.pose import OUTLIER_PX, Pose
 
-_OUTLIER_PX = 0.7
-"""Deviation beyond which a match counts little."""
+_NEAREST_Z = 0.05
+_SMALLEST = 1e-4
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def adjust(
         for i, pose in enumerate(poses):
             error, by_pose, by_depth = _linearize(points.rays, rho, points.seen[i], pose, camera)
             squared = (error * error).sum(axis=1)
-            weight = points.trust[i] / (1 + squared / _OUTLIER_PX**2) ** 2
+            weight = points.trust[i] / (1 + squared / OUTLIER_PX**2) ** 2
             weighted = by_pose * weight[:, None, None]  # (n, 2, 6)
             flat = by_pose.reshape(-1, 6)
             h_pp[i] = flat.T @ weighted.reshape(-1, 6)
@@ -81,15 +81,24 @@ def adjust(
         poses = [_moved(pose, step[6 * i : 6 * i + 6]) for i, pose in enumerate(poses)]
         if not poses_only:
             rho = rho - (b_d + step @ crossed) / h_dd
-            rho = np.maximum(rho, 1e-4)
+            rho = np.maximum(rho, _SMALLEST)
     return replace(points, inverse_depths=rho), poses
 
 
-def _linearize(rays, rho, seen, pose, camera):
-    """Return the reprojection error and its derivatives by rotation and translation, and by depth."""
+def _linearize(
+    rays: Float[np.ndarray, "n 3"],
+    rho: Float[np.ndarray, " n"],
+    seen: Float[np.ndarray, "n 2"],
+    pose: Pose,
+    camera: Camera,
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n 2 6"], Float[np.ndarray, "n 2"]]:
+    """Return the reprojection error, and its derivatives by the pose and by inverse depth.
+
+    A pose changes by a rotation from the left and a translation.
+    """
     rotated = rays @ pose.rotation.T
     y = rotated + rho[:, None] * pose.translation
-    z = np.maximum(y[:, 2], 0.05)
+    z = np.maximum(y[:, 2], _NEAREST_Z)
     f = camera.focal_px
     u, v = y[:, 0] / z, y[:, 1] / z
     center = camera.matrix[:2, 2]

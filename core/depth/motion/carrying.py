@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float32
 
 from core.depth.motion.camera import Camera
 from core.depth.motion.depth_map import DepthMap
@@ -36,7 +35,8 @@ def carry(
     change = forward / np.maximum(1 - rho * np.float32(pose.translation[2]), 0.2)
     moved = np.maximum(rho * change, 0)
     known = (matches.trust > 0) & (certainty > 0)
-    variance = change**4 / np.where(known, certainty, 1) + (
-        (_LOSS_OF_STILL if is_still else _LOSS) * np.maximum(moved, _SMALLEST)
-    ) ** 2
+    variance = (
+        change**4 / np.where(known, certainty, 1)
+        + ((_LOSS_OF_STILL if is_still else _LOSS) * np.maximum(moved, _SMALLEST)) ** 2
+    )
     return DepthMap(moved, np.where(known, 1 / variance, 0).astype(np.float32))

@@ -25,12 +25,36 @@ def guess(inverse_depth: Float32[np.ndarray, "h w"]) -> DepthMap:
     return DepthMap(positive, _LEAST / positive**2)
 
 
-def fill(depth: DepthMap) -> DepthMap:
+def complete(depth: DepthMap, single: Float32[np.ndarray, "h w"]) -> DepthMap:
+    """Return a map that takes what it does not know from another one, in its own unit.
+
+    Args:
+        depth: What is known.
+        single: Relative inverse depth of the same frame, brought to the unit of ``depth`` by the
+            scale and shift that fit best where both are known.
+    """
+    known = depth.certainty > 0
+    weight = np.minimum(depth.relative_certainty, np.float32(_MOST))[known]
+    if not len(weight):
+        return guess(single)
+    x, y = single[known], depth.inverse_depth[known]
+    mean_x, mean_y = np.average(x, weights=weight), np.average(y, weights=weight)
+    spread = np.average((x - mean_x) ** 2, weights=weight)
+    product = np.average((x - mean_x) * (y - mean_y), weights=weight)
+    scale = max(0.0, product / spread) if spread > 0 else 0.0
+    other = guess((mean_y + scale * (single - mean_x)).astype(np.float32))
+    return DepthMap(
+        np.where(known, depth.inverse_depth, other.inverse_depth),
+        np.where(known, depth.certainty, other.certainty),
+    )
+
+
+def fill(depth: DepthMap, *, holes_only: bool = False) -> DepthMap:
     """Return a map without holes or lone outliers, in which nothing is less than a guess.
 
     Each value is averaged with its surroundings, which count the more the less certain it is
     (normalised convolution; Knutsson and Westin 1993), at two sizes. A median removes outliers and
-    keeps edges.
+    keeps edges. With ``holes_only`` values that are known stay as they are.
     """
     weight = np.minimum(depth.relative_certainty, np.float32(_MOST))
     total = weight * depth.inverse_depth
@@ -40,6 +64,8 @@ def fill(depth: DepthMap) -> DepthMap:
     near = (near_total + _FAR_SHARE * far) / (near_weight + _FAR_SHARE)
     mean = (total + _LEAST * near) / (weight + _LEAST)
     smooth = cv2.medianBlur(mean.astype(np.float32), _MEDIAN)
+    if holes_only:
+        smooth = np.where(depth.certainty > 0, depth.inverse_depth, smooth)
     return DepthMap(smooth, np.maximum(depth.certainty, guess(smooth).certainty))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from core.depth.motion.adjustment import Points, adjust
 from core.depth.motion.camera import Camera
@@ -17,9 +17,11 @@ from core.depth.motion.pose import Pose, essential_pose, rotation_between
 _NUM_POINTS = 900
 _FEWEST_POINTS = 50
 _SMALLEST_OVERLAP = 0.4
-"""Share of points with texture that a partner must see to have a say in whether there is parallax."""
-_PARALLAX_PX = 0.2
-"""Median parallax, in pixels of the maps, below which a camera is taken to turn only."""
+"""Share of the points with texture that a partner must see to tell whether there is parallax."""
+_PARALLAX_PERCENTILE = 75.0
+"""Of the points, for a large plane can pass for a turn of the camera."""
+_PARALLAX_PX = 0.3
+"""Parallax, in pixels of the maps, below which a camera is taken to turn only."""
 _FIRST_PARALLAX_PX = 1.0
 """The same for the first poses of a stream, which rest on nothing else."""
 _FEWEST_INLIERS = 0.5
@@ -64,26 +66,33 @@ def localize(
     most = max(range(len(matches)), key=lambda i: turns[i][1])
     if turns[most][1] < (_PARALLAX_PX if is_scaled else _FIRST_PARALLAX_PX):
         return still
-    known = points.points
-    trusted = known.certainty > 0
-    if not is_scaled:
-        first = points.first_pose(most)
-        if first is None:
-            return still
-        pose, known, trusted = first
+    known, trusted = points.points, points.points.certainty > 0
+    first = None if is_scaled else points.first_pose(most)
+    if first is not None:
+        known, trusted = first.points, first.trusted
+    elif not is_scaled:
+        return still
     poses = [_pose_alone(known, trusted, i, still.poses[i], camera) for i in range(len(matches))]
-    if not is_scaled:
-        poses[most] = pose
+    if first is not None:
+        poses[most] = first.pose
     carried = carry(before, matches[0], poses[0], camera)
     rho, certainty = points.sample(carried.inverse_depth), points.sample(carried.certainty)
-    start = np.where(certainty > 0, rho, known.inverse_depths) if is_scaled else None
-    joint = replace(
-        known,
-        inverse_depths=known.inverse_depths if start is None else start,
-        known=rho,
-        certainty=certainty,
-    )
+    start = known.inverse_depths
+    if first is None:
+        start = np.where(certainty > 0, rho, start)
+    joint = replace(known, inverse_depths=start, known=rho, certainty=certainty)
     return Localized(adjust(joint, poses, camera, _JOINT_ROUNDS)[1], has_parallax=True)
+
+
+@dataclass(frozen=True)
+class _First:
+    """The first pose of a stream."""
+
+    pose: Pose
+    points: Points
+    """With the inverse depths that it gives."""
+    trusted: Bool[np.ndarray, " n"]
+    """Which of them the essential matrix explains."""
 
 
 class _Sampled:
@@ -122,7 +131,7 @@ class _Sampled:
     def turn(self, partner: int) -> tuple[Float[np.ndarray, "3 3"], float]:
         """Return the rotation that explains matches best, and the parallax that it leaves.
 
-        The parallax is a median over the points, 0 where too few are seen.
+        The parallax is a percentile over the points, 0 where too few are seen.
         """
         points, camera = self.points, self._camera
         seen = points.trust[partner] > 0
@@ -134,14 +143,12 @@ class _Sampled:
         turned = points.rays[seen] @ (camera.matrix @ rotation).T
         parallax = np.linalg.norm(turned[:, :2] / turned[:, 2:] - places, axis=1)
         enough = seen.sum() > _SMALLEST_OVERLAP * self._num_held
-        return rotation, float(np.median(parallax)) if enough else 0.0
+        return rotation, float(np.percentile(parallax, _PARALLAX_PERCENTILE)) if enough else 0.0
 
-    def first_pose(
-        self, partner: int
-    ) -> tuple[Pose, Points, Float[np.ndarray, " n"]] | None:
-        """Return the pose from the essential matrix, the points' depths, and which to trust.
+    def first_pose(self, partner: int) -> _First | None:
+        """Return the pose from the essential matrix, in the unit of the depth known beforehand.
 
-        Their unit is that of the depth known beforehand. None if no pose explains most matches.
+        None if no pose explains most matches.
         """
         points, camera = self.points, self._camera
         seen = points.trust[partner] > 0
@@ -158,11 +165,11 @@ class _Sampled:
         unit = float(np.median(points.known[good] / inverse_depths[good]))
         depths = np.where(good, inverse_depths * unit, points.known)
         scaled = Pose(pose.rotation, pose.translation / unit)
-        return scaled, replace(points, inverse_depths=depths), good
+        return _First(scaled, replace(points, inverse_depths=depths), good)
 
 
 def _pose_alone(
-    points: Points, trusted: Float[np.ndarray, " n"], partner: int, start: Pose, camera: Camera
+    points: Points, trusted: Bool[np.ndarray, " n"], partner: int, start: Pose, camera: Camera
 ) -> Pose:
     """Return a partner's pose from the points' inverse depths as they are."""
     one = replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -11,7 +12,7 @@ from jaxtyping import Float32, UInt8
 from core.depth.motion.camera import USUAL_FOV, Camera
 from core.depth.motion.carrying import carry
 from core.depth.motion.depth_map import DepthMap, fuse
-from core.depth.motion.filling import fill, guess
+from core.depth.motion.filling import complete, fill, guess
 from core.depth.motion.localization import localize
 from core.depth.motion.matching import EstimateFlow, Grey, Matches, match
 from core.depth.motion.texture import Texture
@@ -27,10 +28,15 @@ _RING_STEP_PX = 1.5
 """Median motion, in pixels of the maps, between key frames of the ring."""
 _SMALLEST_OVERLAP = 0.1
 """Share of matched pixels below which the key frame before shows something else."""
+_MUCH = 0.05
+"""Share of pixels that were not seen before, from which on the picture alone is asked."""
 _FADE = 0.98
 _NEAR_PERCENTILE = 99.0
 _NEAREST, _FARTHEST = 0.8, 0.2
 """Relative inverse depths at the bottom and at the top of a picture that nothing is known of."""
+
+SinglePicture = Callable[[], Float32[np.ndarray, "h2 w2"]]
+"""Gives inverse depth, in [0, 1], from a picture alone."""
 
 
 @dataclass(frozen=True)
@@ -70,33 +76,34 @@ class MotionDepth:
         """Forget what came before: the next key frame begins a new shot."""
         self.state = MotionState()
 
-    def push(self, grey: Grey) -> Float32[np.ndarray, "h w"]:
+    def push(self, grey: Grey, single: SinglePicture | None = None) -> Float32[np.ndarray, "h w"]:
         """Take the next key frame and return its relative inverse depth in [0, 1].
 
-        The first one of a shot gets a slope from the bottom, near, to the top, far. Where there is
-        no parallax, the depth of the frame before is carried along the flow.
+        Where there is no parallax, the depth of the frame before is carried along the flow.
 
         Args:
             grey: Of the size that :func:`working_size` gives; one size for the whole stream.
+            single: Gives the frame's inverse depth from the picture alone, in [0, 1] and of any
+                size. It is asked for the first frame of a shot, and where much of a frame was not
+                seen before. By default a slope from the bottom, near, to the top, far.
         """
-        depth = self.advance(grey)
+        depth = self.advance(grey, single)
         shown = np.clip(depth.inverse_depth / np.float32(self.state.near), 0, 1)
         return np.ascontiguousarray(shown, np.float32)
 
-    def advance(self, grey: Grey) -> DepthMap:
-        """Take the next key frame and return its depth in the unit of the shot."""
+    def advance(self, grey: Grey, single: SinglePicture | None = None) -> DepthMap:
+        """Take the next key frame and return its depth in the unit of the shot; see ``push``."""
         camera = self._camera(grey)
         if self.state.newest is None or self.state.depth is None:
-            return self._begin(grey, camera)
+            return self._begin(grey, single, camera)
         partners = self._partners()
         matches = [match(grey, partner, camera, self._flow) for partner in partners]
         if (matches[0].trust > 0).mean() < _SMALLEST_OVERLAP:
-            return self._begin(grey, camera)
-        return self._go_on(grey, matches, camera)
+            return self._begin(grey, single, camera)
+        return self._go_on(grey, matches, single, camera)
 
-    def _begin(self, grey: Grey, camera: Camera) -> DepthMap:
-        rows = np.linspace(_FARTHEST, _NEAREST, camera.height, dtype=np.float32)
-        depth = guess(np.repeat(rows[:, None], camera.width, axis=1))
+    def _begin(self, grey: Grey, single: SinglePicture | None, camera: Camera) -> DepthMap:
+        depth = guess(_alone(single, camera))
         self.state = MotionState(newest=grey, depth=depth)
         return depth
 
@@ -107,14 +114,18 @@ class MotionDepth:
         ring = state.ring
         return [state.newest, *(ring[-age] for age in (1, 3) if age <= len(ring))]
 
-    def _go_on(self, grey: Grey, matches: list[Matches], camera: Camera) -> DepthMap:
+    def _go_on(
+        self,
+        grey: Grey,
+        matches: list[Matches],
+        single: SinglePicture | None,
+        camera: Camera,
+    ) -> DepthMap:
         state = self.state
         assert state.depth is not None
         assert state.newest is not None
         texture = Texture(grey, camera)
-        found = localize(
-            matches, texture.corners, state.depth, camera, is_scaled=state.is_scaled
-        )
+        found = localize(matches, texture.corners, state.depth, camera, is_scaled=state.is_scaled)
         depth = carry(
             state.depth, matches[0], found.poses[0], camera, is_still=not found.has_parallax
         )
@@ -124,7 +135,10 @@ class MotionDepth:
                 for m, pose in zip(matches, found.poses, strict=True)
             ]
             depth = fuse(depth, triangulate(held, camera))
-        depth = fill(depth)
+        if (depth.certainty == 0).mean() > _MUCH:
+            depth = complete(depth, _alone(single, camera))
+        # What nothing renews would be blurred a little more with each key frame.
+        depth = fill(depth, holes_only=not found.has_parallax)
         near = float(np.percentile(depth.inverse_depth[::4, ::4], _NEAR_PERCENTILE))
         self.state = replace(
             state,
@@ -158,10 +172,18 @@ class MotionDepth:
     _known_camera: Camera | None = None
 
 
+def _alone(single: SinglePicture | None, camera: Camera) -> Float32[np.ndarray, "h w"]:
+    """Return the inverse depth that a picture alone suggests."""
+    if single is not None:
+        return cv2.resize(single(), (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    rows = np.linspace(_FARTHEST, _NEAREST, camera.height, dtype=np.float32)
+    return np.repeat(rows[:, None], camera.width, axis=1)
+
+
 def working_size(height: int, width: int) -> tuple[int, int]:
     """Return the size at which frames of a size are looked at: even, not enlarged."""
     scale = min(1.0, LONGER_SIDE / max(height, width))
-    return tuple(max(2, 2 * round(side * scale / 2)) for side in (height, width))
+    return max(2, 2 * round(height * scale / 2)), max(2, 2 * round(width * scale / 2))
 
 
 def working_picture(image: UInt8[np.ndarray, "h w 3"]) -> Grey:

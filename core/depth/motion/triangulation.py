@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float32
 
 from core.depth.motion.camera import Camera
 from core.depth.motion.depth_map import DepthMap
