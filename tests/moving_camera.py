@@ -76,7 +76,9 @@ class ExactFlow:
 
     def __init__(self, views: list[View]) -> None:
         self.pictures = [view.picture() for view in views]
-        self._views = {picture.tobytes(): view for picture, view in zip(self.pictures, views)}
+        self._views = {
+            picture.tobytes(): view for picture, view in zip(self.pictures, views, strict=True)
+        }
 
     def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return the displacement of each pixel."""

@@ -28,7 +28,7 @@ _RING_STEP_PX = 1.5
 """Median motion, in pixels of the maps, between key frames of the ring."""
 _SMALLEST_OVERLAP = 0.1
 """Share of matched pixels below which the key frame before shows something else."""
-_MUCH = 0.05
+_MUCH = 0.2
 """Share of pixels that were not seen before, from which on the picture alone is asked."""
 _FADE = 0.98
 _NEAR_PERCENTILE = 99.0
