@@ -14,6 +14,10 @@ from core.depth.motion.pose import OUTLIER_PX, Pose
 
 _NEAREST_Z = 0.05
 _SMALLEST = 1e-4
+"""Inverse depth that points keep at least."""
+_SMALLEST_CERTAINTY = 1e-6
+_DAMPING, _SMALLEST_DAMPING = 1e-4, 1e-9
+"""Added to the diagonal, which the unit of all translations would leave singular."""
 
 
 @dataclass(frozen=True)
@@ -49,40 +53,58 @@ def adjust(
         rounds: Steps.
         poses_only: Leave the inverse depths as they are.
     """
-    count = len(poses)
     rho = points.inverse_depths
     for _ in range(rounds):
-        h_pp = np.zeros((count, 6, 6))
-        h_pd = np.zeros((count, 6, len(rho)))
-        b_p = np.zeros((count, 6))
-        h_dd = points.certainty + 1e-6
-        b_d = points.certainty * (rho - points.known)
-        for i, pose in enumerate(poses):
-            error, by_pose, by_depth = _linearize(points.rays, rho, points.seen[i], pose, camera)
-            squared = (error * error).sum(axis=1)
-            weight = points.trust[i] / (1 + squared / OUTLIER_PX**2) ** 2
-            weighted = by_pose * weight[:, None, None]  # (n, 2, 6)
-            flat = by_pose.reshape(-1, 6)
-            h_pp[i] = flat.T @ weighted.reshape(-1, 6)
-            b_p[i] = weighted.reshape(-1, 6).T @ error.ravel()
-            if not poses_only:
-                h_pd[i] = einsum(weighted, by_depth, "n c p, n c -> p n")
-                h_dd = h_dd + weight * (by_depth * by_depth).sum(axis=1)
-                b_d = b_d + weight * (by_depth * error).sum(axis=1)
-        full = np.zeros((6 * count, 6 * count))
-        for i in range(count):
-            full[6 * i : 6 * i + 6, 6 * i : 6 * i + 6] = h_pp[i]
-        crossed = h_pd.reshape(6 * count, -1)
-        schur = full - (crossed / h_dd) @ crossed.T
-        schur += np.diag(1e-4 * np.diag(full) + 1e-9)
-        step = np.linalg.solve(schur, -(b_p.ravel() - (crossed / h_dd) @ b_d))
-        if not np.isfinite(step).all():
-            break
-        poses = [_moved(pose, step[6 * i : 6 * i + 6]) for i, pose in enumerate(poses)]
+        equations = _normal_equations(points, rho, poses, camera)
+        if poses_only:
+            equations = replace(equations, mixed=np.zeros_like(equations.mixed))
+        shared = equations.mixed / equations.by_depth
+        left = equations.by_pose - shared @ equations.mixed.T
+        left += np.diag(_DAMPING * np.diag(equations.by_pose) + _SMALLEST_DAMPING)
+        right = equations.pose_error - shared @ equations.depth_error
+        step = np.linalg.solve(left, -right)
+        poses = [_moved(pose, part) for pose, part in zip(poses, step.reshape(-1, 6), strict=True)]
         if not poses_only:
-            rho = rho - (b_d + step @ crossed) / h_dd
-            rho = np.maximum(rho, _SMALLEST)
+            change = (equations.depth_error + step @ equations.mixed) / equations.by_depth
+            rho = np.maximum(rho - change, _SMALLEST)
     return replace(points, inverse_depths=rho), poses
+
+
+@dataclass(frozen=True)
+class _NormalEquations:
+    """Second derivatives of the error by poses and inverse depths, and its first derivatives."""
+
+    by_pose: Float[np.ndarray, "p6 p6"]
+    """Block diagonal: partners share inverse depths only."""
+    mixed: Float[np.ndarray, "p6 n"]
+    by_depth: Float[np.ndarray, " n"]
+    pose_error: Float[np.ndarray, " p6"]
+    depth_error: Float[np.ndarray, " n"]
+
+
+def _normal_equations(
+    points: Points, rho: Float[np.ndarray, " n"], poses: list[Pose], camera: Camera
+) -> _NormalEquations:
+    """Linearise the weighted errors of all partners."""
+    count = len(poses)
+    by_pose = np.zeros((6 * count, 6 * count))
+    mixed = np.zeros((6 * count, len(rho)))
+    pose_error = np.zeros(6 * count)
+    by_depth = points.certainty + _SMALLEST_CERTAINTY
+    depth_error = points.certainty * (rho - points.known)
+    for i, pose in enumerate(poses):
+        own = slice(6 * i, 6 * i + 6)
+        error, of_pose, of_depth = _linearize(points.rays, rho, points.seen[i], pose, camera)
+        squared = (error * error).sum(axis=1)
+        weight = points.trust[i] / (1 + squared / OUTLIER_PX**2) ** 2
+        weighted = of_pose * weight[:, None, None]  # (n, 2, 6)
+        rows = weighted.reshape(-1, 6)
+        by_pose[own, own] = rows.T @ of_pose.reshape(-1, 6)
+        pose_error[own] = rows.T @ error.ravel()
+        mixed[own] = einsum(weighted, of_depth, "n c p, n c -> p n")
+        by_depth = by_depth + weight * (of_depth * of_depth).sum(axis=1)
+        depth_error = depth_error + weight * (of_depth * error).sum(axis=1)
+    return _NormalEquations(by_pose, mixed, by_depth, pose_error, depth_error)
 
 
 def _linearize(
