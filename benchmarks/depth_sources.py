@@ -189,6 +189,10 @@ def sources(clip: Clip, options: Options) -> tuple[Truth, dict[str, tuple[Tensor
         image = rearrange(torch.from_numpy(frame.image), "h w c -> 1 c h w").float() / 255
         return own_inverse_depth(model, resize(image, size))
 
+    def first_guess(frame: ClipFrame) -> np.ndarray:
+        own = alone(frame).numpy()
+        return (own + slope(*own.shape)) / 2
+
     clocks = {name: Clock() for name in ("network", "two frames", "motion", "motion, both ways")}
     with torch.inference_mode():
         found = {"network": [clocks["network"].run(lambda f=f: alone(f)) for f in keys]}
@@ -196,7 +200,7 @@ def sources(clip: Clip, options: Options) -> tuple[Truth, dict[str, tuple[Tensor
         found["motion"] = []
         for frame, picture in zip(keys, key_pictures, strict=True):
             values = clocks["motion"].run(
-                lambda f=frame, p=picture: motion.push(p, lambda: alone(f).numpy())
+                lambda f=frame, p=picture: motion.push(p, lambda: first_guess(f))
             )
             found["motion"].append(values)
     clock = clocks["two frames"]

@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from core.depth.motion import MotionDepth
-from core.depth.motion.stream import working_picture, working_size
+from core.depth.motion.stream import slope, working_picture, working_size
 from core.geometry.fit import FrameFit
 from core.geometry.resample import resize
 
@@ -37,7 +37,8 @@ class KeyFrameMotion:
         """
 
         def alone() -> Float32[np.ndarray, "h w"]:
-            return self.own_depth(resize(native, fit.model_size)).cpu().numpy()
+            own = self.own_depth(resize(native, fit.model_size)).cpu().numpy()
+            return (own + slope(*own.shape)) / 2  # their errors differ, and make up for each other
 
         small = resize(native, working_size(*fit.input_size))[0].clamp(0, 1)
         pixels = rearrange((small * 255).round().byte(), "c h w -> h w c").cpu().numpy()

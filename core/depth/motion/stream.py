@@ -176,8 +176,13 @@ def _alone(single: SinglePicture | None, camera: Camera) -> Float32[np.ndarray, 
     """Return the inverse depth that a picture alone suggests."""
     if single is not None:
         return cv2.resize(single(), (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    rows = np.linspace(_FARTHEST, _NEAREST, camera.height, dtype=np.float32)
-    return np.repeat(rows[:, None], camera.width, axis=1)
+    return slope(camera.height, camera.width)
+
+
+def slope(height: int, width: int) -> Float32[np.ndarray, "h w"]:
+    """Return the inverse depth of a picture that nothing is known of: near below, far above."""
+    rows = np.linspace(_FARTHEST, _NEAREST, height, dtype=np.float32)
+    return np.repeat(rows[:, None], width, axis=1)
 
 
 def working_size(height: int, width: int) -> tuple[int, int]:
