@@ -18,15 +18,17 @@ Columns, means over key frames:
 * tracks: mean absolute change of the logarithm of depth from key frame to key frame, beyond the
   true change, of points that DIS follows there and back; frames aligned as in *frame*.
 * tracks, clip: the same, aligned as in *clip*.
-* ms: processor time of a key frame, without flow, one thread; and with it.
+* ms: processor time of a key frame, one thread, without flow and, for motion, the network's guess;
+  and with them.
 """
 
 from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
@@ -47,7 +49,7 @@ from core.depth.motion.depth_map import DepthMap
 from core.depth.motion.localization import localize
 from core.depth.motion.matching import match
 from core.depth.motion.offline import clip_depth
-from core.depth.motion.stream import MotionDepth, working_picture
+from core.depth.motion.stream import MotionDepth, slope, working_picture
 from core.depth.motion.texture import Texture
 from core.depth.motion.triangulation import triangulate
 from core.evaluation.data.clips import Clip, ClipFrame
@@ -88,17 +90,21 @@ class Truth:
 
 
 class Clock:
-    """Processor time of this thread, with that of flow apart."""
+    """Processor time of this thread, with that of flow and networks apart."""
 
     def __init__(self) -> None:
         self.flow = self.total = 0.0
 
     def estimate_flow(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return DIS flow, and note its time."""
+        return self.apart(lambda: grey_flow(first, second))
+
+    def apart(self, work: Callable[[], T]) -> T:
+        """Do a part of the work whose time is told apart: flow, or a network."""
         begin = time.thread_time()
-        flow = grey_flow(first, second)
+        result = work()
         self.flow += time.thread_time() - begin
-        return flow
+        return result
 
     def run(self, work: Callable[[], T]) -> T:
         """Do some work and note its time."""
@@ -194,15 +200,19 @@ def sources(clip: Clip, options: Options) -> tuple[Truth, dict[str, tuple[Tensor
         return (own + slope(*own.shape)) / 2
 
     clocks = {name: Clock() for name in ("network", "two frames", "motion", "motion, both ways")}
+    found: dict[str, Sequence[np.ndarray | Tensor]] = {}
+    motion = MotionDepth(fov=options.fov, flow=clocks["motion"].estimate_flow)
+    causal = []
     with torch.inference_mode():
-        found = {"network": [clocks["network"].run(lambda f=f: alone(f)) for f in keys]}
-        motion = MotionDepth(fov=options.fov, flow=clocks["motion"].estimate_flow)
-        found["motion"] = []
+        found["network"] = [clocks["network"].run(lambda f=f: alone(f)) for f in keys]
         for frame, picture in zip(keys, key_pictures, strict=True):
-            values = clocks["motion"].run(
-                lambda f=frame, p=picture: motion.push(p, lambda: first_guess(f))
-            )
-            found["motion"].append(values)
+
+            def guess(frame: ClipFrame = frame) -> np.ndarray:
+                return clocks["motion"].apart(lambda: first_guess(frame))
+
+            work = partial(motion.push, picture, guess)
+            causal.append(clocks["motion"].run(work))
+    found["motion"] = causal
     clock = clocks["two frames"]
     found["two frames"] = clock.run(lambda: two_frames(key_pictures, options.fov, clock))
     clock = clocks["motion, both ways"]
