@@ -21,6 +21,8 @@ from core.geometry.optical_flow import grey_flow
 
 LONGER_SIDE = 512
 """Pixels of the longer side of the pictures whose flow is estimated."""
+SHORTEST_SIDE = 32
+"""Pixels below which flow cannot be estimated."""
 _MAP_SHRINKING = 2
 _RING = 4
 """Most key frames that are kept besides the newest."""
@@ -163,7 +165,7 @@ class MotionDepth:
         return (*state.ring, state.newest)[-_RING:]
 
     def _camera(self, grey: Grey) -> Camera:
-        height, width = (max(1, side // _MAP_SHRINKING) for side in grey.shape)
+        height, width = (side // _MAP_SHRINKING for side in grey.shape)
         known = self._known_camera
         if known is None or (known.height, known.width) != (height, width):
             self._known_camera = known = Camera.of_fov(height, width, self._fov)
@@ -186,9 +188,10 @@ def slope(height: int, width: int) -> Float32[np.ndarray, "h w"]:
 
 
 def working_size(height: int, width: int) -> tuple[int, int]:
-    """Return the size at which frames of a size are looked at: even, not enlarged."""
+    """Return the even size at which frames of a size are looked at; only tiny ones are enlarged."""
     scale = min(1.0, LONGER_SIDE / max(height, width))
-    return max(2, 2 * round(height * scale / 2)), max(2, 2 * round(width * scale / 2))
+    rows, columns = (2 * round(side * scale / 2) for side in (height, width))
+    return max(SHORTEST_SIDE, rows), max(SHORTEST_SIDE, columns)
 
 
 def working_picture(image: UInt8[np.ndarray, "h w 3"]) -> Grey:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.depth.motion import MotionDepth
-from core.depth.motion.stream import MotionState
+from core.depth.motion.stream import MotionState, working_picture
 from tests.moving_camera import MAP, ExactFlow, View
 
 SIDEWAYS = [View(0.08 * i) for i in range(7)]
@@ -135,3 +135,15 @@ def test_new_parts_of_a_picture_are_filled_in_the_unit_of_the_stream() -> None:
     depth = motion.advance(flow.pictures[-1], lambda: (0.3 * truth + 0.2).astype(np.float32))
     new = np.s_[:, -8:]
     assert np.abs(depth.inverse_depth[new] / (unit * truth[new]) - 1).max() < 0.2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 6), (10, 400), (300, 1024)])
+def test_frames_of_any_size_are_taken(size: tuple[int, int]) -> None:
+    motion = MotionDepth()
+    noise = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
+    for shift in range(3):
+        grey = working_picture(np.roll(noise, shift, axis=1))
+        assert max(grey.shape) <= 512
+        depth = motion.push(grey)
+        assert depth.shape == (grey.shape[0] // 2, grey.shape[1] // 2)
+        assert np.isfinite(depth).all()
