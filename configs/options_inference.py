@@ -33,7 +33,7 @@ class InferenceOptions:
     depth: Literal["auto", "folder", "model", "motion", "none"] = "auto"
     """Where depth comes from: maps in input_depths_path (folder), Depth Anything V2 if its weights
     are in checkpoints/ (model), the parallax of the moving camera (motion), or the model of resume
-    alone (none). auto takes the first of folder, model and motion that is there."""
+    alone (none). auto takes the folder, else the model if it is there, else none."""
     camera_fov: float = 60.0
     """Angle of view of the camera along the longer side of its frames, degrees; for motion."""
     frame_gap: int = 3

@@ -10,6 +10,7 @@ import numpy as np
 from core.depth.motion.camera import Camera
 
 PICTURE = Camera.of_fov(96, 128, 60.0)
+_LEAN = 0.7
 MAP = Camera.of_fov(48, 64, 60.0)
 
 
@@ -37,7 +38,9 @@ class View:
         points = np.zeros(rays.shape)
         depths = np.zeros(rays.shape[:2])
         for index, (z, center, half) in enumerate(planes):
-            distance = z / rays[..., 2]
+            # The wall goes back to the right, so that its flow is that of no turning camera.
+            lean = _LEAN if index == 0 else 0.0
+            distance = (z + lean * self.x) / (rays[..., 2] - lean * rays[..., 0])
             at = rays * distance[..., None] + [self.x, 0, 0]
             hit = (np.abs(at[..., :2] - center) < half).all(axis=-1)
             surface[hit], points[hit], depths[hit] = index, at[hit], distance[hit]

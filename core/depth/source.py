@@ -140,7 +140,8 @@ def choose_depth(
     """Open the chosen source, and log it.
 
     Args:
-        choice: ``auto`` takes the folder, else the network, else motion.
+        choice: ``auto`` takes the folder, else the network, else nothing; motion is not taken by
+            itself, because it errs where something large moves before a camera that turns.
         folder: See :func:`open_depth`.
         frames: See there.
         device: See there.
@@ -159,7 +160,7 @@ def choose_depth(
         return NoDepth()
     if choice == "model" and weights is None:
         raise UserError(f"--depth model needs weights: {how_to_get_weights(weights_folder)}.")
-    if choice == "motion" or (choice == "auto" and folder is None and weights is None):
+    if choice == "motion":
         _logger.info("depth: from the motion of the camera.")
         return None
     return open_depth(folder, frames, device, weights_folder)

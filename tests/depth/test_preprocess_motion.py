@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from core.checks import UserError
+from core.depth.motion.stream import slope
 from core.depth.preprocess import DepthOptions, preprocess
 from core.io import write_png
 from tests.moving_camera import View
@@ -27,7 +28,7 @@ def _clip(folder: Path, views: list[View]) -> Path:
 def test_a_clip_gets_depth_and_confidence_and_one_without_parallax_none(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    moving = _clip(tmp_path / "moving", [View(0.08 * i) for i in range(6)])
+    moving = _clip(tmp_path / "moving", [View(0.16 * i) for i in range(6)])
     still = _clip(tmp_path / "still", [View()] * 3)
     with caplog.at_level("INFO", logger="streamsplat"):
         assert preprocess("frames", [tmp_path], OPTIONS) == 0
@@ -35,13 +36,14 @@ def test_a_clip_gets_depth_and_confidence_and_one_without_parallax_none(
     assert f"{still}/JPEGImages: its camera" in caplog.text
     assert not (still / "depthImages").exists()
     for index in range(6):
-        truth = View(0.08 * index).inverse_depth()
+        truth = View(0.16 * index).inverse_depth()
         depth = cv2.imread(str(moving / f"depthImages/{index:05d}_pred.png"), -1)
         sure = cv2.imread(str(moving / f"depthConfidence/{index:05d}.png"), -1)
         assert (depth.dtype, sure.dtype) == (np.uint16, np.uint8)
         assert depth.shape == sure.shape == (96, 128)
         small = cv2.resize(depth.astype(np.float32), (64, 48), interpolation=cv2.INTER_AREA)
-        assert np.corrcoef(small.ravel(), truth.ravel())[0, 1] > 0.75
+        assert np.corrcoef(small.ravel(), truth.ravel())[0, 1] > 0.5
+        assert np.corrcoef(slope(48, 64).ravel(), truth.ravel())[0, 1] < 0.4, "where it began"
         assert sure.mean() > 100
     before = {path: path.stat().st_mtime_ns for path in moving.rglob("*.png")}
     caplog.clear()

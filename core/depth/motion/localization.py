@@ -18,10 +18,8 @@ _NUM_POINTS = 900
 _FEWEST_POINTS = 50
 _SMALLEST_OVERLAP = 0.4
 """Share of the points with texture that a partner must see to tell whether there is parallax."""
-_PARALLAX_PERCENTILE = 75.0
-"""Of the points, for a large plane can pass for a turn of the camera."""
-_PARALLAX_PX = 0.3
-"""Parallax, in pixels of the maps, below which a camera is taken to turn only."""
+_PARALLAX_PX = 0.2
+"""Median parallax, in pixels of the maps, below which a camera is taken to turn only."""
 _FIRST_PARALLAX_PX = 1.0
 """The same for the first poses of a stream, which rest on nothing else."""
 _FEWEST_INLIERS = 0.5
@@ -131,7 +129,8 @@ class _Sampled:
     def turn(self, partner: int) -> tuple[Float[np.ndarray, "3 3"], float]:
         """Return the rotation that explains matches best, and the parallax that it leaves.
 
-        The parallax is a percentile over the points, 0 where too few are seen.
+        The parallax is the median of the points, so that what moves by itself before a camera that
+        turns is not taken for it; 0 where too few are seen.
         """
         points, camera = self.points, self._camera
         seen = points.trust[partner] > 0
@@ -143,7 +142,7 @@ class _Sampled:
         turned = points.rays[seen] @ (camera.matrix @ rotation).T
         parallax = np.linalg.norm(turned[:, :2] / turned[:, 2:] - places, axis=1)
         enough = seen.sum() > _SMALLEST_OVERLAP * self._num_held
-        return rotation, float(np.percentile(parallax, _PARALLAX_PERCENTILE)) if enough else 0.0
+        return rotation, float(np.median(parallax)) if enough else 0.0
 
     def first_pose(self, partner: int) -> _First | None:
         """Return the pose from the essential matrix, in the unit of the depth known beforehand.
