@@ -18,7 +18,8 @@ _logger = get_logger(__name__)
 def run(options: InferenceOptions) -> None:
     """Reconstruct one clip or stream and write everything that shows it."""
     # Here, since PyTorch takes seconds: help and wrong options are answered without it.
-    from core.depth.source import open_depth
+    from core.depth.motion import MotionDepth
+    from core.depth.source import choose_depth
     from core.devices import choose_device, spare_host_threads
     from core.io.collisions import refuse_overwriting
     from core.io.frames import open_frames
@@ -57,7 +58,9 @@ def run(options: InferenceOptions) -> None:
         other_hosts=options.allow_other_hosts,
     )
     check_rasterizer(options.backend, device)
-    depth = open_depth(options.input_depths_path, source, device, Path("checkpoints"))
+    depth = choose_depth(
+        options.depth, options.input_depths_path, source, device, Path("checkpoints")
+    )
     model = load_model(options.resume, dinov2_path=options.dinov2_path).to(device)
     image_size = (model.config.image_height, model.config.image_width)
     options.check_pool(image_size)
@@ -71,6 +74,7 @@ def run(options: InferenceOptions) -> None:
         batch_size=options.batch_size,
         detect_cuts=options.detect_cuts,
         fit=options.fit,
+        motion_depth=MotionDepth(fov=options.camera_fov) if depth is None else None,
         max_persistent=options.max_persistent,
         backend=options.backend,
     )

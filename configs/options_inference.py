@@ -29,8 +29,13 @@ class InferenceOptions:
     resume: str = str(EMBEDDED_MODEL)
     """The model: a .safetensors file, a folder with config.json beside it, or a hub id."""
     input_depths_path: Path | None = None
-    """Relative inverse depth (large is near), a PNG, EXR or NPY file for each frame. Without it,
-    Depth Anything V2 is used if its weights are in checkpoints/, and else no depth."""
+    """Relative inverse depth (large is near), a PNG, EXR or NPY file for each frame."""
+    depth: Literal["auto", "folder", "model", "motion", "none"] = "auto"
+    """Where depth comes from: maps in input_depths_path (folder), Depth Anything V2 if its weights
+    are in checkpoints/ (model), the parallax of the moving camera (motion), or the model of resume
+    alone (none). auto takes the folder, else the model if it is there, else none."""
+    camera_fov: float = 60.0
+    """Angle of view of the camera along the longer side of its frames, degrees; for motion."""
     frame_gap: int = 3
     """Distance between key frames; the last frame of a shot always is one."""
     detect_cuts: bool = True
@@ -83,6 +88,12 @@ class InferenceOptions:
         for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least {least}")
+        if self.depth == "folder" and self.input_depths_path is None:
+            raise UserError("--depth folder needs --input_depths_path, a folder of depth maps.")
+        if self.depth not in ("auto", "folder") and self.input_depths_path is not None:
+            raise UserError(
+                f"--depth is {self.depth}, which reads no maps; leave out --input_depths_path."
+            )
 
     def check_pool(self, image_size: tuple[int, int]) -> None:
         """Refuse more survivors than a model of this image size has a use for."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from core.checks import UserError
 from core.depth import (
     DepthAnythingV2,
     find_depth_weights,
@@ -21,6 +22,7 @@ from core.io import DepthFolder, Frame, FrameSource
 from core.io.depth_maps import check_orientation
 from core.logging import get_logger
 
+DepthChoice = Literal["auto", "folder", "model", "motion", "none"]
 _logger = get_logger(__name__)
 
 
@@ -125,3 +127,39 @@ def open_depth(
         how_to_get_weights(weights_folder),
     )
     return NoDepth()
+
+
+def choose_depth(
+    choice: DepthChoice,
+    folder: Path | None,
+    frames: FrameSource,
+    device: torch.device,
+    weights_folder: Path,
+) -> DepthSource | None:
+    """Open the chosen source, and log it.
+
+    Args:
+        choice: ``auto`` takes the folder, else the network, else nothing; motion is not taken by
+            itself, because it errs where something large moves before a camera that turns.
+        folder: See :func:`open_depth`.
+        frames: See there.
+        device: See there.
+        weights_folder: See there.
+
+    Returns:
+        None for motion, which a session finds itself
+        (:class:`core.depth.motion.MotionDepth`).
+
+    Raises:
+        UserError: As of :func:`open_depth`, or if the network is asked for and has no weights.
+    """
+    weights = find_depth_weights(weights_folder)
+    if choice == "none":
+        _logger.info("depth: none but the model's own.")
+        return NoDepth()
+    if choice == "model" and weights is None:
+        raise UserError(f"--depth model needs weights: {how_to_get_weights(weights_folder)}.")
+    if choice == "motion":
+        _logger.info("depth: from the motion of the camera.")
+        return None
+    return open_depth(folder, frames, device, weights_folder)

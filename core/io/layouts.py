@@ -25,18 +25,27 @@ class Siblings:
     """Name of the folder above the images, at any height."""
     depths: str
     """Name that stands in its place in the path of a depth map."""
+    confidences: str
+    """The same of how sure that depth is."""
 
     def depth_path(self, image: Path) -> Path:
         """Return where the depth map of ``image`` belongs: ``<stem>_pred.png``."""
+        return self._beside(image, self.depths).with_name(f"{image.stem}{DEPTH_SUFFIX}.png")
+
+    def confidence_path(self, image: Path) -> Path:
+        """Return where the confidence of that map belongs: ``<stem>.png``."""
+        return self._beside(image, self.confidences).with_name(f"{image.stem}.png")
+
+    def _beside(self, image: Path, folder: str) -> Path:
         parts = list(image.parts)
         last = len(parts) - 1 - parts[::-1].index(self.images)
-        parts[last] = self.depths
-        return Path(*parts).with_name(f"{image.stem}{DEPTH_SUFFIX}.png")
+        parts[last] = folder
+        return Path(*parts)
 
 
-JPEG_IMAGES = Siblings("JPEGImages", "depthImages")
+JPEG_IMAGES = Siblings("JPEGImages", "depthImages", "depthConfidence")
 """DAVIS, YouTube-VOS and folders of clips."""
-CO3D_IMAGES = Siblings("images", "predict_depths")
+CO3D_IMAGES = Siblings("images", "predict_depths", "predict_confidences")
 """CO3Dv2."""
 
 

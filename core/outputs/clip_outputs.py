@@ -165,6 +165,8 @@ def write_outputs(
     if failure is not None:
         _keep(staging, failure, f"the {len(metrics.frames)} frames before it are reconstructed")
 
+    depth = reconstructor.depth
+
     def finish() -> Summary:
         assert outputs.ply.written is not None
         summary = Summary(
@@ -177,7 +179,7 @@ def write_outputs(
         )
         all_facts = [
             *facts,
-            ("Depth", reconstructor.depth.description),
+            ("Depth", depth.description if depth else "from the motion of the camera"),
             ("Frame size", f"{fit.input_size[1]} by {fit.input_size[0]} px"),
             ("Fit", f"{fit.mode} to {fit.model_size[1]} by {fit.model_size[0]} px"),
             *summary.facts(),

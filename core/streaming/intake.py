@@ -22,6 +22,7 @@ from core.streaming.upload import Uploader
 ArrayLike = np.ndarray | Tensor
 Depth = ArrayLike | Callable[[], ArrayLike | None]
 EstimateDepth = Callable[[Float[Tensor, "1 3 h w"]], Float[Tensor, "1 1 h w"]]
+DepthFromMotion = Callable[[Float[Tensor, "1 3 h w"], FrameFit], Float[Tensor, "1 1 h2 w2"]]
 _OVERSHOOT = 0.01
 """How far floating-point colours may lie outside [0, 1], after resampling for example."""
 
@@ -49,6 +50,8 @@ class Intake:
         mode: How frames of other proportions enter it.
         estimate_depth: Gives the relative inverse depth of frames that come without, from RGB in
             [0, 1] on the device; None takes a map of zeros.
+        depth_from_motion: Gives it from the frames so far, in place of ``estimate_depth``, at the
+            model's size and as it shall be: normalising it by frames would take its unit away.
     """
 
     def __init__(
@@ -57,10 +60,12 @@ class Intake:
         device: torch.device,
         mode: FitMode,
         estimate_depth: EstimateDepth | None,
+        depth_from_motion: DepthFromMotion | None = None,
     ) -> None:
         self._model_size = model_size
         self._mode: FitMode = mode
         self._estimate_depth = estimate_depth
+        self._depth_from_motion = depth_from_motion
         self._upload_frame = Uploader(device)
         self._upload_depth = Uploader(device)
         self.fit: FrameFit | None = None
@@ -95,6 +100,9 @@ class Intake:
         if depth is not None:
             given = self._given_depth(depth, fit)
             return lambda: given
+        from_motion = self._depth_from_motion
+        if from_motion is not None:
+            return lambda: from_motion(native, fit)
         estimate = self._estimate_depth
         if estimate is not None:
             return lambda: normalize_inverse_depth(fit.to_model(estimate(native)))

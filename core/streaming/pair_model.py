@@ -38,6 +38,23 @@ class PairModel(Protocol[EncodedT]):
         ...
 
 
+def own_inverse_depth(
+    model: PairModel[EncodedT], image: Float[Tensor, "1 3 h w"]
+) -> Float[Tensor, "h2 w2"]:
+    """Return the inverse depth that a model gives a frame without any, in [0, 1].
+
+    It is that of its static Gaussians, which are taken to lie on a grid with the proportions of the
+    frame, row by row; where their number is that of no such grid, all of it is 1/2.
+    """
+    height, width = image.shape[-2:]
+    encoded = model.encode(image, image.new_zeros(1, 1, height, width))
+    depths = model.static_gaussians(encoded).means[0, :, 1].clamp(0, 1)
+    rows = round((len(depths) * height / width) ** 0.5)
+    if rows * rows * width != len(depths) * height:
+        return torch.full((1, 1), 0.5)
+    return depths.unflatten(0, (rows, -1)).float()
+
+
 def configured_size(model: object) -> tuple[int, int]:
     """Return the height and width that a model takes, from its configuration.
 

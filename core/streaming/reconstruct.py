@@ -57,8 +57,8 @@ class ClipReconstructor:
 
     session: Session
     """Reset for each clip."""
-    depth: DepthSource
-    """Asked for key frames only."""
+    depth: DepthSource | None
+    """Asked for key frames only; None where the session finds depth itself."""
     max_frames: int | None = None
     """How many frames are taken at most; None takes all."""
 
@@ -106,7 +106,7 @@ class ClipReconstructor:
             for frame in islice(source, self.max_frames):
                 taken += 1
                 end = frame.index + 1
-                depth = partial(self.depth.inverse_depth, frame)
+                depth = None if self.depth is None else partial(self.depth.inverse_depth, frame)
                 time = float(frame.index) if frame.time is None else frame.time
                 indices[time] = frame.index
                 yield from self.session.push(frame.image, time, depth, name=frame.name)
@@ -124,7 +124,7 @@ class ClipReconstructor:
         # Beyond a limit, only what is decoded ahead has met the place where the source breaks off.
         if source.broken_off is not None and taken != self.max_frames:
             raise UserError(source.broken_off)
-        if taken != self.max_frames:
+        if taken != self.max_frames and self.depth is not None:
             self.depth.check_end(end)
 
     def _start(

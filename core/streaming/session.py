@@ -16,14 +16,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.checks import UserError, naming
+from core.depth.motion import MotionDepth
 from core.geometry.fit import FitMode, FrameFit
 from core.rendering import SteadyRenderer
 from core.streaming.cuts import CutDetector, CutState
+from core.streaming.depth_from_motion import KeyFrameMotion
 from core.streaming.fusion import CROSSFADE, join, pruned_scene_at, start_interval
 from core.streaming.intake import ArrayLike, Depth, EstimateDepth, Intake
 from core.streaming.interval import Interval, StreamFrame
 from core.streaming.key_frames import Candidate, KeyFrameSelection, SelectionState
-from core.streaming.pair_model import EncodedT, PairModel, configured_size, device_of
+from core.streaming.pair_model import (
+    EncodedT,
+    PairModel,
+    configured_size,
+    device_of,
+    own_inverse_depth,
+)
 from core.streaming.stage_timer import StageTimer
 from core.streaming.survivors import largest_pool
 from core.streaming.timeline import Timeline, TimelineState
@@ -63,6 +71,8 @@ class Session(Generic[EncodedT]):
         estimate_depth: Gives the relative inverse depth of frames that are pushed without, from
             RGB in [0, 1] at the frame's size, (1, 3, h, w) to (1, 1, h, w); for example
             :meth:`core.depth.DepthAnythingV2.infer`. None means no depth.
+        motion_depth: Gives it from the parallax between key frames, see :mod:`core.depth.motion`;
+            not together with ``estimate_depth``.
         max_persistent: Size of the pool of Gaussians that are kept beyond their two intervals
             because they are hidden, see :mod:`core.streaming.survivors`; 0 keeps none, and four for
             each pixel of the image size are the most.
@@ -87,6 +97,7 @@ class Session(Generic[EncodedT]):
         device: torch.device | str | None = None,
         fit: FitMode = "stretch",
         estimate_depth: EstimateDepth | None = None,
+        motion_depth: MotionDepth | None = None,
         max_persistent: int = 0,
         crossfade: float = CROSSFADE,
         backend: str = "auto",
@@ -101,6 +112,8 @@ class Session(Generic[EncodedT]):
             raise ValueError(f"Session: crossfade is {crossfade}; expected a number in [0, 1).")
         if fit not in get_args(FitMode):
             raise ValueError(f"Session: fit is {fit!r}; expected one of {get_args(FitMode)}.")
+        if estimate_depth is not None and motion_depth is not None:
+            raise ValueError("Session: give estimate_depth or motion_depth, not both.")
         self._model: PairModel[EncodedT] | None = model
         self.frame_gap = frame_gap
         """Distance between key frames."""
@@ -119,7 +132,13 @@ class Session(Generic[EncodedT]):
             torch.device(device) if device is not None else device_of(model),
             fit,
             estimate_depth,
+            None
+            if motion_depth is None
+            else KeyFrameMotion(
+                motion_depth, lambda image: own_inverse_depth(self._opened(), image)
+            ),
         )
+        self._motion_depth = motion_depth
         self._timeline: Timeline[EncodedT] = Timeline(
             self._image_size, max_persistent=max_persistent, backend=backend, timed=self._timed
         )
@@ -146,6 +165,8 @@ class Session(Generic[EncodedT]):
         self._intake.fit = None
         if self._cuts is not None:
             self._cuts.state = CutState()
+        if self._motion_depth is not None:
+            self._motion_depth.reset()
         self._timeline.state = TimelineState()
         self._selection.state = SelectionState()
         self._time: float | None = None
@@ -371,10 +392,11 @@ class Session(Generic[EncodedT]):
     def _encode_early(self, model: PairModel[EncodedT], candidate: Candidate) -> EncodedT | None:
         """Encode a frame that is a key frame with or without a cut before it.
 
-        The device works on it while the host looks for the cut. An error is left to be raised
+        The device works on it while the host looks for the cut. Depth from motion has to wait for
+        it: the last frame of the shot before comes first. An error is left to be raised
         where the frame is taken, after those of the shot that a cut ends.
         """
-        if self._batch_size > 1 or not self._selection.next_is_key:
+        if self._batch_size > 1 or not self._selection.next_is_key or self._motion_depth:
             return None
         with suppress(UserError):
             with self._timed("depth"):
@@ -384,6 +406,8 @@ class Session(Generic[EncodedT]):
 
     def _finish_shot(self, model: PairModel[EncodedT]) -> list[Interval]:
         error = self._selection.end_shot()
+        if self._motion_depth is not None:
+            self._motion_depth.reset()
         intervals = self._timeline.append(model, self._selection.take_chosen())
         static = self._timeline.end_shot()
         intervals += [] if static is None else [static]
@@ -397,6 +421,7 @@ class Session(Generic[EncodedT]):
         fit, time = self._intake.fit, self._time
         selection, timeline = self._selection.state, self._timeline.state
         cuts = None if self._cuts is None else self._cuts.state
+        motion = None if self._motion_depth is None else self._motion_depth.state
         try:
             yield
         except IncompleteShotError:
@@ -406,6 +431,8 @@ class Session(Generic[EncodedT]):
             self._selection.state, self._timeline.state = selection, timeline
             if self._cuts is not None and cuts is not None:
                 self._cuts.state = cuts
+            if self._motion_depth is not None and motion is not None:
+                self._motion_depth.state = motion
             raise
 
     def _timed(self, stage: str) -> AbstractContextManager[None]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.checks import UserError
-from core.depth.source import NoDepth, open_depth
+from core.depth.source import FileDepth, NoDepth, choose_depth, open_depth
 from core.io import Frame, write_depth_png16
 
 CPU = torch.device("cpu")
@@ -67,3 +67,24 @@ def test_maps_that_hold_no_depth_are_said_once(
         maps = [depth.inverse_depth(frame) for frame in source]
     assert all(values.isfinite().all() for values in maps)
     assert caplog.text.count("stands for no depth") == 1
+
+
+def test_auto_takes_files_then_the_network_and_motion_is_asked_for(
+    synthetic_source, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = synthetic_source(1)
+    write_depth_png16(tmp_path / "0000.png", np.zeros((4, 4), dtype=np.float32))
+    assert isinstance(choose_depth("auto", tmp_path, source, CPU, tmp_path), FileDepth)
+    with caplog.at_level(logging.INFO, logger="streamsplat"):
+        assert choose_depth("motion", None, source, CPU, tmp_path) is None
+    assert "motion" in caplog.text
+    assert isinstance(choose_depth("auto", None, source, CPU, tmp_path), NoDepth)
+    (tmp_path / "depth_anything_v2_vits.pth").write_bytes(b"half a file")
+    with pytest.raises(UserError, match="depth_anything_v2_vits"):
+        choose_depth("auto", None, source, CPU, tmp_path)
+    assert isinstance(choose_depth("none", None, source, CPU, tmp_path), NoDepth)
+
+
+def test_a_network_without_weights_is_refused(synthetic_source, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--depth model needs weights"):
+        choose_depth("model", None, synthetic_source(1), CPU, tmp_path)

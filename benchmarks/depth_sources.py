@@ -1,0 +1,267 @@
+"""How good depth is by its source: ``python benchmarks/depth_sources.py CLIP [CLIP ...]``.
+
+Clips with measured depth: folders with ``JPEGImages/*.jpg`` and ``Depth/*.png`` (16 bits,
+millimetres, 0 for none). Every pixel that was measured counts. The baseline is *row*: the best
+function of the image row, fitted to the truth of each frame.
+
+* row: see above. It knows the truth.
+* network: the network's own depth of each frame alone (``--depth none``).
+* two frames: essential matrix and triangulation of a key frame and the one before it.
+* motion: ``--depth motion``, causal, from key frames.
+* motion, both ways: ``core.depth.preprocess --source motion``, from all frames of the clip.
+
+Columns, means over key frames:
+
+* frame: share of pixels whose depth is within a factor of 1.25, each frame aligned by itself (scale
+  and shift of the inverse depth).
+* clip: the same with one scale and shift for all frames of the clip.
+* tracks: mean absolute change of the logarithm of depth from key frame to key frame, beyond the
+  true change, of points that DIS follows there and back; frames aligned as in *frame*.
+* tracks, clip: the same, aligned as in *clip*.
+* ms: processor time of a key frame, one thread, without flow and, for motion, the network's guess;
+  and with them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import torch
+import tyro
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from configs.options_inference import EMBEDDED_MODEL
+from core.checks import UserError, cli_errors
+from core.command_line import parse
+from core.depth.motion.camera import USUAL_FOV, Camera
+from core.depth.motion.depth_map import DepthMap
+from core.depth.motion.localization import localize
+from core.depth.motion.matching import match
+from core.depth.motion.offline import clip_depth
+from core.depth.motion.stream import MotionDepth, slope, working_picture
+from core.depth.motion.texture import Texture
+from core.depth.motion.triangulation import triangulate
+from core.evaluation.data.clips import Clip, ClipFrame
+from core.evaluation.data.open import open_dataset_clips
+from core.geometry.optical_flow import agreement, dis_flow, grey_flow, warp
+from core.geometry.resample import resize
+from core.metrics.depth import align_inverse_depth, depth_errors, row_means
+from core.models import load_model
+from core.streaming.pair_model import own_inverse_depth
+
+T = TypeVar("T")
+Maps = list[Float[Tensor, "h w"]]
+_FARTHEST = 100.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure sources of depth on clips with measured depth."""
+
+    clips: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of clips."""
+    frame_gap: int = 3
+    """Distance between key frames."""
+    fov: float = USUAL_FOV
+    """Angle of view along the longer side that motion supposes, degrees."""
+    resume: str = str(EMBEDDED_MODEL)
+    """The network."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of the key frames of a clip."""
+
+    inverse: Float[Tensor, "t h w"]
+    """Measured; 0 where nothing was."""
+    flows: list[tuple[Tensor, Tensor]]
+    """Flow from each key frame to the next, and where it can be trusted."""
+
+
+class Clock:
+    """Processor time of this thread, with that of flow and networks apart."""
+
+    def __init__(self) -> None:
+        self.flow = self.total = 0.0
+
+    def estimate_flow(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return DIS flow, and note its time."""
+        return self.apart(lambda: grey_flow(first, second))
+
+    def apart(self, work: Callable[[], T]) -> T:
+        """Do a part of the work whose time is told apart: flow, or a network."""
+        begin = time.thread_time()
+        result = work()
+        self.flow += time.thread_time() - begin
+        return result
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do some work and note its time."""
+        begin = time.thread_time()
+        result = work()
+        self.total += time.thread_time() - begin
+        return result
+
+
+def measured(frames: list[ClipFrame]) -> Truth:
+    """Return what is known of key frames."""
+    depths = [frame.sensor_depth for frame in frames]
+    if any(depth is None for depth in depths):
+        raise UserError("a frame has no measured depth; expected Depth/<stem>.png for each.")
+    depth = torch.from_numpy(np.stack([depth for depth in depths if depth is not None]))
+    images = [rearrange(torch.from_numpy(frame.image), "h w c -> c h w") for frame in frames]
+    flows = []
+    for first, second in pairwise(images):
+        there, back = dis_flow(first, second), dis_flow(second, first)
+        flows.append((there, agreement(there, back)))
+    return Truth(torch.where(depth > 0, 1 / depth.clamp_min(1e-3), 0.0), flows)
+
+
+def aligned(maps: Float[Tensor, "t h w"], truth: Float[Tensor, "t h w"]) -> Tensor:
+    """Return inverse depths by the scale and shift that fit best."""
+    valid = truth > 0
+    scale, shift = align_inverse_depth(maps[valid], truth[valid])
+    return (scale * maps + shift).clamp_min(1 / _FARTHEST)
+
+
+def within(maps: Float[Tensor, "t h w"], truth: Float[Tensor, "t h w"]) -> float:
+    """Return the mean share of good pixels."""
+    errors = [
+        depth_errors(values[known > 0], known[known > 0])
+        for values, known in zip(maps, truth, strict=True)
+    ]
+    return float(np.mean([error.delta for error in errors]))
+
+
+def change_along_tracks(maps: Float[Tensor, "t h w"], truth: Truth) -> float:
+    """Return the mean change of log depth along the flow beyond the true one."""
+    changes = []
+    for i, (flow, trusted) in enumerate(truth.flows):
+        values = torch.stack((maps[i + 1], truth.inverse[i + 1].clamp_min(1e-3)))[None].log()
+        later = warp(values, flow[None])[0]
+        nearest = warp((truth.inverse[i + 1] > 0).float()[None, None], flow[None])[0, 0]
+        valid = trusted & (truth.inverse[i] > 0) & (nearest > 0.999)
+        now, true = maps[i].log(), truth.inverse[i].clamp_min(1e-3).log()
+        excess = (later[0] - now) - (later[1] - true)
+        changes.append(excess[valid].abs().mean().item())
+    return float(np.mean(changes))
+
+
+def at_size(values: np.ndarray | Tensor, like: ClipFrame) -> Tensor:
+    """Return a map at the size of its frame."""
+    size = (like.image.shape[0], like.image.shape[1])
+    return resize(torch.as_tensor(values)[None, None].float(), size)[0, 0]
+
+
+def two_frames(pictures: list[np.ndarray], fov: float, clock: Clock) -> list[np.ndarray]:
+    """Return the depth of each picture from the one before it alone; 0 where that fails."""
+    height, width = (side // 2 for side in pictures[0].shape)
+    camera = Camera.of_fov(height, width, fov)
+    nothing = DepthMap(np.full((height, width), 0.5, np.float32), np.ones((height, width), "f4"))
+    maps = []
+    for i, picture in enumerate(pictures):
+        other = pictures[i - 1 if i else 1]
+        matches = match(picture, other, camera, clock.estimate_flow)
+        corners = Texture(picture, camera).corners
+        found = localize([matches], corners, nothing, camera, is_scaled=False)
+        depth = triangulate([(matches, found.poses[0])], camera).inverse_depth
+        top = np.percentile(depth, 99)
+        maps.append(cv2.medianBlur(np.minimum(depth, top).astype(np.float32), 5))
+    return maps
+
+
+def sources(clip: Clip, options: Options) -> tuple[Truth, dict[str, tuple[Tensor, Clock]]]:
+    """Return the maps of every source."""
+    model = load_model(options.resume)
+    size = (model.config.image_height, model.config.image_width)
+    frames = clip.read(0, clip.num_frames - 1)
+    keys = frames[:: options.frame_gap]
+    truth = measured(keys)
+    pictures = [working_picture(frame.image) for frame in frames]
+    key_pictures = pictures[:: options.frame_gap]
+
+    def alone(frame: ClipFrame) -> Tensor:
+        image = rearrange(torch.from_numpy(frame.image), "h w c -> 1 c h w").float() / 255
+        return own_inverse_depth(model, resize(image, size))
+
+    def first_guess(frame: ClipFrame) -> np.ndarray:
+        own = alone(frame).numpy()
+        return (own + slope(*own.shape)) / 2
+
+    clocks = {name: Clock() for name in ("network", "two frames", "motion", "motion, both ways")}
+    found: dict[str, Sequence[np.ndarray | Tensor]] = {}
+    motion = MotionDepth(fov=options.fov, flow=clocks["motion"].estimate_flow)
+    causal = []
+    with torch.inference_mode():
+        found["network"] = [clocks["network"].run(lambda f=f: alone(f)) for f in keys]
+        for frame, picture in zip(keys, key_pictures, strict=True):
+
+            def guess(frame: ClipFrame = frame) -> np.ndarray:
+                return clocks["motion"].apart(lambda: first_guess(frame))
+
+            work = partial(motion.push, picture, guess)
+            causal.append(clocks["motion"].run(work))
+    found["motion"] = causal
+    clock = clocks["two frames"]
+    found["two frames"] = clock.run(lambda: two_frames(key_pictures, options.fov, clock))
+    clock = clocks["motion, both ways"]
+    both = clock.run(lambda: clip_depth(pictures, fov=options.fov, flow=clock.estimate_flow))
+    if both is not None:
+        found["motion, both ways"] = [d.inverse_depth for d in both[:: options.frame_gap]]
+    maps = {
+        name: (
+            torch.stack([at_size(v, k) for v, k in zip(values, keys, strict=True)]),
+            clocks[name],
+        )
+        for name, values in found.items()
+    }
+    rows = torch.cat([row_means(t[None], t[None] > 0) for t in truth.inverse]).float()
+    return truth, {"row": (rows, Clock()), **maps}
+
+
+def report(clip: Clip, options: Options) -> None:
+    """Print the table of a clip."""
+    truth, found = sources(clip, options)
+    count = len(truth.inverse)
+    print(f"\n{clip.name}: {count} key frames\n")
+    print("| | frame | clip | tracks | tracks, clip | ms | with flow |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for name, (maps, clock) in found.items():
+        if name == "row":
+            single = together = maps.clamp_min(1 / _FARTHEST)
+        else:
+            single = torch.cat(
+                [aligned(m[None], t[None]) for m, t in zip(maps, truth.inverse, strict=True)]
+            )
+            together = aligned(maps, truth.inverse)
+        ways = [within(one, truth.inverse) for one in (single, together)]
+        ways += [change_along_tracks(one, truth) for one in (single, together)]
+        times = [1e3 * seconds / count for seconds in (clock.total - clock.flow, clock.total)]
+        numbers = [*(f"{value:.3f}" for value in ways), *(f"{value:.0f}" for value in times)]
+        print(f"| {name} | {' | '.join(numbers)} |", flush=True)
+
+
+@cli_errors
+def main() -> None:
+    """Run from the command line."""
+    options = parse(Options)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    print(f"{datetime.date.today()}; frame gap {options.frame_gap}")
+    for clip in open_dataset_clips("frames", options.clips):
+        report(clip, options)
+
+
+if __name__ == "__main__":
+    main()

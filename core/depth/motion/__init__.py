@@ -1,0 +1,5 @@
+"""Relative inverse depth of a clip from the motion of its own camera."""
+
+from core.depth.motion.stream import MotionDepth
+
+__all__ = ["MotionDepth"]

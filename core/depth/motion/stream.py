@@ -1,0 +1,201 @@
+"""Depth of one key frame after the other, from what came before: causal, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from core.depth.motion.camera import USUAL_FOV, Camera
+from core.depth.motion.carrying import carry
+from core.depth.motion.depth_map import DepthMap, fuse
+from core.depth.motion.filling import complete, fill, guess
+from core.depth.motion.localization import localize
+from core.depth.motion.matching import EstimateFlow, Grey, Matches, match
+from core.depth.motion.texture import Texture
+from core.depth.motion.triangulation import triangulate
+from core.geometry.optical_flow import grey_flow
+
+LONGER_SIDE = 512
+"""Pixels of the longer side of the pictures whose flow is estimated."""
+SHORTEST_SIDE = 32
+"""Pixels below which flow cannot be estimated."""
+_MAP_SHRINKING = 2
+_RING = 4
+"""Most key frames that are kept besides the newest."""
+_RING_STEP_PX = 1.5
+"""Median motion, in pixels of the maps, between key frames of the ring."""
+_SMALLEST_OVERLAP = 0.1
+"""Share of matched pixels below which the key frame before shows something else."""
+_MUCH = 0.2
+"""Share of pixels that were not seen before, from which on the picture alone is asked."""
+_FADE = 0.98
+_NEAR_PERCENTILE = 99.0
+_NEAREST, _FARTHEST = 0.8, 0.2
+"""Relative inverse depths at the bottom and at the top of a picture that nothing is known of."""
+
+SinglePicture = Callable[[], Float32[np.ndarray, "h2 w2"]]
+"""Gives inverse depth, in [0, 1], from a picture alone."""
+
+
+@dataclass(frozen=True)
+class MotionState:
+    """All that a stream remembers; its size does not grow."""
+
+    newest: Grey | None = None
+    """The newest key frame."""
+    ring: tuple[Grey, ...] = ()
+    """Earlier ones, between which something moved, the oldest first."""
+    depth: DepthMap | None = None
+    """Depth of the newest."""
+    is_scaled: bool = False
+    """Whether it comes from motion."""
+    near: float = 1.0
+    """Inverse depth that is shown as 1."""
+
+
+class MotionDepth:
+    """Relative inverse depth of a stream of key frames, from the parallax of its own camera.
+
+    Inverse depths of a shot are in one unit, also after they are normalised: :attr:`near` of the
+    state changes slowly.
+
+    Args:
+        fov: Angle of view along the longer side of the frames, degrees.
+        flow: Gives the flow between two grey pictures.
+    """
+
+    def __init__(self, *, fov: float = USUAL_FOV, flow: EstimateFlow = grey_flow) -> None:
+        self._fov = fov
+        self._flow = flow
+        self.state = MotionState()
+        """May be set to what it was before."""
+
+    def reset(self) -> None:
+        """Forget what came before: the next key frame begins a new shot."""
+        self.state = MotionState()
+
+    def push(self, grey: Grey, single: SinglePicture | None = None) -> Float32[np.ndarray, "h w"]:
+        """Take the next key frame and return its relative inverse depth in [0, 1].
+
+        Where there is no parallax, the depth of the frame before is carried along the flow.
+
+        Args:
+            grey: Of the size that :func:`working_size` gives; one size for the whole stream.
+            single: Gives the frame's inverse depth from the picture alone, in [0, 1] and of any
+                size. It is asked for the first frame of a shot, and where much of a frame was not
+                seen before. By default a slope from the bottom, near, to the top, far.
+        """
+        depth = self.advance(grey, single)
+        shown = np.clip(depth.inverse_depth / np.float32(self.state.near), 0, 1)
+        return np.ascontiguousarray(shown, np.float32)
+
+    def advance(self, grey: Grey, single: SinglePicture | None = None) -> DepthMap:
+        """Take the next key frame and return its depth in the unit of the shot; see ``push``."""
+        camera = self._camera(grey)
+        if self.state.newest is None or self.state.depth is None:
+            return self._begin(grey, single, camera)
+        partners = self._partners()
+        matches = [match(grey, partner, camera, self._flow) for partner in partners]
+        if (matches[0].trust > 0).mean() < _SMALLEST_OVERLAP:
+            return self._begin(grey, single, camera)
+        return self._go_on(grey, matches, single, camera)
+
+    def _begin(self, grey: Grey, single: SinglePicture | None, camera: Camera) -> DepthMap:
+        depth = guess(_alone(single, camera))
+        self.state = MotionState(newest=grey, depth=depth)
+        return depth
+
+    def _partners(self) -> list[Grey]:
+        """Return the newest key frame, and earlier ones that saw the scene from further away."""
+        state = self.state
+        assert state.newest is not None
+        ring = state.ring
+        return [state.newest, *(ring[-age] for age in (1, 3) if age <= len(ring))]
+
+    def _go_on(
+        self,
+        grey: Grey,
+        matches: list[Matches],
+        single: SinglePicture | None,
+        camera: Camera,
+    ) -> DepthMap:
+        state = self.state
+        assert state.depth is not None
+        assert state.newest is not None
+        texture = Texture(grey, camera)
+        found = localize(matches, texture.corners, state.depth, camera, is_scaled=state.is_scaled)
+        depth = carry(
+            state.depth, matches[0], found.poses[0], camera, is_still=not found.has_parallax
+        )
+        if found.has_parallax:
+            held = [
+                (texture.along_epipolar_lines(m, pose), pose)
+                for m, pose in zip(matches, found.poses, strict=True)
+            ]
+            depth = fuse(depth, triangulate(held, camera))
+        if (depth.certainty == 0).mean() > _MUCH:
+            depth = complete(depth, _alone(single, camera))
+        # What nothing renews would be blurred a little more with each key frame.
+        depth = fill(depth, holes_only=not found.has_parallax)
+        near = float(np.percentile(depth.inverse_depth[::4, ::4], _NEAR_PERCENTILE))
+        self.state = replace(
+            state,
+            newest=grey,
+            ring=self._ring(matches),
+            depth=depth,
+            is_scaled=state.is_scaled or found.has_parallax,
+            near=max(near, _FADE * state.near),
+        )
+        return depth
+
+    def _ring(self, matches: list[Matches]) -> tuple[Grey, ...]:
+        """Return the ring, with the key frame before if enough has moved since its newest."""
+        state = self.state
+        assert state.newest is not None
+        if not state.ring:
+            return (state.newest,)
+        seen = matches[1].trust[::4, ::4] > 0
+        moved = np.linalg.norm(matches[1].flow[::4, ::4][seen], axis=-1)
+        if len(moved) and np.median(moved) < _RING_STEP_PX:
+            return state.ring
+        return (*state.ring, state.newest)[-_RING:]
+
+    def _camera(self, grey: Grey) -> Camera:
+        height, width = (side // _MAP_SHRINKING for side in grey.shape)
+        known = self._known_camera
+        if known is None or (known.height, known.width) != (height, width):
+            self._known_camera = known = Camera.of_fov(height, width, self._fov)
+        return known
+
+    _known_camera: Camera | None = None
+
+
+def _alone(single: SinglePicture | None, camera: Camera) -> Float32[np.ndarray, "h w"]:
+    """Return the inverse depth that a picture alone suggests."""
+    if single is not None:
+        return cv2.resize(single(), (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    return slope(camera.height, camera.width)
+
+
+def slope(height: int, width: int) -> Float32[np.ndarray, "h w"]:
+    """Return the inverse depth of a picture that nothing is known of: near below, far above."""
+    rows = np.linspace(_FARTHEST, _NEAREST, height, dtype=np.float32)
+    return np.repeat(rows[:, None], width, axis=1)
+
+
+def working_size(height: int, width: int) -> tuple[int, int]:
+    """Return the even size at which frames of a size are looked at; only tiny ones are enlarged."""
+    scale = min(1.0, LONGER_SIDE / max(height, width))
+    rows, columns = (2 * round(side * scale / 2) for side in (height, width))
+    return max(SHORTEST_SIDE, rows), max(SHORTEST_SIDE, columns)
+
+
+def working_picture(image: UInt8[np.ndarray, "h w 3"]) -> Grey:
+    """Return an RGB image in grey at its working size."""
+    height, width = working_size(*image.shape[:2])
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)

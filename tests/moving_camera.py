@@ -1,0 +1,88 @@
+"""Pictures and exact flow of a small scene, whose depth and camera are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from core.depth.motion.camera import Camera
+
+PICTURE = Camera.of_fov(96, 128, 60.0)
+_LEAN = 0.7
+MAP = Camera.of_fov(48, 64, 60.0)
+
+
+@dataclass(frozen=True)
+class View:
+    """Where the camera is, how far it is turned to the right (radians), and where a square is."""
+
+    x: float = 0.0
+    turn: float = 0.0
+    mover: float | None = None
+
+    @property
+    def rotation(self) -> np.ndarray:
+        """From camera axes to those of the world."""
+        c, s = np.cos(self.turn), np.sin(self.turn)
+        return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+
+    def cast(self, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return surface (0 wall, 1 box, 2 mover), points of the world, and depths."""
+        rays = camera.rays.astype(np.float64) @ self.rotation.T
+        planes = [(4.0, (0.0, 0.0), np.inf), (2.0, (0.3, 0.1), 0.6)]
+        if self.mover is not None:
+            planes.append((3.0, (-1.0, self.mover), 0.3))
+        surface = np.zeros(rays.shape[:2], int)
+        points = np.zeros(rays.shape)
+        depths = np.zeros(rays.shape[:2])
+        for index, (z, center, half) in enumerate(planes):
+            # The wall goes back to the right, so that its flow is that of no turning camera.
+            lean = _LEAN if index == 0 else 0.0
+            distance = (z + lean * self.x) / (rays[..., 2] - lean * rays[..., 0])
+            at = rays * distance[..., None] + [self.x, 0, 0]
+            hit = (np.abs(at[..., :2] - center) < half).all(axis=-1)
+            surface[hit], points[hit], depths[hit] = index, at[hit], distance[hit]
+        return surface, points, depths
+
+    def picture(self) -> np.ndarray:
+        """Return grey levels of a texture that is fixed to each surface."""
+        surface, points, _ = self.cast(PICTURE)
+        u, v = points[..., 0] * 40 + 200, points[..., 1] * 40 + 200
+        v = np.where(surface == 2, v - 40 * (self.mover or 0), v)
+        noise = np.random.default_rng(0).uniform(0, 255, (3, 200, 200)).astype(np.float32)
+        colors = np.zeros(surface.shape, np.float32)
+        for index in range(3):
+            fine = cv2.resize(noise[index], (400, 400), interpolation=cv2.INTER_CUBIC)
+            seen = cv2.remap(
+                fine, u.astype(np.float32) % 400, v.astype(np.float32) % 400, cv2.INTER_LINEAR
+            )
+            colors = np.where(surface == index, seen, colors)
+        return np.clip(colors, 0, 255).astype(np.uint8)
+
+    def inverse_depth(self) -> np.ndarray:
+        """Return the true inverse depth at the size of the maps."""
+        return 1 / self.cast(MAP)[2]
+
+    def flow(self, other: View) -> np.ndarray:
+        """Return where the pixels of the picture are in another one, less where they are here."""
+        surface, points, _ = self.cast(PICTURE)
+        points = points.copy()
+        points[..., 1] += np.where(surface == 2, (other.mover or 0) - (self.mover or 0), 0)
+        there = (points - [other.x, 0, 0]) @ other.rotation @ PICTURE.matrix.T
+        return (there[..., :2] / there[..., 2:] - PICTURE.pixels).astype(np.float32)
+
+
+class ExactFlow:
+    """The flow between pictures of views, in place of one that is estimated."""
+
+    def __init__(self, views: list[View]) -> None:
+        self.pictures = [view.picture() for view in views]
+        self._views = {
+            picture.tobytes(): view for picture, view in zip(self.pictures, views, strict=True)
+        }
+
+    def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the displacement of each pixel."""
+        return self._views[first.tobytes()].flow(self._views[second.tobytes()])
