@@ -9,7 +9,7 @@ from types import TracebackType
 
 from core.geometry.fit import FrameFit
 from core.logging import get_logger, warn_once
-from core.scene_file import GRADES, GradeName, SceneHeader, SceneWriter, grid_of
+from core.scene_file import GRADES, GradeName, SceneHeader, SceneWriter
 from core.streaming import Interval
 from core.streaming.reconstruct import RenderedFrame
 
@@ -85,8 +85,7 @@ class SceneSink:
     def _append(self, interval: Interval) -> None:
         if interval.num_survivors:
             warn_once(_logger, f"{self._path.name} leaves out the survivors of --max_persistent.")
-        own = interval.gaussians.num_gaussians - interval.num_survivors
-        gaussians = interval.gaussians.select(slice(own), dim=1).to("cpu")
+        gaussians = interval.own_gaussians.to("cpu")
         if self._writer is None:
             self._writer = self._stack.enter_context(self._open(interval))
         self._wait()
@@ -99,13 +98,8 @@ class SceneSink:
         )
 
     def _open(self, interval: Interval) -> SceneWriter:
-        header = SceneHeader(
-            image_size=self._fit.model_size,
-            grid_size=grid_of(interval.num_first, self._fit.model_size),
-            frame_size=self._fit.input_size,
-            fit_mode=self._fit.mode,
-            frames_per_second=self._fps,
-            source=self._source,
+        header = SceneHeader.of_clip(
+            self._fit, interval.num_first, frames_per_second=self._fps, source=self._source
         )
         return SceneWriter(self._path, header, GRADES[self._grade])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -13,7 +13,7 @@ from torch import Tensor
 from core.checks import UserError
 from core.depth.source import DepthSource
 from core.geometry.fit import FitMode, FrameFit
-from core.io import FrameSource
+from core.io import Frame, FrameSource
 from core.streaming.interval import Interval
 from core.streaming.session import IncompleteShotError, Session
 
@@ -69,18 +69,24 @@ class ClipReconstructor:
                 off.
         """
         indices: dict[float, int] = {}
-        for interval in self._intervals(source, indices):
+
+        def note(time: float, frame: Frame) -> None:
+            indices[time] = frame.index
+
+        for interval in self.intervals(source, note):
             yield from self._render(interval, indices)
 
-    def intervals(self, source: FrameSource) -> Iterator[Interval]:
+    def intervals(
+        self, source: FrameSource, note: Callable[[float, Frame], None] | None = None
+    ) -> Iterator[Interval]:
         """Yield the intervals of the clip with their frames, in order; see :meth:`frames`.
 
         Stream times are seconds from the first frame, or indices where the source has no times.
-        """
-        return self._intervals(source, {})
 
-    def _intervals(self, source: FrameSource, indices: dict[float, int]) -> Iterator[Interval]:
-        """Yield the intervals, and note the index of the frame at each stream time."""
+        Args:
+            source: The clip.
+            note: Called with each frame and its stream time before it is pushed.
+        """
         failure: UserError | None = None
         taken = end = 0
         self.session.reset()
@@ -90,7 +96,8 @@ class ClipReconstructor:
                 end = frame.index + 1
                 depth = partial(self.depth.inverse_depth, frame)
                 time = float(frame.index) if frame.time is None else frame.time
-                indices[time] = frame.index
+                if note is not None:
+                    note(time, frame)
                 yield from self.session.push(frame.image, time, depth, name=frame.name)
         except UserError as error:
             failure = error
