@@ -32,6 +32,7 @@ def _modules_after(*arguments: str) -> set[str]:
 def test_help_needs_no_pytorch():
     heavy = {"torch", "numpy", "cv2", "av", "matplotlib", "numba"}
     assert not heavy & _modules_after("splat_inference.py", "--help")
+    assert not (heavy | {"websockets"}) & _modules_after("core/viewer/__main__.py", "--help")
 
 
 @pytest.mark.parametrize(

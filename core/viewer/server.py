@@ -28,7 +28,9 @@ from core.viewer.feed import Feed
 from core.viewer.html import served_player
 
 _logger = get_logger(__name__)
-_CLOSE_TIMEOUT_S = 1
+_OPEN_TIMEOUT_S = 2
+"""How long to wait for a request. Browsers open connections ahead, which the end waits for."""
+_CLOSE_TIMEOUT_S = 0.5
 T = TypeVar("T")
 
 
@@ -120,6 +122,7 @@ class ViewerServer:
                 process_request=self._respond,
                 compression=None,  # images are compressed
                 max_size=1 << 10,
+                open_timeout=_OPEN_TIMEOUT_S,
                 close_timeout=_CLOSE_TIMEOUT_S,
                 server_header=None,
                 logger=quiet,

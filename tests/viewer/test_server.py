@@ -149,7 +149,12 @@ def test_other_names_of_the_computer_and_pages_of_other_sites_are_refused(
         assert get(server, "/", host)[0] == 200, host
     with look(server):
         pass
-    for origin in ("http://evil.example", "http://localhost:1", "null", f"http://127.0.0.1:{port}0"):
+    for origin in (
+        "http://evil.example",
+        "http://localhost:1",
+        "null",
+        f"http://127.0.0.1:{port}0",
+    ):
         with pytest.raises(InvalidStatus, match="403"), look(server, origin=origin):
             pass
 

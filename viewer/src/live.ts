@@ -91,7 +91,7 @@ export class Live implements Guide {
   private readonly button = document.createElement("button");
 
   constructor(private readonly worker: Worker, private readonly say: (text: string) => void) {
-    this.status.id = "status";
+    this.status.id = "feed";
     this.button.id = "live";
     this.button.textContent = "Live";
     this.button.addEventListener("click", () => this.goLive());
@@ -134,7 +134,9 @@ export class Live implements Guide {
       if (this.isFollowing) this.ask();
     } else if (facts.ended !== undefined) {
       this.ended = facts.ended;
-      this.say(this.ended);
+      this.status.setAttribute("role", "status");
+      // Of a live scene, the line that follows it says so.
+      this.say(this.isLive && this.player ? "" : this.ended);
       this.socket?.close();
       this.tell();
     } else {
@@ -199,7 +201,7 @@ export class Live implements Guide {
   }
 
   private state(): string {
-    if (this.ended !== null) return "Ended";
+    if (this.ended !== null) return this.ended.replace(/\.$/, "");
     if (!this.socket) return "No connection";
     if (this.isFollowing) return `Live · ${Math.round(this.delay)} ms`;
     return document.getElementById("play")!.dataset.state === "playing" ? "Replay" : "Paused";
