@@ -69,6 +69,8 @@ class LiveFeed:
             "bytes": KEPT_BYTES,
         }
         """What a viewer is told first."""
+        self.skipped = 0
+        """Key frames that viewers have not seen, of all viewers together."""
         self._header = b""
         self._parts: deque[LivePart] = deque()
         self._num_parts = 0
@@ -106,7 +108,9 @@ class LiveFeed:
             number = max(following, oldest)
             if self._end is None and (is_first or newest - following >= _MOST_BEHIND):
                 number = newest
-            skipped += 0 if is_first else number - following
+            if not is_first:
+                skipped += number - following
+                self.skipped += number - following
             part = self._parts[number - oldest]
             joins = number == following and not is_first
             facts: dict[str, object] = {

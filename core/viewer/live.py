@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 
 from tqdm import tqdm
@@ -62,6 +61,11 @@ class LiveScene:
             _logger.warning(
                 "%d frames came faster than the model works and were dropped.", self.source.dropped
             )
+        if self.feed.skipped:
+            _logger.warning(
+                "%d key frames were skipped by viewers that were slower, or paused.",
+                self.feed.skipped,
+            )
         self.server.call(self.feed.end, f"{reason}.")
         _logger.info("%s; its last seconds can be seen until Ctrl-C.", reason)
 
@@ -74,11 +78,8 @@ class LiveScene:
 
         encoder: SceneEncoder | None = None
         newest_key_frame = b""
-        with (
-            closing(self.reconstructor.intervals(self.source, note)) as intervals,
-            tqdm(unit=" key frames", disable=None) as progress,
-        ):
-            for interval in intervals:
+        with tqdm(unit=" key frames", disable=None) as progress:
+            for interval in self.reconstructor.intervals(self.source, note):
                 encoder = encoder or self._begin(interval)
                 coded = encoder.encode(
                     interval.own_gaussians.to("cpu"),
@@ -102,6 +103,7 @@ class LiveScene:
                 progress.set_postfix(
                     delay=f"{delay:.2f} s",
                     dropped=self.source.dropped,
+                    skipped=self.feed.skipped,
                     viewers=self.server.num_viewers,
                     refresh=False,
                 )

@@ -71,8 +71,9 @@ class ViewerServer:
         try:
             self._loop, self._port = self._listening.result()
         except OSError as error:
-            known = error.errno is not None and error.errno > 0
-            reason = os.strerror(error.errno) if known else error.strerror or str(error)
+            # asyncio's own text repeats the address; those of unknown names have a number below 0.
+            code = error.errno or 0
+            reason = os.strerror(code) if code > 0 else error.strerror or str(error)
             raise UserError(
                 f"cannot listen at port {self._port} of {self._host}: {reason}; choose another by "
                 "--port, or --port 0 for any that is free."
