@@ -35,8 +35,10 @@ interface Facts {
 
 const RETRY_MS = 1000;
 const STATUS_MS = 250;
-/** The scene is shown that much slower than it comes, so that it rarely waits. */
+/** The scene is shown that much slower than it comes, so that it rarely waits … */
 const SLACK = 1.1;
+/** … but what comes in longer steps is shown within this time, so that it is not late. */
+const LONGEST_MS = 1000;
 
 /** Where to be within a scene that grows by steps: always on the way to its end. */
 class Pursuit {
@@ -58,7 +60,7 @@ class Pursuit {
     [this.end, this.lastStep] = [end, now];
     // What is far behind is not made up for.
     if (!(end - this.at(now) <= 2.5 * length)) this.seconds = end - length;
-    this.speed = (end - this.seconds) / (SLACK * Math.max(this.period, 1));
+    this.speed = (end - this.seconds) / Math.min(SLACK * Math.max(this.period, 1), LONGEST_MS);
   }
 
   at(now: number): number {
