@@ -75,8 +75,8 @@ class ViewerServer:
             code = error.errno or 0
             reason = os.strerror(code) if code > 0 else error.strerror or str(error)
             raise UserError(
-                f"cannot listen at port {self._port} of {self._host}: {reason}; choose another by "
-                "--port, or --port 0 for any that is free."
+                f"cannot listen at port {self._port} of {self._host}: {reason}; choose another "
+                "--host or --port, of which 0 is any that is free."
             ) from error
         return self
 
@@ -128,7 +128,7 @@ class ViewerServer:
                 server_header=None,
                 logger=quiet,
             )
-        except OSError as error:
+        except Exception as error:
             self._listening.set_exception(error)
             return
         async with server:

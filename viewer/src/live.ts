@@ -119,11 +119,15 @@ export class Live implements Guide {
     if (this.ended !== null) return;
     this.say("The server does not answer; trying again …");
     this.tell();
-    await new Promise((done) => setTimeout(done, RETRY_MS));
-    const answer = await fetch(location.href, { cache: "no-store" }).catch(() => null);
-    if (answer?.status === 403) this.say("The server was started anew and has another address, which it prints.");
-    else if (answer?.ok) this.connect();
-    else await this.lose();
+    for (;;) {
+      await new Promise((done) => setTimeout(done, RETRY_MS));
+      // A WebSocket would not say why it is refused.
+      const answer = await fetch(location.href, { cache: "no-store" }).catch(() => null);
+      if (answer?.ok) return this.connect();
+      if (answer?.status === 403) {
+        return this.say("The server was started anew and has another address, which it prints.");
+      }
+    }
   }
 
   private hear(facts: Facts): void {
