@@ -1,4 +1,4 @@
-"""The player of scene files for browsers; its source is in ``viewer/``."""
+"""The player for browsers, as one file or from a server; its source is in ``viewer/``."""
 
 from core.viewer.html import write_player
 

@@ -118,8 +118,8 @@ class LiveFeed:
                 "dropped": part.dropped,
                 "skipped": skipped,
             }
-            records = b"" if joins else part.first_key_frame
-            yield facts, (self._header if is_first else b"") + records + part.records
+            header = self._header if is_first else b""
+            yield facts, header + (b"" if joins else part.first_key_frame) + part.records
             following, is_first = number + 1, False
         yield {"ended": self._end}, b""
 

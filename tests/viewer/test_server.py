@@ -245,6 +245,7 @@ class Camera(StreamSource):
             yield Frame(index, f"{index}", np.roll(picture, index, 1), index / 100)
 
 
+@pytest.mark.slow
 def test_a_source_faster_than_the_model_is_never_late(small_config: StreamSplatConfig) -> None:
     class Slow(Session):
         def push(self, *args, **options):
