@@ -6,6 +6,8 @@ import base64
 from pathlib import Path
 
 from core.checks import UserError
+from core.io import write_bytes
+from core.scene_file import open_scene
 
 _PLAYER = Path(__file__).parent / "assets" / "player.html"
 _PLACE_OF_SCENE = b"/*scene*/"
@@ -13,6 +15,11 @@ _SERVED = b"live"
 """In place of the scene where a server sends it."""
 _MAX_SCENE = 384 << 20
 """Most bytes of a scene: browsers hold no longer text than its base64."""
+
+
+def served_player() -> bytes:
+    """Return the page whose scene comes from the server that it comes from."""
+    return _PLAYER.read_bytes().replace(_PLACE_OF_SCENE, _SERVED)
 
 
 def write_player(path: Path, scene: Path) -> None:
@@ -24,10 +31,6 @@ def write_player(path: Path, scene: Path) -> None:
         UserError: If the scene cannot be read, is no scene file or too long for a browser, or the
             page cannot be written.
     """
-    # Here, since PyTorch takes seconds: the viewer's help is there without it.
-    from core.io import write_bytes
-    from core.scene_file import open_scene
-
     with open_scene(scene):
         pass
     size = scene.stat().st_size
@@ -42,8 +45,3 @@ def write_player(path: Path, scene: Path) -> None:
         raise UserError(f"cannot read {scene}: {error.strerror or error}.") from error
     before, after = _PLAYER.read_bytes().split(_PLACE_OF_SCENE)
     write_bytes(path, b"".join([before, base64.b64encode(data), after]))
-
-
-def served_player() -> bytes:
-    """Return the page whose scene comes from the server that it comes from."""
-    return _PLAYER.read_bytes().replace(_PLACE_OF_SCENE, _SERVED)
