@@ -66,21 +66,6 @@ class Player implements Followed {
     slider.value = String(start);
   }
 
-  /** Takes the times of a scene that has grown, or that has lost its beginning. */
-  grow({ window, keyTimes }: Pick<Grown, "window" | "keyTimes">): void {
-    const [start, end] = (this.scene.window = window);
-    [slider.min, slider.max] = [String(start), String(end)];
-    slider.disabled = playButton.disabled = end === start;
-    this.seconds = Math.max(this.seconds, start);
-    this.markKeyFrames(keyTimes);
-  }
-
-  /** Shows what a guide says, until somebody pauses or chooses a time. */
-  follow(guide: Guide): void {
-    this.guide = guide;
-    if (!this.isPlaying) this.play(true);
-  }
-
   private markKeyFrames(times: number[]): void {
     const [start, end] = this.scene.window;
     const marks = times.map((time) => {
@@ -174,6 +159,21 @@ class Player implements Followed {
       this.seconds = end;
       this.play(false);
     }
+  }
+
+  /** Takes the times of a scene that has grown, or that has lost its beginning. */
+  grow({ window, keyTimes }: Pick<Grown, "window" | "keyTimes">): void {
+    const [start, end] = (this.scene.window = window);
+    [slider.min, slider.max] = [String(start), String(end)];
+    slider.disabled = playButton.disabled = end === start;
+    this.seconds = Math.max(this.seconds, start);
+    this.markKeyFrames(keyTimes);
+  }
+
+  /** Shows what a guide says, until somebody pauses or chooses a time. */
+  follow(guide: Guide): void {
+    this.guide = guide;
+    if (!this.isPlaying) this.play(true);
   }
 
   private seek(seconds: number): void {
