@@ -9,8 +9,12 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.checks import UserError
+from core.logging import get_logger
 from core.scene_file import SceneHeader, SceneReader
 from core.scene_file.records import HEADER, pack_record
+
+_logger = get_logger(__name__)
 
 KEPT_SECONDS = 10.0
 """How much of a live scene is kept to go back to, seconds."""
@@ -141,19 +145,22 @@ class RecordedFeed:
         self._reader = reader
 
     async def follow(self) -> AsyncGenerator[Message, None]:
-        """Yield parts of the file, and at last whether it is cut short.
-
-        Raises:
-            UserError: Where the file is damaged.
-        """
-        reader = self._reader
-        parts = [pack_record(HEADER, reader.header.pack())]
-        count = len(reader.intervals)
+        """Yield parts of the file, and at last where it is damaged or cut short, if it is."""
+        reader, ended = self._reader, ""
+        if not reader.is_complete:
+            ended = f"The file is cut short: the scene ends at {reader.window[1]:.2f} s."
+        header = pack_record(HEADER, reader.header.pack())
+        records, count = b"", len(reader.intervals)
         for number in range(count):
-            parts.append(reader.stored_interval(number))
-            if sum(map(len, parts)) >= _FILE_PART or number == count - 1:
-                yield {"share": (number + 1) / count}, b"".join(parts)
-                parts = []
-        end = reader.window[1]
-        cut = "" if reader.is_complete else f"The file is cut short: the scene ends at {end:.2f} s."
-        yield {"ended": cut}, b""
+            try:
+                records += (b"" if number else header) + reader.stored_interval(number)
+            except UserError as error:
+                ended = str(error)
+                _logger.error("%s", error)
+                break
+            if len(records) >= _FILE_PART:
+                yield {"share": (number + 1) / count}, records
+                records = b""
+        if records:
+            yield {"share": 1.0}, records
+        yield {"ended": ended}, b""

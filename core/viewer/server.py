@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import aclosing
 from http import HTTPStatus
 from types import TracebackType
 from typing import TypeVar
@@ -173,21 +174,16 @@ class ViewerServer:
                 task.cancel()
 
     async def _send(self, connection: ServerConnection) -> None:
-        messages = self._feed.follow()
         try:
             await connection.send(self._greeting)
-            while True:
-                await connection.recv()  # the viewer asks for the next message
-                facts, records = await anext(messages)
-                await connection.send(json.dumps(facts))
-                if records:
-                    await connection.send(records)
+            async with aclosing(self._feed.follow()) as messages:
+                while True:
+                    await connection.recv()  # the viewer asks for the next message
+                    facts, records = await anext(messages)
+                    await connection.send(json.dumps(facts))
+                    if records:
+                        await connection.send(records)
         except (ConnectionClosed, StopAsyncIteration):
             pass
-        except UserError as error:
-            _logger.error("%s", error)
-            await connection.send(json.dumps({"ended": str(error)}))
         except Exception:
             _logger.exception("a viewer cannot be served")
-        finally:
-            await messages.aclose()

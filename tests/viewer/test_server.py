@@ -204,8 +204,8 @@ def test_viewers_that_leave_or_take_nothing_hold_up_nobody(server: ViewerServer)
     assert server.num_viewers == 0
 
 
-def test_a_file_is_sent_from_its_beginning(write_scene: WriteScene) -> None:
-    path = write_scene()
+def receive(path: Path) -> tuple[bytes, str]:
+    """Return the records that are sent of a file, and what is said at the end."""
     with (
         open_scene(path) as reader,
         ViewerServer(RecordedFeed(reader), "127.0.0.1", 0) as server,
@@ -217,12 +217,25 @@ def test_a_file_is_sent_from_its_beginning(write_scene: WriteScene) -> None:
             viewer.send("next")
             facts = json.loads(viewer.recv())
             if "ended" in facts:
-                break
+                return received, facts["ended"]
             received += viewer.recv()
-    assert facts == {"ended": ""}
+
+
+def test_a_file_is_sent_as_far_as_it_goes(write_scene: WriteScene) -> None:
+    path = write_scene()
     stored = path.read_bytes()
+    received, ended = receive(path)
+    assert ended == ""
     assert stored[8 : 8 + len(received)] == received, "all but signature and index"
     assert stored[8 + len(received) + 4 :][:4] == b"INDX"
+    second = stored.index(b"INTV", stored.index(b"INTV") + 4)
+    path.write_bytes(stored[: second + 30] + b"x" + stored[second + 31 :])
+    sound, ended = receive(path)
+    assert stored[8:].startswith(sound)
+    assert sound.count(b"INTV") == 1
+    assert "is damaged: the checksum of the record at byte" in ended
+    path.write_bytes(stored[:second])
+    assert receive(path) == (sound, "The file is cut short: the scene ends at 1.00 s.")
 
 
 class Camera(StreamSource):
