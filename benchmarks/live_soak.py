@@ -9,8 +9,8 @@ which draws in software on the processor that the model works on.
   server says it; what a viewer waits for its next key frame is not in it.
 * ``delay``: from when what is seen was in front of the camera to the picture, as the page says it:
   read four times a second.
-* ``memory``: resident, of the program; of the page its JavaScript heap after collection of garbage,
-  and the resident memory of the browser, all processes.
+* ``memory``: resident, of the program and of the browser's process that holds the page with its
+  worker; the page's JavaScript heap. After a collection of garbage, as far as that can be asked for.
 
 Memory is compared between the second and the last minute (of less than four minutes, quarter), and
 the exit status is 1 where it grows by more than 2 %.
@@ -164,7 +164,6 @@ class Page(threading.Thread):
         """Look until told to stop."""
         from tests.viewer.chromium import Chromium
 
-        known = {child.pid for child in psutil.Process().children(recursive=True)}
         with tempfile.TemporaryDirectory() as folder, Chromium(Path(folder), (640, 480)) as browser:
             browser.call("Page.navigate", url=self._address)
             browser.wait_for("document.readyState === 'complete' && clock.textContent !== ''")
@@ -178,8 +177,8 @@ class Page(threading.Thread):
                     browser.call("HeapProfiler.collectGarbage")
                     self.heap.add(browser.call("Runtime.getHeapUsage")["usedSize"])
                     children = psutil.Process().children(recursive=True)
-                    own = [child for child in children if child.pid not in known]
-                    self.resident.add(sum(child.memory_info().rss for child in own))
+                    pages = [child for child in children if "--type=renderer" in child.cmdline()]
+                    self.resident.add(sum(child.memory_info().rss for child in pages))
 
 
 @dataclass(frozen=True)
@@ -272,7 +271,7 @@ def report(options: Options, measured: Measured) -> list[str]:
     memory = {"program": measured.memory}
     if page is not None:
         print(f"the page says: {page.status}")
-        memory |= {"page, heap": page.heap, "browser": page.resident}
+        memory |= {"page, heap": page.heap, "page, resident": page.resident}
     print("\n| memory, MiB | second span | last span | growth |\n|---|---:|---:|---:|")
     growing = []
     for name, readings in memory.items():
