@@ -10,7 +10,7 @@ which draws in software on the processor that the model works on.
 * ``delay``: from when what is seen was in front of the camera to the picture, as the page says it:
   read four times a second.
 * ``memory``: resident, of the program and of the browser's process that holds the page with its
-  worker; the page's JavaScript heap. After a collection of garbage, as far as that can be asked for.
+  worker, and the page's JavaScript heap; of the page after collection of garbage.
 
 Memory is compared between the second and the last minute (of less than four minutes, quarter), and
 the exit status is 1 where it grows by more than 2 %.

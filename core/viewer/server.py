@@ -71,13 +71,10 @@ class ViewerServer:
         self._thread.start()
         try:
             self._loop, self._port = self._listening.result()
-        except OSError as error:
-            # asyncio's own text repeats the address; those of unknown names have a number below 0.
-            code = error.errno or 0
-            reason = os.strerror(code) if code > 0 else error.strerror or str(error)
+        except (OSError, UnicodeError) as error:
             raise UserError(
-                f"cannot listen at port {self._port} of {self._host}: {reason}; choose another "
-                "--host or --port, of which 0 is any that is free."
+                f"cannot listen at port {self._port} of {self._host}: {_reason(error)}; choose "
+                "another --host or --port, of which 0 is any that is free."
             ) from error
         return self
 
@@ -187,3 +184,10 @@ class ViewerServer:
             pass
         except Exception:
             _logger.exception("a viewer cannot be served")
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    """Say in words why there is no listening; asyncio's own text repeats the address."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(getattr(error, "strerror", error))  # of names that are unknown, or none

@@ -82,7 +82,11 @@ def test_a_slow_viewer_goes_on_with_the_newest_and_is_told_what_it_missed() -> N
     ]
 
 
-def test_what_is_kept_is_bounded_and_is_sent_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("most_bytes", "kept"), [(64 << 20, 10), (35, 3)])
+def test_what_is_kept_is_bounded_and_is_sent_after_the_end(
+    monkeypatch: pytest.MonkeyPatch, most_bytes: int, kept: int
+) -> None:
+    monkeypatch.setattr("core.viewer.feed.KEPT_BYTES", most_bytes)
     feed = feed_with_header()
     for number in range(50):
         feed.put(part(number))
@@ -91,12 +95,9 @@ def test_what_is_kept_is_bounded_and_is_sent_after_the_end(monkeypatch: pytest.M
     async def everything() -> list[tuple[dict[str, object], bytes]]:
         return [message async for message in feed.follow()]
 
-    *parts, (facts, last) = asyncio.run(everything())
-    assert [data[-1] for _, data in parts] == list(range(40, 50)), "ten seconds"
-    assert (facts, last) == ({"ended": "over."}, b"")
-    monkeypatch.setattr("core.viewer.feed.KEPT_BYTES", 35)
-    feed.put(part(50))
-    assert len(feed._parts) == 3
+    *parts, last = asyncio.run(everything())
+    assert [data[-1] for _, data in parts] == list(range(50 - kept, 50))
+    assert last == ({"ended": "over."}, b"")
 
 
 def get(server: ViewerServer, path: str, host: str | None = None) -> tuple[int, bytes]:
@@ -184,24 +185,23 @@ def test_a_port_in_use_is_one_line(server: ViewerServer) -> None:
         ViewerServer(LiveFeed(), "127.0.0.1", port).__enter__()
 
 
-def test_viewers_that_leave_or_take_nothing_hold_up_nobody(server: ViewerServer) -> None:
-    feed = server._feed
-    assert isinstance(feed, LiveFeed)
-    with look(server) as quick, look(server) as stuck, look(server) as leaving:
-        for viewer in (quick, stuck, leaving):
-            assert json.loads(viewer.recv())["live"]
-            viewer.send("next")
-        leaving.socket.shutdown(socket.SHUT_RDWR)
-        large = 600_000  # more than is read ahead
-        for number in range(5):
-            server.call(feed.put, part(number, large))
-            json.loads(quick.recv(timeout=5))
-            assert len(quick.recv(timeout=5)) >= large
-            quick.send("next")
-    end = time.monotonic() + 5
-    while server.num_viewers and time.monotonic() < end:
-        time.sleep(0.01)
-    assert server.num_viewers == 0
+def test_viewers_that_leave_or_take_nothing_hold_up_nobody() -> None:
+    feed, large = feed_with_header(), 600_000  # bytes; more than is read ahead
+    with ViewerServer(feed, "127.0.0.1", 0) as server:
+        with look(server) as quick, look(server) as stuck, look(server) as leaving:
+            for viewer in (quick, stuck, leaving):
+                assert json.loads(viewer.recv())["live"]
+                viewer.send("next")
+            leaving.socket.shutdown(socket.SHUT_RDWR)
+            for number in range(5):
+                server.call(feed.put, part(number, large))
+                json.loads(quick.recv(timeout=5))
+                assert len(quick.recv(timeout=5)) >= large
+                quick.send("next")
+        end = time.monotonic() + 5
+        while server.num_viewers and time.monotonic() < end:
+            time.sleep(0.01)
+        assert server.num_viewers == 0
 
 
 def receive(path: Path) -> tuple[bytes, str]:
