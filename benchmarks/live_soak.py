@@ -1,9 +1,9 @@
-"""How late a live scene is seen, and whether memory stays where it is.
+"""How late a live scene is seen, and whether memory grows: ``python benchmarks/live_soak.py``.
 
-``python -m benchmarks.live_soak`` shows the demo clip over and over, at its own rate, by the
-server of ``python -m core.viewer``, with two viewers that only take records: one that asks at once,
-and one that takes a second for each key frame. ``--browser`` adds a page in headless Chromium,
-which draws in software on the processor that the model works on.
+Shows the demo clip over and over, at its own rate, by the server of ``python -m core.viewer``, with
+two viewers that only take records: one that asks at once, and one that takes a second for each key
+frame. ``--browser`` adds a page in headless Chromium, which draws in software on the processor that
+the model works on.
 
 * ``age``: from when a frame was decoded to when the records of its key frame are sent, as the
   server says it; what a viewer waits for its next key frame is not in it.
@@ -33,10 +33,10 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from streaming_soak import memory_bytes
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from benchmarks.streaming_soak import memory_bytes
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
 from core.command_line import parse
@@ -162,6 +162,7 @@ class Page(threading.Thread):
 
     def run(self) -> None:
         """Look until told to stop."""
+        sys.path.append(str(Path(__file__).parents[1]))
         from tests.viewer.chromium import Chromium
 
         with tempfile.TemporaryDirectory() as folder, Chromium(Path(folder), (640, 480)) as browser:
