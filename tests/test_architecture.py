@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     {
         *("train", "train_decoder", "splat_inference", "evaluate", "render", "export"),
-        *("preprocess_depth_davis", "tools"),
+        *("preprocess_depth_davis", "tools", "__main__"),
     },
     {"configs"},
     {"core.evaluation"},
@@ -65,6 +65,8 @@ IMPORTS = {name_of(path): imports_of(path) for path in SOURCES}
 def package_of(module: str) -> str:
     """Return the package or program on a floor that a module belongs to."""
     parts = module.split(".")
+    if parts[0] == "core" and parts[-1] == "__main__":
+        return "__main__"
     return ".".join(parts[:2]) if parts[0] == "core" else parts[0]
 
 

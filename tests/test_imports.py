@@ -37,10 +37,11 @@ def _modules_after(*arguments: str) -> set[str]:
         ("train.py", "davis"),
         ("train_decoder.py", "combined"),
         ("preprocess_depth_davis.py",),
+        ("core/viewer/__main__.py",),
     ],
 )
 def test_help_needs_no_pytorch(arguments):
-    heavy = {"torch", "numpy", "cv2", "av", "matplotlib", "numba"}
+    heavy = {"torch", "numpy", "cv2", "av", "matplotlib", "numba", "websockets"}
     assert not heavy & _modules_after(*arguments, "--help")
 
 

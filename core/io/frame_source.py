@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from time import monotonic
 from typing import Literal
 
 import numpy as np
@@ -35,6 +36,8 @@ class Frame:
     """RGB of BT.709, of square pixels, upright."""
     time: float | None = None
     """Seconds from the first frame, as the source has it; None where it has no clock."""
+    arrived: float = field(default_factory=monotonic, compare=False)
+    """When it was there, by :func:`time.monotonic`."""
 
 
 class FrameSource(ABC):

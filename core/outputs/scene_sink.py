@@ -10,7 +10,7 @@ from core.devices import Download
 from core.geometry.fit import FrameFit
 from core.io.background import Worker
 from core.logging import get_logger, warn_once
-from core.scene_file import GRADES, GradeName, SceneHeader, SceneWriter, grid_of
+from core.scene_file import GRADES, GradeName, SceneHeader, SceneWriter
 from core.streaming import Interval
 from core.streaming.reconstruct import RenderedFrame
 from core.types import DynamicGaussians
@@ -83,8 +83,7 @@ class SceneSink:
         self._newest = interval
         if interval.num_survivors:
             warn_once(_logger, f"{self._path.name} leaves out the survivors of --max_persistent.")
-        own = interval.gaussians.num_gaussians - interval.num_survivors
-        self._worker.put((interval, Download(interval.gaussians.select(slice(own), dim=1))))
+        self._worker.put((interval, Download(interval.own_gaussians)))
 
     def finish(self) -> None:
         """Complete the file."""
@@ -104,12 +103,7 @@ class SceneSink:
         )
 
     def _open(self, interval: Interval) -> SceneWriter:
-        header = SceneHeader(
-            image_size=self._fit.model_size,
-            grid_size=grid_of(interval.num_first, self._fit.model_size),
-            frame_size=self._fit.input_size,
-            fit_mode=self._fit.mode,
-            frames_per_second=self._fps,
-            source=self._source,
+        header = SceneHeader.of_clip(
+            self._fit, interval.num_first, frames_per_second=self._fps, source=self._source
         )
         return SceneWriter(self._path, header, GRADES[self._grade])

@@ -1,5 +1,6 @@
 """The compact file of a whole dynamic scene; its format is specified in docs/format.md."""
 
+from core.scene_file.encoder import SceneEncoder
 from core.scene_file.grades import GRADES, Grade, GradeName
 from core.scene_file.header import SceneHeader, grid_of
 from core.scene_file.reader import SceneReader, open_scene
@@ -10,6 +11,7 @@ __all__ = [
     "GRADES",
     "Grade",
     "GradeName",
+    "SceneEncoder",
     "SceneHeader",
     "SceneInterval",
     "SceneReader",

@@ -98,6 +98,27 @@ class SceneHeader:
         return numbers + name
 
     @staticmethod
+    def of_clip(
+        fit: FrameFit, num_gaussians: int, *, frames_per_second: float, source: str
+    ) -> SceneHeader:
+        """Return the header of a clip's scene.
+
+        Args:
+            fit: How its frames were brought to the picture's size.
+            num_gaussians: How many Gaussians a key frame has.
+            frames_per_second: Its frame rate; 0 where it is not known.
+            source: Its name, for people.
+        """
+        return SceneHeader(
+            image_size=fit.model_size,
+            grid_size=grid_of(num_gaussians, fit.model_size),
+            frame_size=fit.input_size,
+            fit_mode=fit.mode,
+            frames_per_second=frames_per_second,
+            source=source,
+        )
+
+    @staticmethod
     def unpack(payload: memoryview, where: str) -> SceneHeader:
         """Read the payload of the header's record.
 

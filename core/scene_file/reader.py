@@ -26,6 +26,7 @@ from core.scene_file.records import (
     Record,
     damaged,
     find_index,
+    pack_record,
     read_record,
     scan_records,
 )
@@ -129,6 +130,24 @@ class SceneReader:
             parts.append(_gaussians(self._key_frame(key_frame), dynamics, float(anchor)))
         fields.finish()
         return DynamicGaussians.cat(parts, dim=1)
+
+    def stored_interval(self, number: int) -> bytes:
+        """Return the records of an interval as they are in the file.
+
+        They are those of the key frames that no interval before it has, and its own.
+
+        Raises:
+            UserError: If the file is damaged there.
+        """
+        interval = self._timeline.intervals[number]
+        key_frames = range(
+            interval.first if interval.opens else interval.second, interval.second + 1
+        )
+        records = [
+            *(self._record(self._timeline.key_frames[i].offset, KEY_FRAME) for i in key_frames),
+            self._record(interval.offset, INTERVAL),
+        ]
+        return b"".join(pack_record(record.kind, bytes(record.payload)) for record in records)
 
     def _read_key_frame(self, number: int) -> StaticGaussians:
         key_frame = self._timeline.key_frames[number]

@@ -69,6 +69,12 @@ class Interval:
         own = self.gaussians.num_gaussians - self.num_survivors
         return own if self.is_static else own // 2
 
+    @property
+    def own_gaussians(self) -> DynamicGaussians:
+        """The Gaussians without the survivors: what a scene file holds."""
+        own = self.gaussians.num_gaussians - self.num_survivors
+        return self.gaussians.select(slice(own), dim=1)
+
     @cached_property
     def fading(self) -> DynamicGaussians | None:
         """:attr:`ended`, standing still as at the first key frame; None where a shot begins.

@@ -14,7 +14,7 @@ from torch import Tensor
 from core.checks import UserError
 from core.depth.source import DepthSource
 from core.geometry.fit import FitMode, FrameFit
-from core.io import FrameSource
+from core.io import Frame, FrameSource
 from core.streaming.interval import Interval
 from core.streaming.session import IncompleteShotError, Session
 
@@ -78,8 +78,12 @@ class ClipReconstructor:
         indices: dict[float, int] = {}
         started: deque[Callable[[], Iterator[Sequence[RenderedFrame]]]] = deque()
         failure: Exception | KeyboardInterrupt | None = None
+
+        def note(time: float, frame: Frame) -> None:
+            indices[time] = frame.index
+
         try:
-            for interval in self._intervals(source, indices):
+            for interval in self.intervals(source, note):
                 started.append(self._start(interval, indices))
                 if len(started) > 1:
                     yield from started.popleft()()
@@ -90,15 +94,17 @@ class ClipReconstructor:
         if failure is not None:
             raise failure
 
-    def intervals(self, source: FrameSource) -> Iterator[Interval]:
+    def intervals(
+        self, source: FrameSource, note: Callable[[float, Frame], None] | None = None
+    ) -> Iterator[Interval]:
         """Yield the intervals of the clip with their frames, in order; see :meth:`frames`.
 
         Stream times are seconds from the first frame, or indices where the source has no times.
-        """
-        return self._intervals(source, {})
 
-    def _intervals(self, source: FrameSource, indices: dict[float, int]) -> Iterator[Interval]:
-        """Yield the intervals, and note the index of the frame at each stream time."""
+        Args:
+            source: The clip.
+            note: Called with each frame and its stream time before it is pushed.
+        """
         failure: UserError | None = None
         taken = end = 0
         self.session.reset()
@@ -108,7 +114,8 @@ class ClipReconstructor:
                 end = frame.index + 1
                 depth = None if self.depth is None else partial(self.depth.inverse_depth, frame)
                 time = float(frame.index) if frame.time is None else frame.time
-                indices[time] = frame.index
+                if note is not None:
+                    note(time, frame)
                 yield from self.session.push(frame.image, time, depth, name=frame.name)
         except UserError as error:
             failure = error

@@ -11,8 +11,15 @@ from core.scene_file import open_scene
 
 _PLAYER = Path(__file__).parent / "assets" / "player.html"
 _PLACE_OF_SCENE = b"/*scene*/"
+_SERVED = b"live"
+"""In place of the scene where a server sends it."""
 _MAX_SCENE = 384 << 20
 """Most bytes of a scene: browsers hold no longer text than its base64."""
+
+
+def served_player() -> bytes:
+    """Return the page whose scene comes from the server that it comes from."""
+    return _PLAYER.read_bytes().replace(_PLACE_OF_SCENE, _SERVED)
 
 
 def write_player(path: Path, scene: Path) -> None:

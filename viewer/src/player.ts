@@ -2,9 +2,10 @@
 
 import { Camera, depthRowOf, shownOf, type View } from "./camera";
 import { attachControls } from "./controls";
+import { Live, type Followed, type Guide } from "./live";
 import { SceneError } from "./records";
 import { orderLength, Renderer, type Mode } from "./renderer";
-import type { Failure, Frame, FrameRequest, Opened, OpenRequest } from "./worker";
+import type { Failure, Frame, FrameRequest, Grown, Opened, OpenRequest } from "./worker";
 
 declare const WORKER_SOURCE: string;
 
@@ -28,7 +29,7 @@ function say(text: string): void {
   note.hidden = !text;
 }
 
-class Player {
+class Player implements Followed {
   private readonly camera: Camera;
   private readonly aspect: number;
   private readonly frameTime: number;
@@ -38,6 +39,7 @@ class Player {
   private isWaiting = false;
   private isStale = true;
   private lastTick = 0;
+  private guide: Guide | null = null;
   private order: Uint32Array<ArrayBuffer>;
   /** As of the newest request. */
   private view: View;
@@ -55,16 +57,13 @@ class Player {
     this.order = new Uint32Array(orderLength(scene.header));
     this.seconds = start;
     this.frameTime = header.frameRate ? 1 / header.frameRate : (end - start) / 100;
-    slider.min = String(start);
-    slider.max = String(end);
     slider.step = "any";
-    slider.value = String(start);
-    this.markKeyFrames(keyTimes);
     this.listen();
     this.layout();
     for (const control of document.querySelectorAll<HTMLInputElement>("#controls [disabled]")) control.disabled = false;
     say(scene.isComplete ? "" : `The file is cut short: the scene ends at ${end.toFixed(2)} s.`);
-    if (end === start) slider.disabled = playButton.disabled = true;
+    this.grow({ window: scene.window, keyTimes });
+    slider.value = String(start);
   }
 
   private markKeyFrames(times: number[]): void {
@@ -130,29 +129,55 @@ class Player {
     this.isPlaying = isPlaying;
     playButton.dataset.state = isPlaying ? "playing" : "paused";
     playButton.setAttribute("aria-label", isPlaying ? "Pause" : "Play");
-    if (!isPlaying) return;
-    if (this.seconds >= end) this.seconds = start;
+    if (!isPlaying) {
+      const guide = this.guide;
+      this.guide = null;
+      return guide?.left();
+    }
+    if (this.seconds >= end && !this.guide) this.seconds = start;
     this.lastTick = performance.now();
     requestAnimationFrame((now) => this.tick(now));
   }
 
   private tick(now: number): void {
     if (!this.isPlaying) return;
+    const before = this.seconds;
+    if (this.guide) this.seconds = this.guide.secondsAt(now);
+    else this.advance(now);
+    this.lastTick = now;
+    if (this.seconds !== before) this.refresh();
+    requestAnimationFrame((then) => this.tick(then));
+  }
+
+  private advance(now: number): void {
     const [start, end] = this.scene.window;
     // After a tab was hidden, playing goes on from where it was.
     const passed = Math.min(Math.max(now - this.lastTick, 0), 250) / 1000;
-    this.lastTick = now;
     this.seconds += passed * Number(speedMenu.value);
     if (this.seconds >= end && loopBox.checked) this.seconds = start + ((this.seconds - start) % (end - start));
     else if (this.seconds >= end) {
       this.seconds = end;
       this.play(false);
     }
-    this.refresh();
-    requestAnimationFrame((then) => this.tick(then));
+  }
+
+  /** Takes the times of a scene that has grown, or that has lost its beginning. */
+  grow({ window, keyTimes }: Pick<Grown, "window" | "keyTimes">): void {
+    const [start, end] = (this.scene.window = window);
+    [slider.min, slider.max] = [String(start), String(end)];
+    slider.disabled = playButton.disabled = end === start;
+    this.seconds = Math.max(this.seconds, start);
+    this.markKeyFrames(keyTimes);
+  }
+
+  /** Shows what a guide says, until somebody pauses or chooses a time. */
+  follow(guide: Guide): void {
+    this.guide = guide;
+    if (!this.isPlaying) this.play(true);
   }
 
   private seek(seconds: number): void {
+    if (this.guide) this.play(false);
     const [start, end] = this.scene.window;
     this.seconds = Math.min(Math.max(seconds, start), end);
     this.refresh();
@@ -183,6 +208,7 @@ class Player {
     clock.textContent = `${frame.seconds.toFixed(3)} s`;
     slider.setAttribute("aria-valuetext", `${frame.seconds.toFixed(2)} seconds`);
     homeButton.disabled = this.view.pose === null;
+    this.guide?.shown(frame.seconds);
     this.isWaiting = false;
     if (this.isStale) this.refresh();
   }
@@ -202,11 +228,15 @@ function start(): void {
   data?.remove();
   if (!base64.trim()) return say("The page is cut short: it holds no scene.");
   say("Decoding the scene …");
+  const isServed = base64.trim() === "live";
   const worker = new Worker(URL.createObjectURL(new Blob([WORKER_SOURCE], { type: "text/javascript" })));
   let player: Player | null = null;
-  worker.onmessage = ({ data: message }: MessageEvent<Opened | Frame | Failure>) => {
+  const live = isServed ? new Live(worker, say) : null;
+  worker.onmessage = ({ data: message }: MessageEvent<Opened | Grown | Frame | Failure>) => {
     try {
       if (message.kind === "opened") player = new Player(worker, message);
+      if (message.kind === "grown") player!.grow(message);
+      if (message.kind === "opened" || message.kind === "grown") live?.grown(message, player!);
       else if (message.kind === "frame") player!.show(message);
       else if (player) player.fail(message.message);
       else say(message.message);
@@ -215,6 +245,7 @@ function start(): void {
       say(error.message);
     }
   };
+  if (isServed) return;
   const request: OpenRequest = { kind: "open", base64 };
   worker.postMessage(request);
 }

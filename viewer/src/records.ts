@@ -56,6 +56,7 @@ export interface Header {
 }
 
 export interface KeyFrame {
+  number: number;
   shot: number;
   /** Seconds. */
   time: number;
@@ -63,7 +64,8 @@ export interface KeyFrame {
 }
 
 export interface Interval {
-  /** Numbers of its key frames; the same one twice for a shot of one key frame. */
+  number: number;
+  /** Places of its key frames in the list of all; the same one twice for a shot of one key frame. */
   first: number;
   second: number;
   /** Whether its first key frame is the first of a shot. */
@@ -92,7 +94,7 @@ function crc32(bytes: Uint8Array): number {
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-function readHeader(fields: Fields): Header {
+export function readHeader(fields: Fields): Header {
   const version = fields.u16();
   if (version !== VERSION) {
     throw new SceneError(`The scene has version ${version} of the format; this player reads ${VERSION}.`);
@@ -124,7 +126,7 @@ function readKeyFrame(fields: Fields, file: SceneFile, payload: Uint8Array<Array
   if (number !== file.keyFrames.length || !follows || !(time > before.time && time < Infinity)) {
     throw damaged(`key frame ${number} does not follow the one before`);
   }
-  return { shot, time, payload };
+  return { number, shot, time, payload };
 }
 
 function readInterval(fields: Fields, file: SceneFile, payload: Uint8Array<ArrayBuffer>): Interval {
@@ -140,33 +142,46 @@ function readInterval(fields: Fields, file: SceneFile, payload: Uint8Array<Array
   if (!isOneShot || before !== first - Number(opens) || (first === second && !opens)) {
     throw damaged(`interval ${number} joins key frames ${first} and ${second}`);
   }
-  return { first, second, opens, degree, payload };
+  return { number, first, second, opens, degree, payload };
 }
 
-/** Reads all records and their checksums; what is missing at the end is left out. */
+export interface Record {
+  type: string;
+  payload: Uint8Array<ArrayBuffer>;
+  /** Where the next record begins. */
+  end: number;
+}
+
+/** Reads records from a place on and checks their checksums; one that is not whole ends them. */
+export function* readRecords(bytes: Uint8Array<ArrayBuffer>, at: number): Generator<Record> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  while (at + 12 <= bytes.length) {
+    const length = view.getUint32(at, true);
+    if (length > MAX_PAYLOAD) throw damaged(`the record at byte ${at} has ${length} bytes`);
+    const end = at + 8 + length;
+    if (end + 4 > bytes.length) return;
+    if (crc32(bytes.subarray(at + 4, end)) !== view.getUint32(end, true)) {
+      throw damaged(`the checksum of the record at byte ${at} is wrong`);
+    }
+    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    yield { type, payload: bytes.subarray(at + 8, end), end: end + 4 };
+    at = end + 4;
+  }
+}
+
+/** Reads a whole file; what is missing at the end is left out. */
 export function readScene(bytes: Uint8Array<ArrayBuffer>): SceneFile {
   if (bytes.length && SIGNATURE.some((byte, i) => i < bytes.length && bytes[i] !== byte)) {
     throw new SceneError("This is no scene file.");
   }
   const file: SceneFile = { header: null!, keyFrames: [], intervals: [], isComplete: false };
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let at = SIGNATURE.length; at + 12 <= bytes.length; ) {
-    const length = view.getUint32(at, true);
-    if (length > MAX_PAYLOAD) throw damaged(`the record at byte ${at} has ${length} bytes`);
-    const end = at + 8 + length;
-    if (end + 4 > bytes.length) break;
-    if (crc32(bytes.subarray(at + 4, end)) !== view.getUint32(end, true)) {
-      throw damaged(`the checksum of the record at byte ${at} is wrong`);
-    }
-    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
-    const payload = bytes.subarray(at + 8, end);
+  for (const { type, payload, end } of readRecords(bytes, SIGNATURE.length)) {
     const fields = new Fields(payload);
     if ((file.header === null) !== (type === "HEAD")) throw damaged("its header is not where it belongs");
     if (type === "HEAD") file.header = readHeader(fields);
     if (type === "KEYF") file.keyFrames.push(readKeyFrame(fields, file, payload.subarray(16)));
     if (type === "INTV") file.intervals.push(readInterval(fields, file, payload.subarray(16)));
-    at = end + 4;
-    file.isComplete = type === "INDX" && at === bytes.length;
+    file.isComplete = type === "INDX" && end === bytes.length;
   }
   if (!file.intervals.length) throw new SceneError("The file is cut short: nothing of the scene is left.");
   return file;

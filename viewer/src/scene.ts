@@ -1,7 +1,7 @@
 // The Gaussians of one interval, as the sorter and the vertex shader take them.
 
 import { readKeyFrame, readParts, type Dynamics, type StaticGaussians } from "./attributes";
-import type { SceneFile } from "./records";
+import type { Interval, KeyFrame, SceneFile } from "./records";
 
 /** Floats of a Gaussian before its motion: four texels of four. */
 const FIXED = 16;
@@ -32,33 +32,36 @@ export const logistic = (v: number) => 1 / (1 + Math.exp(-v));
 
 /** Decodes intervals on demand and keeps the newest records that it decoded. */
 export class SceneDecoder {
-  private readonly frames = new Map<number, Promise<StaticGaussians>>();
-  private readonly parts = new Map<number, Promise<Dynamics[]>>();
+  private readonly frames = new Map<KeyFrame, Promise<StaticGaussians>>();
+  private readonly parts = new Map<Interval, Promise<Dynamics[]>>();
 
   constructor(readonly file: SceneFile) {}
 
-  frame(number: number): Promise<StaticGaussians> {
-    const { keyFrames, header } = this.file;
-    return recall(this.frames, number, () => readKeyFrame(keyFrames[number], header));
+  frame(frame: KeyFrame): Promise<StaticGaussians> {
+    return recall(this.frames, frame, () => readKeyFrame(frame, this.file.header));
   }
 
-  private partsOf(number: number): Promise<Dynamics[]> {
-    return recall(this.parts, number, () => readParts(this.file.intervals[number], this.file.header));
+  private partsOf(interval: Interval): Promise<Dynamics[]> {
+    return recall(this.parts, interval, () => readParts(interval, this.file.header));
   }
 
   /** Decodes an interval ahead of its time. */
-  async prefetch(number: number): Promise<void> {
-    const interval = this.file.intervals[number];
-    if (interval) await Promise.all([this.frame(interval.second), this.partsOf(number)]);
+  async prefetch(place: number): Promise<void> {
+    const interval = this.file.intervals[place];
+    if (interval) await Promise.all([this.frame(this.file.keyFrames[interval.second]), this.partsOf(interval)]);
   }
 
-  async read(number: number): Promise<IntervalScene> {
+  async read(place: number): Promise<IntervalScene> {
     const { header, intervals, keyFrames } = this.file;
-    const interval = intervals[number];
-    const { first, second, degree, opens } = interval;
-    const [dynamics, before] = await Promise.all([this.partsOf(number), opens ? [] : this.partsOf(number - 1)]);
+    const interval = intervals[place];
+    const { number, degree, opens } = interval;
+    const [first, second] = [keyFrames[interval.first], keyFrames[interval.second]];
+    const before = opens ? null : intervals[place - 1];
+    const frameBefore = before && keyFrames[before.first];
+    // From here on places may change: of a live scene the oldest key frames are dropped.
+    const [dynamics, dynamicsBefore] = await Promise.all([this.partsOf(interval), before ? this.partsOf(before) : []]);
     const frames = await Promise.all([this.frame(first), dynamics.length ? this.frame(second) : null]);
-    const ended = opens ? null : await this.frame(intervals[number - 1].first);
+    const ended = frameBefore && (await this.frame(frameBefore));
     const gridSize = header.rows * header.columns;
     const count = gridSize * (1 + Number(dynamics.length > 0) + Number(!opens));
     const scene: IntervalScene = {
@@ -66,19 +69,19 @@ export class SceneDecoder {
       gridSize,
       count,
       degree,
-      duration: keyFrames[second].time - keyFrames[first].time,
+      duration: second.time - first.time,
       positions: new Float32Array(3 * count),
       motion: new Float32Array(3 * degree * count),
       texels: new Float32Array(count * (FIXED + 4 * degree)),
     };
     fill(scene, 0, frames[0], dynamics[0]);
     if (frames[1]) fill(scene, gridSize, frames[1], dynamics[1]);
-    if (ended) fill(scene, 2 * gridSize, stoppedAtEnd(ended, before[0]));
+    if (ended) fill(scene, 2 * gridSize, stoppedAtEnd(ended, dynamicsBefore[0]));
     return scene;
   }
 }
 
-function recall<T>(kept: Map<number, Promise<T>>, key: number, make: () => Promise<T>): Promise<T> {
+function recall<K, T>(kept: Map<K, Promise<T>>, key: K, make: () => Promise<T>): Promise<T> {
   const value = kept.get(key) ?? make();
   kept.delete(key);
   kept.set(key, value);

@@ -1,14 +1,22 @@
 // Decodes the scene and sorts it for each picture, away from the page.
 
 import { checkPixels } from "./attributes";
+import { GrowingScene, type Limit } from "./growing";
+import { locate, readScene, type Header, type SceneFile } from "./records";
 import { SceneDecoder, type IntervalScene } from "./scene";
-import { locate, readScene, type Header } from "./records";
 import { depthOf, sortByDepth, type DepthRow } from "./sort";
 
 export interface OpenRequest {
   kind: "open";
   /** The scene file in base64, or a part of it. */
   base64: string;
+}
+
+/** Records that follow those before; the first ones begin a scene, of which so much is kept. */
+export interface AppendRequest {
+  kind: "append";
+  bytes: Uint8Array<ArrayBuffer>;
+  limit: Limit;
 }
 
 export interface FrameRequest {
@@ -32,6 +40,13 @@ export interface Opened {
   focus: number;
 }
 
+/** The scene has grown. */
+export interface Grown {
+  kind: "grown";
+  keyTimes: number[];
+  window: [number, number];
+}
+
 export type SceneForShader = Omit<IntervalScene, "positions" | "motion">;
 
 export interface Frame {
@@ -51,11 +66,12 @@ export interface Failure {
 }
 
 const page = self as unknown as {
-  postMessage(message: Opened | Frame | Failure, transfer?: Transferable[]): void;
-  onmessage: ((event: MessageEvent<OpenRequest | FrameRequest>) => void) | null;
+  postMessage(message: Opened | Grown | Frame | Failure, transfer?: Transferable[]): void;
+  onmessage: ((event: MessageEvent<OpenRequest | AppendRequest | FrameRequest>) => void) | null;
 };
 
 let decoder: SceneDecoder | null = null;
+let growing: GrowingScene | null = null;
 let scene: IntervalScene | null = null;
 
 function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
@@ -64,28 +80,44 @@ function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(atob(text.slice(0, text.length & ~3)), (letter) => letter.charCodeAt(0));
 }
 
-async function open(base64: string): Promise<Opened> {
-  const file = readScene(bytesOf(base64));
+function extentOf({ keyFrames, intervals }: SceneFile): { keyTimes: number[]; window: [number, number] } {
+  const [first, second] = [intervals[0].first, intervals.at(-1)!.second];
+  return {
+    keyTimes: keyFrames.slice(first, second + 1).map((frame) => frame.time),
+    window: [keyFrames[first].time, keyFrames[second].time],
+  };
+}
+
+async function open(file: SceneFile): Promise<Opened> {
   const { header, keyFrames, intervals } = file;
   checkPixels(header);
   decoder = new SceneDecoder(file);
-  const { places } = await decoder.frame(intervals[0].first);
+  const { places } = await decoder.frame(keyFrames[intervals[0].first]);
   const inverse = places.filter((value, i) => i % 4 === 1 && value >= 0 && value <= 1).sort();
   return {
     kind: "opened",
     header,
-    keyTimes: keyFrames.slice(0, intervals.at(-1)!.second + 1).map((frame) => frame.time),
-    window: [keyFrames[intervals[0].first].time, keyFrames[intervals.at(-1)!.second].time],
+    ...extentOf(file),
     isComplete: file.isComplete,
     focus: inverse.length ? depthOf(inverse[inverse.length >> 1]) : 1,
   };
 }
 
+/** Takes records; those of a live scene are decoded before more are asked for. */
+async function append({ bytes, limit }: AppendRequest): Promise<Opened | Grown> {
+  growing ??= new GrowingScene(limit);
+  growing.append(bytes);
+  if (!decoder) return open(growing);
+  if (limit.seconds < Infinity) await decoder.prefetch(growing.intervals.length - 1);
+  return { kind: "grown", ...extentOf(growing) };
+}
+
 async function frame(request: FrameRequest): Promise<void> {
-  const { number, time } = locate(decoder!.file, request.seconds);
+  const { number: place, time } = locate(decoder!.file, request.seconds);
+  const { number } = decoder!.file.intervals[place];
   let fresh: SceneForShader | null = null;
   if (scene?.number !== number || request.known !== number) {
-    const { positions, motion, ...rest } = await decoder!.read(number);
+    const { positions, motion, ...rest } = await decoder!.read(place);
     fresh = rest;
     scene = { ...rest, positions, motion, texels: new Float32Array(0) };
   }
@@ -94,12 +126,13 @@ async function frame(request: FrameRequest): Promise<void> {
   const transfer = [order.buffer, ...(fresh ? [fresh.texels.buffer] : [])];
   page.postMessage({ kind: "frame", seconds, time, count, order, scene: fresh }, transfer);
   // A damaged record ahead is told when its time has come.
-  if (fresh) decoder!.prefetch(number + 1).catch(() => {});
+  if (fresh) decoder!.prefetch(place + 1).catch(() => {});
 }
 
 page.onmessage = async ({ data }) => {
   try {
-    if (data.kind === "open") page.postMessage(await open(data.base64));
+    if (data.kind === "open") page.postMessage(await open(readScene(bytesOf(data.base64))));
+    else if (data.kind === "append") page.postMessage(await append(data));
     else await frame(data);
   } catch (error) {
     page.postMessage({ kind: "failure", message: (error as Error).message });
