@@ -67,5 +67,6 @@ class OrbitView:
             self._view_lens,
             self._image_size,
             scene.means.new_tensor(self._background),
+            model_size=self._fit.model_size,
             backend=self._backend,
         )

@@ -118,7 +118,9 @@ def test_other_views_are_those_of_a_pinhole_camera(
     pose[:3, :3] = torch.stack([right, torch.linalg.cross(forward, right), forward])
     pose[:3, 3] = -pose[:3, :3] @ (torch.tensor([0, 0, focus]) - distance * focus * forward)
     still = lift(freeze_at(gaussians, 0.4), lens)
-    rendered = render_perspective(still, pose[None], lens, (height, width), background)
+    rendered = render_perspective(
+        still, pose[None], lens, (height, width), background, model_size=reader.header.image_size
+    )
     assert psnr(seen(browser), rendered.rgb[0]) > LEAST_PSNR
 
 
