@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
@@ -22,7 +23,12 @@ from core.outputs.metrics_plot import plot_psnr
 from core.outputs.options import OutputOptions
 from core.outputs.orbit_view import OrbitView
 from core.outputs.page import Page, ScoreRow, Video, write_page
-from core.outputs.pictures import depth_picture, rendered_picture, side_by_side_picture
+from core.outputs.pictures import (
+    depth_picture,
+    input_picture,
+    rendered_picture,
+    side_by_side_picture,
+)
 from core.outputs.ply_sink import ExportedScene, PlySink
 from core.outputs.scene_exports import (
     ExportOptions,
@@ -39,6 +45,7 @@ from core.streaming.reconstruct import ClipReconstructor, RenderedFrame
 from core.text import source_name
 
 T = TypeVar("T")
+WritePlayer = Callable[[Path, Path, Path | None], None]
 _logger = get_logger(__name__)
 
 RENDERED = "rendered.mp4"
@@ -55,6 +62,9 @@ PAGE = "index.html"
 FILES = (RENDERED, SIDE_BY_SIDE, DEPTH, ORBIT, OVERVIEW, PLY, SCENE, PLAYER, METRICS, PLOT, PAGE)
 """All that is written, but for novel views and player where they are not asked for."""
 
+_INPUT_CRF = 27
+_INPUT_GROUP = 12
+"""Of the video within the player, which is for comparing: small, and quick to seek in."""
 _SHOWN_FRAME = 24
 """The frame of the overview: a second into most clips."""
 
@@ -96,7 +106,7 @@ def write_outputs(
     options: OutputOptions,
     staging: Staging,
     facts: Sequence[tuple[str, str]] = (),
-    write_player: Callable[[Path, Path], None] | None = None,
+    write_player: WritePlayer | None = None,
 ) -> Summary:
     """Reconstruct a clip and write videos, scene, scores, plot and the page that shows them.
 
@@ -111,7 +121,8 @@ def write_outputs(
         options: What is written.
         staging: Where files are written.
         facts: What else the page says of the reconstruction: labels and values.
-        write_player: Writes a page (first argument) that plays a scene file (second argument).
+        write_player: Writes a page (first argument) that plays a scene file (second argument) and
+            shows a video of the input beside it (third argument, None for none).
 
     Raises:
         UserError: If the clip or its depth cannot be read to the end, or a file cannot be written.
@@ -122,7 +133,15 @@ def write_outputs(
     counts = [n for n in (source.expected_frames, reconstructor.max_frames) if n is not None]
     expected = min(counts, default=None)
     with ExitStack() as stack:
-        outputs = _Outputs(stack, staging.folder, source, fit, options, reconstructor.session)
+        outputs = _Outputs(
+            stack,
+            staging.folder,
+            source,
+            fit,
+            options,
+            reconstructor.session,
+            with_input=write_player is not None and options.html_frames,
+        )
         try:
             with tqdm(total=expected, unit="frame", disable=None) as progress:
                 for frame in timed:
@@ -141,6 +160,9 @@ def write_outputs(
         completion = _Completion()
         for step in (*(sink.finish for sink in outputs.sinks), *outputs.video_ends):
             completion.attempt(step)
+        has_player = write_player is not None and _try_player(
+            write_player, staging.folder, outputs.input_video
+        )
     if source.dropped:
         _logger.warning(
             "%d frames of %s came faster than the model works and were dropped.",
@@ -149,7 +171,6 @@ def write_outputs(
         )
     metrics = outputs.metrics.metrics
     completion.attempt(lambda: plot_psnr(metrics, staging.folder / PLOT))
-    has_player = write_player is not None and _try_player(write_player, staging.folder)
     if failure is not None:
         _keep(staging, failure, f"the {len(metrics.frames)} frames before it are reconstructed")
 
@@ -233,10 +254,10 @@ def export_outputs(folder: Path, options: OutputOptions) -> None:
             _logger.info("%s: %s", path, export_scene(reader, kind, path, how))
 
 
-def _try_player(write_player: Callable[[Path, Path], None], folder: Path) -> bool:
+def _try_player(write_player: WritePlayer, folder: Path, input_video: Path | None) -> bool:
     """Write the player, and return whether that was possible; nothing else is lost if not."""
     try:
-        write_player(folder / PLAYER, folder / SCENE)
+        write_player(folder / PLAYER, folder / SCENE, input_video)
     except UserError as error:
         _logger.warning("%s is left out: %s", PLAYER, error)
         return False
@@ -314,6 +335,8 @@ class _Outputs:
         fit: FrameFit,
         options: OutputOptions,
         session: Session,
+        *,
+        with_input: bool,
     ) -> None:
         height, width = fit.display_size
         lens = Lens(options.horizontal_fov_deg, fit.aspect)
@@ -323,11 +346,14 @@ class _Outputs:
         self.video_ends: list[Callable[[], None]] = []
         """Each completes a video; on stacks of their own, as one that fails is no other's end."""
 
-        def video(name: str, columns: int = 1) -> VideoWriter:
+        def opened(writer: VideoWriter) -> VideoWriter:
             own = stack.enter_context(ExitStack())
             self.video_ends.append(own.close)
+            return own.enter_context(writer)
+
+        def video(name: str, columns: int = 1) -> VideoWriter:
             size = (height, columns * width)
-            return own.enter_context(VideoWriter(folder / name, size, fps, timed=timed))
+            return opened(VideoWriter(folder / name, size, fps, timed=timed))
 
         self.metrics = MetricsSink(folder / METRICS, fit, frame_gap=session.frame_gap)
         self.ply = PlySink(folder / PLY, lens, fit, time=options.ply_time)
@@ -351,6 +377,20 @@ class _Outputs:
             self.scene,
             self.metrics,
         ]
+        self.input_video: Path | None = None
+        """The input frames at their times, for the player; there until ``stack`` ends."""
+        if with_input:
+            scratch = Path(stack.enter_context(TemporaryDirectory(prefix="streamsplat-")))
+            writer = VideoWriter(
+                scratch / "input.mp4",
+                (height, width),
+                usual_rate(source.fps) if source.fps else fps,
+                timed=source.is_timed,
+                crf=_INPUT_CRF,
+                max_group=_INPUT_GROUP,
+            )
+            self.input_video = writer.path
+            self.sinks.append(VideoSink(opened(writer), input_picture, fit, timed=source.is_timed))
         if options.orbit_frames:
             self.sinks.append(
                 OrbitSink(video(ORBIT), view, period=options.orbit_frames, timed=timed)

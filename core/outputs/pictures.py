@@ -28,6 +28,11 @@ def rendered_picture(frame: RenderedFrame, fit: FrameFit) -> UInt8[Tensor, "h w 
     return to_8bit(fit.to_display(frame.rgb))
 
 
+def input_picture(frame: RenderedFrame, fit: FrameFit) -> UInt8[Tensor, "h w 3"]:
+    """Return the input."""
+    return to_8bit(fit.to_display(frame.target))
+
+
 def side_by_side_picture(frame: RenderedFrame, fit: FrameFit) -> UInt8[Tensor, "h w2 3"]:
     """Return the input on the left and the reconstruction on the right."""
     both = [fit.to_display(frame.target), fit.to_display(frame.rgb)]
