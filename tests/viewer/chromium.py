@@ -84,6 +84,11 @@ class Chromium:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
+    @property
+    def pid(self) -> int:
+        """Of the browser, whose other processes are its children."""
+        return self._process.pid
+
     def __enter__(self) -> Chromium:
         return self
 
