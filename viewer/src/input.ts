@@ -11,10 +11,12 @@ export interface Box {
 
 export class InputFrames {
   private wanted = 0;
+  /** Browsers round their own time. */
+  private sought = -1;
 
   /** Takes an MP4 in base64 that begins when the scene does; `failed` is called if it cannot be played. */
   constructor(private readonly video: HTMLVideoElement, base64: string, failed: () => void) {
-    const bytes = Uint8Array.from(atob(base64.slice(0, base64.length & ~3)), (letter) => letter.charCodeAt(0));
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
     video.addEventListener("seeked", () => this.seek());
     video.addEventListener("loadedmetadata", () => this.seek());
     video.addEventListener("error", failed, { once: true });
@@ -30,9 +32,9 @@ export class InputFrames {
 
   private seek(): void {
     const { video, wanted } = this;
-    if (video.hidden || video.seeking || !video.readyState) return;
-    const time = Math.min(wanted, video.duration);
-    if (Math.abs(video.currentTime - time) > 1e-4) video.currentTime = time;
+    if (video.hidden || video.seeking || !video.readyState || this.sought === wanted) return;
+    this.sought = wanted;
+    video.currentTime = Math.min(wanted, video.duration);
   }
 
   /** Lays out the picture within a stage, and the input with it; returns where the picture is. */
