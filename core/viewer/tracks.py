@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -25,7 +26,8 @@ from core.scene_file import SceneReader
 from core.streaming import StoredScene
 from core.tracking import PointTracks, Tracker, grid_points
 
-_COLUMNS = 20
+_POINTS = 220
+"""About how many; of frames of 16:9 they are 20 by 11."""
 _KEPT_INTERVALS = 8
 """Intervals over which a grid is followed; most of its points stay in the picture as long."""
 
@@ -45,7 +47,8 @@ def write_tracks(reader: SceneReader) -> str:
 def _grid(fit: FrameFit) -> Float[Tensor, "n 2"]:
     """Return points spread over what the model sees of a frame, input pixels."""
     window = fit.source
-    grid = grid_points((window.height, window.width), _COLUMNS)
+    columns = max(1, round(math.sqrt(_POINTS * window.width / window.height)))
+    grid = grid_points((window.height, window.width), columns)
     return grid + grid.new_tensor([window.left, window.top])
 
 

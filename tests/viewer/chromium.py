@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 EXECUTABLE = shutil.which("chromium") or shutil.which("google-chrome")
-_TIMEOUT = 30
+_TIMEOUT = 60
 # Chromium reads the pipe at descriptor 3 and writes it at 4.
 _AT_3_AND_4 = """
 import fcntl, os, sys

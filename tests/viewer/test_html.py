@@ -48,6 +48,7 @@ def test_the_page_holds_tracks_and_the_input(write_scene: WriteScene, tmp_path: 
         fit, stored = reader.header.fit, StoredScene(reader)
         intervals = [stored.interval(number) for number in range(2)]
     window = fit.source
+    assert window.height / window.width == pytest.approx(9 / 16, rel=0.02)
     points = grid_points((window.height, window.width), 20)
     points += torch.tensor([window.left, window.top])
     assert len(points) == count

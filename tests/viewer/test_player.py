@@ -162,7 +162,7 @@ def test_tracks_are_drawn_where_the_points_are(browser: Chromium, write_scene: W
     seek(browser, 0.75)
     with open_scene(scene) as reader:
         fit = reader.header.fit
-        points = grid_points(fit.input_size, 20)
+        points = grid_points(fit.input_size, 17)
         stored = StoredScene(reader)
         moved = track([stored.interval(0)], points, 0.0, [0.5, 1.0], fit)
     middle = moved.points.mean(0)
