@@ -3,9 +3,9 @@
 Plays a page of a scene in a headless Chromium, with tracks and the input frames over it where the
 page has them, in a loop, for an hour by default. Every ten seconds the memory that belongs to the
 browser's processes alone is read, and the heap of the page after a collection. What the page's
-worker has done with is collected when the browser likes, and so the least readings count: that of
-the last quarter may exceed that of the second one, when caches are full, by less than 5 %. Exit
-status 1 if not, or if the page met an error.
+worker has done with is collected when the browser likes, tens of megabytes at once of a large
+scene. The means of the last quarter may exceed those of the second one, when caches are full, by
+less than 10 %. Exit status 1 if not, or if the page met an error.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from core.command_line import parse
 from tests.viewer.chromium import EXECUTABLE, Chromium
 
 _READ_EVERY = 10.0
-_MOST_GROWTH = 0.05
+_MOST_GROWTH = 0.1
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,11 @@ def main() -> None:
         f"{datetime.date.today()}; {options.page.name}, {options.minutes:g} minutes, "
         f"{shown} pictures, {shown / seconds:.1f} a second"
     )
-    print(
-        "\n| quarter | all processes, least and mean, MB | heap of the page, MB |\n|---|---:|---:|"
-    )
-    quarters = [part / 1e6 for part in np.array_split(np.array(readings), 4)]
-    for i, part in enumerate(quarters):
-        (least, least_heap), mean = part.min(0), part[:, 0].mean()
-        print(f"| {i + 1} | {least:.1f}, {mean:.1f} | {least_heap:.2f} |")
-    growth = quarters[3].min(0) / quarters[1].min(0) - 1
+    print("\n| quarter | all processes, MB | heap of the page, MB |\n|---|---:|---:|")
+    quarters = [part.mean(0) / 1e6 for part in np.array_split(np.array(readings), 4)]
+    for i, (whole, heap) in enumerate(quarters):
+        print(f"| {i + 1} | {whole:.1f} | {heap:.2f} |")
+    growth = quarters[3] / quarters[1] - 1
     print(f"\nfrom the second to the last: {100 * growth[0]:+.1f} %, {100 * growth[1]:+.1f} %")
     if errors:
         sys.exit("\n".join(errors))
