@@ -44,8 +44,9 @@ from torch import Tensor
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
 from core.command_line import parse
-from core.depth.motion.camera import USUAL_FOV, Camera
+from core.depth.motion.camera import Camera
 from core.depth.motion.depth_map import DepthMap
+from core.depth.motion.field_of_view import USUAL_FOV
 from core.depth.motion.localization import localize
 from core.depth.motion.matching import match
 from core.depth.motion.offline import clip_depth

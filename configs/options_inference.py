@@ -9,6 +9,7 @@ from typing import Literal
 import tyro
 
 from core.checks import UserError
+from core.depth.motion.field_of_view import USUAL_FOV, check_fov
 from core.outputs.options import OutputOptions
 
 EMBEDDED_MODEL = Path(__file__).parents[1] / "core" / "assets" / "streamsplat-tiny"
@@ -34,7 +35,7 @@ class InferenceOptions:
     """Where depth comes from: maps in input_depths_path (folder), Depth Anything V2 if its weights
     are in checkpoints/ (model), the parallax of the moving camera (motion), or the model of resume
     alone (none). auto takes the folder, else the model if it is there, else none."""
-    camera_fov: float = 60.0
+    camera_fov: float = USUAL_FOV
     """Angle of view of the camera along the longer side of its frames, degrees; for motion."""
     frame_gap: int = 3
     """Distance between key frames; the last frame of a shot always is one."""
@@ -88,6 +89,7 @@ class InferenceOptions:
         for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least {least}")
+        check_fov("--camera_fov", self.camera_fov)
         if self.depth == "folder" and self.input_depths_path is None:
             raise UserError("--depth folder needs --input_depths_path, a folder of depth maps.")
         if self.depth not in ("auto", "folder") and self.input_depths_path is not None:

@@ -18,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from core.checks import UserError
+from core.depth.clip_writing import write_motion_maps
 from core.depth.estimation import Engine
 from core.depth.options import DepthOptions, Layout
 from core.depth.weights import find_depth_weights, how_to_get_weights, load_depth_anything
@@ -76,12 +77,17 @@ def preprocess(layout: Layout, paths: Sequence[Path], options: DepthOptions) -> 
     if not paths:
         raise UserError(f"no path is given; expected the root of a {layout} data set.")
     files, share = _LAYOUTS[layout], Share.from_environment()
-    engine = _build_engine(options)
-    sources = share.of(list(dict.fromkeys(s for path in paths for s in files.find(path))))
+    write = _writer(layout, files, options)
+    found = list(dict.fromkeys(s for path in paths for s in files.find(path)))
+    by_clip = options.source == "motion"
+    sources = [s for clip in share.of(_clips(found)) for s in clip] if by_clip else share.of(found)
     for images, maps in {(s.parent, files.depth_path(s).parent) for s in sources}:
         if images != maps:  # beside chunks, maps have names that no chunk has
             refuse_overwriting(maps, (), [("PATH", images)])
     todo = sources if options.overwrite else _without_depth(sources, files, options.threads)
+    if by_clip:  # all maps of a clip are made together
+        folders = {source.parent for source in todo}
+        todo = [source for source in sources if source.parent in folders]
     existing = len(sources) - len(todo)
     try:
         with tqdm(
@@ -92,7 +98,7 @@ def preprocess(layout: Layout, paths: Sequence[Path], options: DepthOptions) -> 
             unit_scale=files.in_parts,
             disable=share.index > 0,
         ) as bar:
-            report = files.write(todo, files.depth_path, engine, bar.update)
+            report = write(todo, bar.update)
     except torch.cuda.OutOfMemoryError as error:
         raise UserError(
             f"the device's memory is too small for --batch_size {options.batch_size}; lower it. "
@@ -140,10 +146,14 @@ class _DepthFiles:
     """Whether that file is complete."""
     write: Callable[[Sequence[Path], Callable[[Path], Path], Engine, Advance], Report]
     """Write the depth of units."""
+    folders: Siblings | None = None
+    """The folders of images and maps; None for chunks."""
 
 
 def _png_maps(find: Callable[[Path], list[Path]], folders: Siblings) -> _DepthFiles:
-    return _DepthFiles("image", False, find, folders.depth_path, is_whole_png, write_png_maps)
+    return _DepthFiles(
+        "image", False, find, folders.depth_path, is_whole_png, write_png_maps, folders
+    )
 
 
 _LAYOUTS: dict[Layout, _DepthFiles] = {
@@ -159,6 +169,29 @@ def _without_depth(sources: Sequence[Path], files: _DepthFiles, threads: int) ->
     with ThreadPoolExecutor(threads) as pool:
         complete = pool.map(files.is_whole, map(files.depth_path, sources))
         return [source for source, done in zip(sources, complete, strict=True) if not done]
+
+
+def _clips(images: Sequence[Path]) -> list[list[Path]]:
+    """Return the images folder by folder."""
+    clips: dict[Path, list[Path]] = {}
+    for image in images:
+        clips.setdefault(image.parent, []).append(image)
+    return list(clips.values())
+
+
+def _writer(
+    layout: Layout, files: _DepthFiles, options: DepthOptions
+) -> Callable[[Sequence[Path], Advance], Report]:
+    """Return what writes the maps of units by the chosen source."""
+    if options.source == "model":
+        engine = _build_engine(options)
+        return lambda units, advance: files.write(units, files.depth_path, engine, advance)
+    folders = files.folders
+    if folders is None:
+        raise UserError(f"--source motion knows no {layout} chunks; expected folders of images.")
+    return lambda units, advance: write_motion_maps(
+        units, folders, fov=options.fov, threads=options.threads, advance=advance
+    )
 
 
 def _build_engine(options: DepthOptions) -> Engine:

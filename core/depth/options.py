@@ -10,6 +10,7 @@ import tyro
 
 from core.checks import UserError
 from core.depth.config import Encoder
+from core.depth.motion.field_of_view import USUAL_FOV, check_fov
 
 Layout = Literal["davis", "vos", "co3d", "re10k", "frames"]
 
@@ -18,6 +19,11 @@ Layout = Literal["davis", "vos", "co3d", "re10k", "frames"]
 class DepthOptions:
     """How depth is estimated, for every data set."""
 
+    source: Literal["model", "motion"] = "model"
+    """Depth Anything V2 on each image alone, or the parallax of a clip's own camera, which needs no
+    weights: the images of a folder are one clip. docs/depth.md compares them."""
+    fov: float = USUAL_FOV
+    """Angle of view of the camera along the longer side of its images, degrees; for motion."""
     encoder: Encoder = "vits"
     """Size of the network. vits is Apache-2.0; the larger ones are CC-BY-NC-4.0."""
     checkpoint: Path = Path("checkpoints")
@@ -37,17 +43,19 @@ class DepthOptions:
         for name in ("batch_size", "threads"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least 1.")
+        check_fov("--fov", self.fov)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessOptions(DepthOptions):
-    """Write relative inverse depth (large is near) of a data set's images, with Depth Anything V2.
+    """Write relative inverse depth (large is near) of a data set's images.
 
-    Each map is normalised to [0, 1] by itself and has 16 bits. davis, vos and frames get
-    depthImages/.../<stem>_pred.png for JPEGImages/.../<stem>.jpg; co3d gets
-    predict_depths/<stem>_pred.png for images/<stem>.jpg of its manyview set lists; re10k gets
-    depth_<chunk>.safetensors beside each chunk. An interrupted run resumes. Files that cannot be
-    read are skipped and listed at the end; the exit status is 1 if no file could be read.
+    Each map is normalised to [0, 1], by itself or, from motion, with its clip, and has 16 bits.
+    davis, vos and frames get depthImages/.../<stem>_pred.png for JPEGImages/.../<stem>.jpg; co3d
+    gets predict_depths/<stem>_pred.png for images/<stem>.jpg of its manyview set lists; re10k gets
+    depth_<chunk>.safetensors beside each chunk. From motion come depthConfidence/.../<stem>.png and
+    predict_confidences/<stem>.png, too. An interrupted run resumes. Files that cannot be read are
+    skipped and listed at the end; the exit status is 1 if no file could be read.
     """
 
     layout: tyro.conf.Positional[Layout]

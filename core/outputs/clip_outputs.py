@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
@@ -26,7 +27,12 @@ from core.outputs.metrics_plot import plot_psnr
 from core.outputs.options import OutputOptions
 from core.outputs.orbit_view import OrbitView
 from core.outputs.page import Page, ScoreRow, Video, write_page
-from core.outputs.pictures import depth_pictures, rendered_pictures, side_by_side_pictures
+from core.outputs.pictures import (
+    depth_pictures,
+    input_pictures,
+    rendered_pictures,
+    side_by_side_pictures,
+)
 from core.outputs.ply_sink import ExportedScene, PlySink
 from core.outputs.scene_exports import (
     ExportOptions,
@@ -51,7 +57,7 @@ from core.text import source_name
 
 T = TypeVar("T")
 Step = Callable[[], None]
-WritePlayer = Callable[[Path, Path], None]
+WritePlayer = Callable[[Path, Path, Path | None], None]
 _logger = get_logger(__name__)
 
 RENDERED = "rendered.mp4"
@@ -68,6 +74,9 @@ PAGE = "index.html"
 FILES = (RENDERED, SIDE_BY_SIDE, DEPTH, ORBIT, OVERVIEW, PLY, SCENE, PLAYER, METRICS, PLOT, PAGE)
 """All that is written, but for novel views and player where they are not asked for."""
 
+_INPUT_CRF = 27
+_INPUT_GROUP = 12
+"""Of the video within the player, which is for comparing: small, and quick to seek in."""
 _SHOWN_FRAME = 24
 """The frame of the overview: a second into most clips."""
 
@@ -124,7 +133,8 @@ def write_outputs(
         options: What is written.
         staging: Where files are written.
         facts: What else the page says of the reconstruction: labels and values.
-        write_player: Writes a page (first argument) that plays a scene file (second argument).
+        write_player: Writes a page (first argument) that plays a scene file (second argument) and
+            shows a video of the input beside it (third argument, None for none).
 
     Raises:
         UserError: If the clip or its depth cannot be read to the end, or a file cannot be written.
@@ -137,7 +147,15 @@ def write_outputs(
     counts = [n for n in (source.expected_frames, reconstructor.max_frames) if n is not None]
     expected = min(counts, default=None)
     with ExitStack() as stack:
-        outputs = _Outputs(stack, staging.folder, source, fit, options, reconstructor.session)
+        outputs = _Outputs(
+            stack,
+            staging.folder,
+            source,
+            fit,
+            options,
+            reconstructor.session,
+            with_input=write_player is not None and options.html_frames,
+        )
         try:
             with tqdm(total=expected, unit="frame", disable=None) as progress:
                 for frames in timed:
@@ -258,10 +276,10 @@ def export_outputs(folder: Path, options: OutputOptions) -> None:
             _logger.info("%s: %s", path, export_scene(reader, kind, path, how))
 
 
-def _try_player(write_player: WritePlayer, folder: Path) -> None:
+def _try_player(write_player: WritePlayer, folder: Path, input_video: Path | None) -> None:
     """Write the player; nothing else is lost if that is not possible."""
     try:
-        write_player(folder / PLAYER, folder / SCENE)
+        write_player(folder / PLAYER, folder / SCENE, input_video)
     except UserError as error:
         _logger.warning("%s is left out: %s", PLAYER, error)
 
@@ -337,6 +355,8 @@ class _Outputs:
         fit: FrameFit,
         options: OutputOptions,
         session: Session,
+        *,
+        with_input: bool,
     ) -> None:
         height, width = fit.display_size
         lens = Lens(options.horizontal_fov_deg, fit.aspect)
@@ -346,14 +366,19 @@ class _Outputs:
         self._folder = folder
         self._videos: list[tuple[FrameSink, Step]] = []
 
+        def opened(
+            writer: VideoWriter, sink_of: Callable[[PictureQueue], FrameSink]
+        ) -> tuple[FrameSink, Step]:
+            own = stack.enter_context(ExitStack())  # one that fails is no other's end
+            queue = own.enter_context(PictureQueue(own.enter_context(writer)))
+            return sink_of(queue), own.close
+
         def add_video(
             name: str, sink_of: Callable[[PictureQueue], FrameSink], columns: int = 1
         ) -> None:
-            own = stack.enter_context(ExitStack())  # one that fails is no other's end
             size = (height, columns * width)
-            writer = own.enter_context(VideoWriter(folder / name, size, fps, timed=timed))
-            sink = sink_of(own.enter_context(PictureQueue(writer)))
-            self._videos.append((sink, own.close))
+            writer = VideoWriter(folder / name, size, fps, timed=timed)
+            self._videos.append(opened(writer, sink_of))
 
         def add_frames(name: str, draw: DrawFrames, columns: int = 1) -> None:
             add_video(name, lambda queue: VideoSink(queue, draw, fit, timed=timed), columns)
@@ -375,10 +400,27 @@ class _Outputs:
             )
         )
         self._overview = OverviewSink(folder / OVERVIEW, view, fit, index=_SHOWN_FRAME)
+        self._input: tuple[FrameSink, Step] | None = None
+        self._input_video: Path | None = None
+        """The input frames at their times, for the player; there until ``stack`` ends."""
+        if with_input:
+            scratch = Path(stack.enter_context(TemporaryDirectory(prefix="streamsplat-")))
+            writer = VideoWriter(
+                scratch / "input.mp4",
+                (height, width),
+                usual_rate(source.fps) if source.fps else fps,
+                timed=source.is_timed,
+                crf=_INPUT_CRF,
+                max_group=_INPUT_GROUP,
+            )
+            self._input_video = writer.path
+            self._input = opened(
+                writer, lambda queue: VideoSink(queue, input_pictures, fit, timed=source.is_timed)
+            )
         if options.orbit_frames:
             period = options.orbit_frames
             add_video(ORBIT, lambda queue: OrbitSink(queue, view, period=period, timed=timed))
-        videos = [sink for sink, _ in self._videos]
+        videos = [sink for sink, _ in (*self._videos, *([self._input] if self._input else []))]
         self.sinks: list[FrameSink] = [
             *(self._overview, self.ply, self.scene, self.metrics),
             *videos,
@@ -388,8 +430,11 @@ class _Outputs:
         """Return the last steps, in lists that do not depend on one another."""
         plot = partial(plot_psnr, self.metrics.metrics, self._folder / PLOT)
         scene: list[Step] = [self.scene.finish]
+        if self._input is not None:
+            sink, close = self._input
+            scene += [sink.finish, close]
         if write_player is not None:
-            scene.append(partial(_try_player, write_player, self._folder))
+            scene.append(partial(_try_player, write_player, self._folder, self._input_video))
         return [
             *([sink.finish, close] for sink, close in self._videos),
             [self.metrics.finish, plot],

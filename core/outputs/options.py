@@ -30,6 +30,8 @@ class OutputOptions:
     scene_grade: Literal["fine", "small"] = "fine"
     """How the scene file is compressed: fine loses nothing that can be seen, small takes about half
     as much."""
+    html_frames: bool = True
+    """Put the input frames into scene.html, where they are shown beside the scene or over it."""
     export: tuple[ExportFormat, ...] = ()
     """Formats of other programs in which the scene is written, too; those that hold one time at
     ply_time. export.py writes them later, with more options."""

@@ -94,7 +94,9 @@ class OrbitView:
     ) -> DynamicGaussians:
         """Return one scene at several times, each seen by its own camera."""
         scenes = DynamicGaussians.cat([freeze_at(gaussians, time) for time in times])
-        return flatten(lift(scenes, self._lens), poses, self._view_lens)[0]
+        scenes = lift(scenes, self._lens)
+        sizes = (self._image_size, self._fit.model_size)
+        return flatten(scenes, poses, self._view_lens, *sizes)[0]
 
     def render(self, scene: LiftedGaussians, phase: float) -> RenderOutput:
         """Render a lifted scene from a place on the ellipse, padding included."""
@@ -107,6 +109,7 @@ class OrbitView:
             self._view_lens,
             self._image_size,
             self._background_on(device),
+            model_size=self._fit.model_size,
             backend=self._backend,
         )
 

@@ -50,6 +50,11 @@ class FrameImages(TensorDataclass):
         return FrameImages.cat(parts)
 
 
+def input_pictures(images: FrameImages, fit: FrameFit) -> Pictures:
+    """Return the inputs."""
+    return to_bytes(fit.to_display(images.target))
+
+
 def rendered_pictures(images: FrameImages, fit: FrameFit) -> Pictures:
     """Return the reconstructions."""
     return to_bytes(fit.to_display(images.rgb))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 import torch
@@ -16,6 +16,7 @@ from core.geometry.lift import lift
 from core.geometry.motion import freeze_at
 from core.outputs.orbit_view import OrbitView
 from core.outputs.pictures import depth_in_colors, seen_inverse_depth
+from core.rendering.footprints import render_enlarged
 from core.rendering.perspective import render_perspective
 from core.scene_file import SceneHeader
 from core.streaming import Interval, render_interval
@@ -133,6 +134,7 @@ class SceneView:
                 self.canvas.image_size,
                 background=background,
                 backend=self._backend,
+                renderer=partial(render_enlarged, model_size=self.canvas.fit.model_size),
             )
         if self._camera == "orbit":
             return self._orbit.render(self._orbit.lift(interval, time), phase)
@@ -147,5 +149,6 @@ class SceneView:
             self._lens,
             self.canvas.image_size,
             background,
+            model_size=self.canvas.fit.model_size,
             backend=self._backend,
         )

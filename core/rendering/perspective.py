@@ -6,6 +6,8 @@ depth: what an orthographic view of flattened Gaussians gives.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from einops import repeat
 from jaxtyping import Bool, Float
@@ -14,6 +16,7 @@ from torch import Tensor
 from core.geometry.cameras import Lens
 from core.geometry.canonical import depth_from_inverse_depth, inverse_depth_from_depth
 from core.geometry.lift import LiftedGaussians
+from core.rendering.footprints import beyond_own, pixel_variance, shapes_of
 from core.rendering.orthographic import render
 from core.types import DynamicGaussians, RenderOutput
 
@@ -29,6 +32,7 @@ def render_perspective(
     image_size: tuple[int, int],
     background: Float[Tensor, "..."] | float = 0.5,
     *,
+    model_size: tuple[int, int] | None = None,
     backend: str = "auto",
 ) -> RenderOutput:
     """Render each scene from a pinhole camera of its own.
@@ -43,26 +47,37 @@ def render_perspective(
         lens: Field of view and aspect of the picture.
         image_size: Height and width in pixels; they need not have the lens's aspect.
         background: Colour behind everything, RGB in [0, 1] or one grey.
+        model_size: Height and width in pixels of the picture that this lens is to have of the scene
+            at the identity pose. What is seen larger than there gets a wider low-pass, see
+            :mod:`core.rendering.footprints`; None keeps that of the picture's own pixels.
         backend: The rasteriser's backend.
 
     Returns:
         One time per scene (``t`` is 1); depth in scene units along the viewing direction.
     """
-    flat, unit = flatten(gaussians, cam_from_world, lens)
+    flat, unit = flatten(gaussians, cam_from_world, lens, image_size, model_size)
     times = torch.zeros(len(unit), 1, device=unit.device)
     picture = render(flat, times, image_size, background, backend=backend)
     return RenderOutput(picture.rgb, picture.depth / unit[:, :, None, None, None], picture.alpha)
 
 
 def flatten(
-    gaussians: LiftedGaussians, cam_from_world: Float[Tensor, "b 4 4"], lens: Lens
+    gaussians: LiftedGaussians,
+    cam_from_world: Float[Tensor, "b 4 4"],
+    lens: Lens,
+    image_size: tuple[int, int],
+    model_size: tuple[int, int] | None = None,
 ) -> tuple[DynamicGaussians, Float[Tensor, "b 1"]]:
     """Return each scene, seen from its camera, as still canonical Gaussians, and their unit.
 
-    Rendered at any time they are the perspective picture; their depth is in ``1 / unit`` of the
-    scene's units.
+    Rendered in ``image_size`` at any time they are the perspective picture; their depth is in
+    ``1 / unit`` of the scene's units. See :func:`render_perspective` for the arguments.
     """
     centers, covars = project(gaussians, cam_from_world, lens)
+    if model_size is not None:
+        pixels = replace(gaussians, covars=_pixel_covars(gaussians, lens, model_size))
+        low_pass = project(pixels, cam_from_world, lens)[1]
+        covars = covars + beyond_own(low_pass, image_size)
     depths = centers[..., 2]
     ahead = gaussians.valid & (depths > 0)
     # Scalars stay on the host: a copy of theirs would make it wait for the device.
@@ -102,6 +117,16 @@ def project(
     return torch.stack([x, z, depth], dim=-1), covars
 
 
+def _pixel_covars(
+    gaussians: LiftedGaussians, lens: Lens, model_size: tuple[int, int]
+) -> Float[Tensor, "b n 3 3"]:
+    """Return the low-pass of the model's picture where each Gaussian is in the scene."""
+    variance_x, variance_z = pixel_variance(model_size)
+    across = (gaussians.means[..., 2] / lens.focal).square()
+    rows = [variance_x * across, variance_z * lens.aspect**2 * across, torch.zeros_like(across)]
+    return torch.diag_embed(torch.stack(rows, dim=-1))
+
+
 def _as_canonical(
     gaussians: LiftedGaussians,
     centers: Float[Tensor, "b n 3"],
@@ -110,22 +135,16 @@ def _as_canonical(
     shown: Bool[Tensor, "b n"],
 ) -> DynamicGaussians:
     """Write projected Gaussians as still canonical ones, depths multiplied by ``unit``."""
-    a, c, b = covars[..., 0, 0], covars[..., 1, 1], covars[..., 0, 1]
-    middle, reach = (a + c) / 2, torch.hypot((a - c) / 2, b)
-    major = middle + reach
-    minor = ((a * c - b * b) / major.clamp_min(1e-30)).clamp_min(0)  # no cancellation, unlike m - r
-    scale_x, scale_z = major.sqrt(), minor.sqrt()
-    # A turn by θ about the depth axis takes x to (cos θ, -sin θ) in the plane of x and z.
-    half_turn = -torch.atan2(2 * b, a - c) / 4
-    zero = torch.zeros_like(a)
+    scales, quats = shapes_of(covars)
+    zero = torch.zeros_like(centers[..., 0])
     inverse_depth = inverse_depth_from_depth(centers[..., 2] * unit).clamp(0, 1)
     return DynamicGaussians(
         means=torch.stack(
             [centers[..., 0], torch.where(shown, inverse_depth, -1.0), centers[..., 1]], dim=-1
         ),
         motion=repeat(zero, "b n -> b n k 3", k=1)[:, :, :0],
-        scales=torch.stack([scale_x, (scale_x + scale_z) / 2, scale_z], dim=-1),
-        quats=torch.stack([half_turn.cos(), zero, half_turn.sin(), zero], dim=-1),
+        scales=scales,
+        quats=quats,
         colors=gaussians.colors,
         opacities=gaussians.opacities,
         opacity_slopes=zero,

@@ -8,6 +8,7 @@ from pathlib import Path
 from core.checks import UserError
 from core.io import write_bytes
 from core.scene_file import open_scene
+from core.viewer.tracks import write_tracks
 
 _PLAYER = Path(__file__).parent / "assets" / "player.html"
 _PLACE_OF_SCENE = b"/*scene*/"
@@ -22,26 +23,43 @@ def served_player() -> bytes:
     return _PLAYER.read_bytes().replace(_PLACE_OF_SCENE, _SERVED)
 
 
-def write_player(path: Path, scene: Path) -> None:
+def write_player(path: Path, scene: Path, video: Path | None = None) -> None:
     """Write a page that plays a scene file.
 
-    The scene is inside in base64, which takes a third more bytes than the file.
+    The scene is inside in base64, which takes a third more bytes than the file, and so are tracks
+    of points, which are made here.
+
+    Args:
+        path: The page.
+        scene: The scene file.
+        video: Its input frames as an MP4 that begins when the scene does, to be shown beside it.
 
     Raises:
         UserError: If the scene cannot be read, is no scene file or too long for a browser, or the
             page cannot be written.
     """
-    with open_scene(scene):
-        pass
-    size = scene.stat().st_size
-    if size > _MAX_SCENE:
-        raise UserError(
-            f"{scene.name} has {size / 1e6:.0f} MB, and browsers open pages of scenes up to "
-            f"{_MAX_SCENE / 1e6:.0f} MB; render.py makes videos of it."
-        )
-    try:
-        data = scene.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {scene}: {error.strerror or error}.") from error
+    with open_scene(scene) as reader:
+        size = scene.stat().st_size
+        if size > _MAX_SCENE:
+            raise UserError(
+                f"{scene.name} has {size / 1e6:.0f} MB, and browsers open pages of scenes up to "
+                f"{_MAX_SCENE / 1e6:.0f} MB; render.py makes videos of it."
+            )
+        tracks = write_tracks(reader)
+    parts = [("tracks", "application/json", tracks.encode())]
+    if video is not None:
+        parts.append(("input", "text/plain", base64.b64encode(_read(video))))
+    # What a page that is cut short lacks are these, and only then the end of the scene.
+    more = [
+        f'</script>\n<script type="{kind}" id="{name}" data-length="{len(text)}">'.encode() + text
+        for name, kind, text in parts
+    ]
     before, after = _PLAYER.read_bytes().split(_PLACE_OF_SCENE)
-    write_bytes(path, b"".join([before, base64.b64encode(data), after]))
+    write_bytes(path, b"".join([before, base64.b64encode(_read(scene)), *more, after]))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}.") from error

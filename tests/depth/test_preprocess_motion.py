@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from core.checks import UserError
+from core.depth.dataset_maps import preprocess
 from core.depth.motion.stream import slope
-from core.depth.preprocess import DepthOptions, preprocess
+from core.depth.options import DepthOptions
 from core.io import write_png
 from tests.moving_camera import View
 

@@ -58,7 +58,7 @@ def test_all_files_are_there_and_frames_add_up(
 def test_a_player_that_cannot_be_written_takes_nothing_with_it(
     reconstructor: Build, synthetic_source, tmp_path: Path
 ) -> None:
-    def refuse(page: Path, scene: Path) -> None:
+    def refuse(page: Path, scene: Path, video: Path | None) -> None:
         raise UserError(f"{scene.name} is too long")
 
     source, build = synthetic_source(2), reconstructor()
@@ -67,6 +67,35 @@ def test_a_player_that_cannot_be_written_takes_nothing_with_it(
         write_outputs(build, source, fit, OPTIONS, staging, write_player=refuse)
     assert {file.name for file in tmp_path.iterdir()} == FILES
     assert "<iframe" not in (tmp_path / "index.html").read_text()
+
+
+@pytest.mark.parametrize("with_frames", [True, False])
+def test_the_player_gets_the_input_frames_at_their_times(
+    reconstructor: Build, synthetic_source, tmp_path: Path, with_frames: bool
+) -> None:
+    shown = [0.0, 0.1, 0.9, 1.0, 3.0]
+
+    class Timed(synthetic_source):
+        is_timed = True
+
+        def _decode(self) -> Iterator:
+            for frame, time in zip(super()._decode(), shown, strict=True):
+                yield replace(frame, time=time)
+
+    got: list[float] = []
+
+    def take(page: Path, scene: Path, video: Path | None) -> None:
+        assert scene.exists()
+        assert (video is not None) == with_frames
+        if video is not None:
+            got.extend(frame.time or 0.0 for frame in VideoSource(video))
+
+    source, build = Timed(5), reconstructor()
+    fit = choose_fit(source, build.session.image_size, "stretch")
+    options = replace(OPTIONS, html_frames=with_frames, fps=10.0)
+    with staged_outputs(tmp_path) as staging:
+        write_outputs(build, source, fit, options, staging, write_player=take)
+    assert got == pytest.approx(shown if with_frames else [], abs=1e-3)
 
 
 @pytest.mark.parametrize("mode", ["stretch", "crop", "pad"])

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 EXECUTABLE = shutil.which("chromium") or shutil.which("google-chrome")
-_TIMEOUT = 30
+_TIMEOUT = 60
 # Chromium reads the pipe at descriptor 3 and writes it at 4.
 _AT_3_AND_4 = """
 import fcntl, os, sys
@@ -83,6 +83,11 @@ class Chromium:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    @property
+    def pid(self) -> int:
+        """Of the browser, whose other processes are its children."""
+        return self._process.pid
 
     def __enter__(self) -> Chromium:
         return self

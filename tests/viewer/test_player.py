@@ -20,10 +20,12 @@ from core.geometry.canonical import depth_from_inverse_depth
 from core.geometry.fit import FitMode
 from core.geometry.lift import lift
 from core.geometry.motion import freeze_at
+from core.io.video import VideoWriter
 from core.outputs.scene_view import SceneView
 from core.rendering.perspective import render_perspective
 from core.scene_file import open_scene
 from core.streaming import StoredScene
+from core.tracking import grid_points, track
 from core.viewer import write_player
 from tests.viewer.chromium import Chromium
 from tests.viewer.conftest import WriteScene
@@ -32,10 +34,10 @@ pytestmark = pytest.mark.slow
 LEAST_PSNR = 40.0
 
 
-def show(browser: Chromium, scene: Path) -> Path:
+def show(browser: Chromium, scene: Path, video: Path | None = None) -> Path:
     """Open the page of a scene and wait for its first picture."""
     page = scene.with_suffix(".html")
-    write_player(page, scene)
+    write_player(page, scene, video)
     browser.call("Page.navigate", url=page.as_uri())
     browser.wait_for("document.readyState === 'complete' && clock.textContent !== ''")
     return page
@@ -118,7 +120,9 @@ def test_other_views_are_those_of_a_pinhole_camera(
     pose[:3, :3] = torch.stack([right, torch.linalg.cross(forward, right), forward])
     pose[:3, 3] = -pose[:3, :3] @ (torch.tensor([0, 0, focus]) - distance * focus * forward)
     still = lift(freeze_at(gaussians, 0.4), lens)
-    rendered = render_perspective(still, pose[None], lens, (height, width), background)
+    rendered = render_perspective(
+        still, pose[None], lens, (height, width), background, model_size=reader.header.image_size
+    )
     assert psnr(seen(browser), rendered.rgb[0]) > LEAST_PSNR
 
 
@@ -135,7 +139,8 @@ def test_controls_change_the_picture(browser: Chromium, write_scene: WriteScene)
     for mode in ("depth", "motion"):
         select(browser, mode)
         assert np.abs(seen(browser) - first).max() > 0.1, mode
-    select(browser, "colour")
+    press(browser, "1")
+    assert np.array_equal(seen(browser), first), "the key of the first view"
     for kind, x in (("mousePressed", 200), ("mouseMoved", 300), ("mouseReleased", 300)):
         browser.call(
             "Input.dispatchMouseEvent",
@@ -148,6 +153,69 @@ def test_controls_change_the_picture(browser: Chromium, write_scene: WriteScene)
     assert np.array_equal(seen(browser), first), "the view of the camera again"
     browser.run("loop.click(); speed.value = 2; play.click()")
     browser.wait_for("play.dataset.state === 'paused' && clock.textContent === '3.000 s'")
+
+
+def test_tracks_are_drawn_where_the_points_are(browser: Chromium, write_scene: WriteScene) -> None:
+    scene = write_scene("pad", (90, 120))
+    show(browser, scene)
+    press(browser, "t")
+    seek(browser, 0.75)
+    with open_scene(scene) as reader:
+        fit = reader.header.fit
+        points = grid_points(fit.input_size, 17)
+        stored = StoredScene(reader)
+        moved = track([stored.interval(0)], points, 0.0, [0.5, 1.0], fit)
+    middle = moved.points.mean(0)
+    scale = browser.run("trails.width") / fit.input_size[1]
+    inside = ((middle > 1) & (middle < torch.tensor([118.0, 88.0]))).all(1)
+    # A disc is drawn, or a ring, whose middle is of no colour; at both is something around.
+    drawn = [
+        browser.run(
+            f"[...trails.getContext('2d').getImageData({u} - 3, {v} - 3, 7, 7).data]"
+            ".reduce((sum, value, i) => sum + (i % 4 === 3 ? value : 0), 0)"
+        )
+        for u, v in ((middle[inside] + 0.5) * scale).round().int().tolist()
+    ]
+    assert inside.sum() > 100
+    assert min(drawn) > 3 * 255
+    press(browser, "t")
+    browser.wait_for("trails.hidden")
+
+
+def test_the_input_is_shown_beside_the_scene_and_over_it(
+    browser: Chromium, write_scene: WriteScene, tmp_path: Path
+) -> None:
+    video = tmp_path / "input.mp4"
+    with VideoWriter(video, (90, 160), 10) as writer:
+        for i in range(31):
+            writer.write(np.full((90, 160, 3), (8 * i, 255 - 8 * i, 128), np.uint8))
+    show(browser, write_scene(), video)
+
+    def color_at(x: str, y: str) -> np.ndarray:
+        browser.wait_for("!video.seeking")
+        x, y = browser.run(f"[Math.floor({x}), Math.floor({y})]")
+        browser.run("new Promise(done => setTimeout(done, 100))")
+        with Image.open(io.BytesIO(browser.picture())) as image:
+            return np.asarray(image.convert("RGB"))[y, x].astype(float)
+
+    box = "video.getBoundingClientRect()"
+    middle = (f"{box}.x + {box}.width / 2", f"{box}.y + {box}.height / 2")
+    press(browser, "i")  # beside
+    for seconds in (1.25, 0.5, 3.0):
+        seek(browser, seconds)
+        shown = 8 * math.floor(10 * seconds)
+        np.testing.assert_allclose(color_at(*middle), [shown, 255 - shown, 128], atol=6)
+    assert browser.run(
+        "((a, b) => a.bottom <= b.top || a.right <= b.left)"
+        f"({box}, picture.getBoundingClientRect())"
+    )
+    press(browser, "i")  # over
+    browser.run("fade.value = 0; fade.dispatchEvent(new Event('input'))")
+    scene = color_at(*middle)
+    browser.run("fade.value = 0.5; fade.dispatchEvent(new Event('input'))")
+    np.testing.assert_allclose(color_at(*middle), (scene + np.array([240, 15, 128])) / 2, atol=6)
+    press(browser, "i")
+    browser.wait_for("video.hidden")
 
 
 def test_two_fingers_zoom_and_move(browser: Chromium, write_scene: WriteScene) -> None:
@@ -236,6 +304,11 @@ def test_what_is_missing_or_damaged_is_said_in_one_line(
         page.write_text(text[:start] + base64.b64encode(content).decode() + "</script>")
         return page
 
+    tracks = text.index('id="tracks"')
+    page.write_text(text[: tracks + 500])
+    assert note(browser, page) == (
+        "The page is cut short: the scene is whole, tracks or input frames are missing."
+    )
     assert note(browser, cut(0.9)) == "The file is cut short: the scene ends at 2.00 s."
     assert note(browser, cut(0.01)) == "The file is cut short: nothing of the scene is left."
     assert note(browser, cut(0)) == "The page is cut short: it holds no scene."

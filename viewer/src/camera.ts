@@ -1,7 +1,7 @@
 // The orthographic view of the input, and a pinhole camera that turns about the scene.
 
 import type { Header } from "./records";
-import type { DepthRow } from "./sort";
+import { depthOf, NEAR, type DepthRow } from "./sort";
 
 /** What of the picture is shown, and in which proportions. */
 export interface Shown {
@@ -98,6 +98,20 @@ export class Camera {
     const shift = rows.map((row) => -row.reduce((sum, value, axis) => sum + value * eye[axis], 0));
     return { rotation: rows.flat(), shift };
   }
+}
+
+/** Where a canonical place is seen, in half widths and half heights of what is shown, right and up. */
+export function project({ shown, pose }: View, x: number, d: number, z: number): [number, number] | null {
+  const { zoom } = shown;
+  if (!pose) return [x * zoom[0], z * zoom[1]];
+  const depth = depthOf(d);
+  const focal = focalOf(shown);
+  const lifted = [(x * depth) / focal[0], (-z * depth) / focal[1], depth];
+  const [right, down, ahead] = [0, 1, 2].map((row) =>
+    lifted.reduce((sum, value, axis) => sum + pose.rotation[3 * row + axis] * value, pose.shift[row]),
+  );
+  if (ahead <= NEAR) return null;
+  return [(zoom[0] * focal[0] * right) / ahead, (-zoom[1] * focal[1] * down) / ahead];
 }
 
 /** What the sorter needs of a view. */

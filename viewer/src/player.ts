@@ -2,9 +2,11 @@
 
 import { Camera, depthRowOf, shownOf, type View } from "./camera";
 import { attachControls } from "./controls";
+import { fitted, InputFrames, lay, type Placement } from "./input";
 import { Live, type Followed, type Guide } from "./live";
 import { SceneError } from "./records";
 import { orderLength, Renderer, type Mode } from "./renderer";
+import { Tracks } from "./tracks";
 import type { Failure, Frame, FrameRequest, Grown, Opened, OpenRequest } from "./worker";
 
 declare const WORKER_SOURCE: string;
@@ -22,7 +24,23 @@ const playButton = element<HTMLButtonElement>("play");
 const loopBox = element<HTMLInputElement>("loop");
 const speedMenu = element<HTMLSelectElement>("speed");
 const homeButton = element<HTMLButtonElement>("home");
+const trails = element<HTMLCanvasElement>("trails");
+const trackBox = element<HTMLInputElement>("tracked");
+const video = element<HTMLVideoElement>("video");
+const comparing = element("comparing");
+const fadeSlider = element<HTMLInputElement>("fade");
 const modes = [...document.querySelectorAll<HTMLInputElement>("input[name=mode]")];
+const placements = [...document.querySelectorAll<HTMLInputElement>("input[name=input]")];
+
+const chosen = (group: HTMLInputElement[]) => group.find((button) => button.checked)!;
+
+/** Takes what a part of the page holds beside the scene; null where there is none. */
+function takePart(name: string): { text: string; isWhole: boolean } | null {
+  const part = document.querySelector<HTMLScriptElement>(`script#${name}`);
+  if (!part) return null;
+  part.remove();
+  return { text: part.text, isWhole: part.text.length === Number(part.dataset.length) };
+}
 
 function say(text: string): void {
   note.textContent = text;
@@ -33,6 +51,8 @@ class Player implements Followed {
   private readonly camera: Camera;
   private readonly aspect: number;
   private readonly frameTime: number;
+  private tracks: Tracks | null = null;
+  private input: InputFrames | null = null;
   private renderer: Renderer;
   private seconds: number;
   private isPlaying = false;
@@ -58,12 +78,32 @@ class Player implements Followed {
     this.seconds = start;
     this.frameTime = header.frameRate ? 1 / header.frameRate : (end - start) / 100;
     slider.step = "any";
+    const isWhole = this.takeParts();
     this.listen();
     this.layout();
     for (const control of document.querySelectorAll<HTMLInputElement>("#controls [disabled]")) control.disabled = false;
-    say(scene.isComplete ? "" : `The file is cut short: the scene ends at ${end.toFixed(2)} s.`);
+    if (!scene.isComplete) say(`The file is cut short: the scene ends at ${end.toFixed(2)} s.`);
+    else say(isWhole ? "" : "The page is cut short: the scene is whole, tracks or input frames are missing.");
     this.grow({ window: scene.window, keyTimes });
     slider.value = String(start);
+  }
+
+  /** Takes tracks and input frames, where the page holds them; returns whether it holds all of both. */
+  private takeParts(): boolean {
+    const [tracks, input] = [takePart("tracks"), takePart("input")];
+    if (tracks?.isWhole) this.tracks = new Tracks(tracks.text, this.scene.header.frameRate);
+    if (input?.isWhole) {
+      this.input = new InputFrames(video, input.text, () => {
+        say("This browser cannot play the video of the input frames.");
+        placements[0].checked = true;
+        comparing.hidden = true;
+        this.layout();
+      });
+    }
+    trackBox.parentElement!.hidden = !this.tracks;
+    comparing.hidden = !this.input;
+    element("partkeys").textContent = (this.tracks ? " · T: tracks" : "") + (this.input ? " · I: input" : "");
+    return (tracks?.isWhole ?? true) && (input?.isWhole ?? true);
   }
 
   private markKeyFrames(times: number[]): void {
@@ -81,10 +121,13 @@ class Player implements Followed {
     slider.addEventListener("input", () => this.seek(slider.valueAsNumber));
     playButton.addEventListener("click", () => this.play(!this.isPlaying));
     homeButton.addEventListener("click", () => {
+      // It will be disabled, and the focus not be lost.
+      if (document.activeElement === homeButton) canvas.focus();
       this.camera.goHome();
       this.refresh();
     });
-    for (const button of modes) button.addEventListener("change", () => this.refresh());
+    for (const button of [...modes, trackBox]) button.addEventListener("change", () => this.refresh());
+    for (const control of [...placements, fadeSlider]) control.addEventListener("input", () => this.layout());
     document.addEventListener("keydown", (event) => this.key(event));
     new ResizeObserver(() => this.layout()).observe(stage);
     canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
@@ -99,28 +142,30 @@ class Player implements Followed {
     const focused = document.activeElement;
     const steps: Record<string, number> = { ",": -1, ".": 1 };
     if (focused === slider) Object.assign(steps, { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 });
-    const isButton = focused instanceof HTMLButtonElement || focused instanceof HTMLSelectElement;
+    const hasOwnSpace = focused?.matches("button, select, [type=checkbox], [type=radio]");
+    const number = Number(event.key);
     if (event.key in steps) this.seek(this.seconds + steps[event.key] * this.frameTime);
-    else if (event.key === " " && !isButton && focused !== loopBox) this.play(!this.isPlaying);
+    else if (event.key === " " && !hasOwnSpace) this.play(!this.isPlaying);
     else if (event.key === "Home" && focused !== slider) homeButton.click();
+    else if (number >= 1 && number <= modes.length) modes[number - 1].click();
+    else if (event.key === "t" && this.tracks) trackBox.click();
+    else if (event.key === "i" && this.input) placements[(placements.indexOf(chosen(placements)) + 1) % 3].click();
     else return;
     event.preventDefault();
   }
 
   /** Sizes the canvas to the stage, in the proportions of the input. */
   private layout(): void {
-    const [width, height] = [stage.clientWidth, stage.clientHeight];
-    const across = Math.max(Math.floor(Math.min(width, height * this.aspect)), 1);
-    const down = Math.max(Math.round(across / this.aspect), 1);
-    const scale = Math.min(devicePixelRatio, Math.sqrt(MAX_PIXELS / (across * down)));
-    canvas.style.width = `${across}px`;
-    canvas.style.height = `${down}px`;
-    // At whole pixels, so that the browser does not blur it.
-    canvas.style.left = `${Math.floor((width - across) / 2)}px`;
-    canvas.style.top = `${Math.floor((height - down) / 2)}px`;
-    const size = [Math.max(Math.round(across * scale), 1), Math.max(Math.round(down * scale), 1)];
-    if (canvas.width === size[0] && canvas.height === size[1]) return;
-    [canvas.width, canvas.height] = size;
+    const size: [number, number] = [stage.clientWidth, stage.clientHeight];
+    const placement = chosen(placements).value as Placement;
+    fadeSlider.hidden = placement !== "over";
+    const box = this.input?.place(placement, fadeSlider.valueAsNumber, this.aspect, size) ?? fitted(this.aspect, ...size);
+    const scale = Math.min(devicePixelRatio, Math.sqrt(MAX_PIXELS / (box.width * box.height)));
+    for (const layer of [canvas, trails]) lay(layer, box);
+    const pixels = [box.width, box.height].map((side) => Math.max(Math.round(side * scale), 1));
+    if (canvas.width === pixels[0] && canvas.height === pixels[1]) return;
+    [canvas.width, canvas.height] = pixels;
+    [trails.width, trails.height] = pixels;
     this.refresh();
   }
 
@@ -203,7 +248,10 @@ class Player implements Followed {
   show(frame: Frame): void {
     this.order = frame.order;
     this.renderer.update(frame);
-    this.renderer.draw(this.view, modes.find((button) => button.checked)!.value as Mode);
+    this.renderer.draw(this.view, chosen(modes).value as Mode);
+    trails.hidden = !trackBox.checked;
+    if (!trails.hidden) this.tracks?.draw(trails, this.view, frame.seconds);
+    this.input?.show(frame.seconds - this.scene.window[0]);
     slider.value = String(frame.seconds);
     clock.textContent = `${frame.seconds.toFixed(3)} s`;
     slider.setAttribute("aria-valuetext", `${frame.seconds.toFixed(2)} seconds`);

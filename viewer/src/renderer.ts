@@ -149,6 +149,7 @@ export class Renderer {
     gl.uniform1f(at("share"), isFading ? Math.min(frame.time / CROSSFADE, 1) : 1);
     gl.uniform1f(at("rate"), scene.duration ? 1 / scene.duration : 0);
     gl.uniform2f(at("picture"), width * zoom[0], height * zoom[1]);
+    gl.uniform2f(at("modelPixel"), 2 / header.imageWidth, 2 / header.imageHeight);
     gl.uniform2fv(at("zoom"), zoom);
     gl.uniform1i(at("perspective"), view.pose ? 1 : 0);
     if (view.pose) {

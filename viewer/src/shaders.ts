@@ -11,6 +11,9 @@ export const TEXTURE_WIDTH = 2048;
 /** Gaussians of an instance: one each would leave most of a GPU idle. */
 export const BATCH = 1024;
 
+/** Variance that the rasteriser adds along both axes, square pixels. */
+const LOW_PASS = 0.3;
+
 /** What is shown; the numbers that the shaders know. */
 export const MODES = { colour: 0, depth: 1, motion: 2 } as const;
 
@@ -24,6 +27,7 @@ uniform float time;       // pair time
 uniform float share;      // of the fade at a key frame: 0 at its beginning, 1 from its end on
 uniform float rate;       // intervals a second
 uniform vec2 picture;     // pixels of the whole picture, padding included
+uniform vec2 modelPixel;  // sides of a pixel of the model's picture, in half pictures
 uniform vec2 zoom;        // the whole picture over the part that is shown
 uniform bool perspective;
 uniform mat3 rotation;    // of the pinhole camera, and where the world's origin is in it
@@ -83,7 +87,7 @@ void main() {
   float depth = 1.0 / (mean.y * 9.8 + 0.2 + 1e-6);
   mat3 sigma = mat3(covar.x, covar.y, covar.z, covar.y, covar.w, rest.x, covar.z, rest.x, rest.y);
   vec2 center;            // x right and z up, in half pictures
-  mat2 footprint;
+  mat3x2 toPicture = mat3x2(1.0, 0.0, 0.0, 0.0, 0.0, 1.0);
   if (perspective) {
     // The lift: every centre projects onto its pixel in a pinhole camera at the origin.
     vec2 across = depth / focal;
@@ -93,17 +97,20 @@ void main() {
     center = focal * vec2(view.x, -view.y) / view.z;
     vec2 steep = clamp(center, -1.3, 1.3);
     mat3x2 jacobian = mat3x2(focal.x, 0.0, 0.0, -focal.y, -steep.x, -steep.y);
-    mat3x2 toPicture = jacobian * (rotation * lift) / view.z;
-    footprint = toPicture * sigma * transpose(toPicture);
+    toPicture = jacobian * (rotation * lift) / view.z;
     depth = view.z;
   } else {
     center = mean.xz;
-    footprint = mat2(sigma[0][0], sigma[0][2], sigma[0][2], sigma[2][2]);
   }
   vec2 scale = picture * 0.5;
-  float a = footprint[0][0] * scale.x * scale.x + 0.3;
-  float b = footprint[0][1] * scale.x * scale.y;
-  float c = footprint[1][1] * scale.y * scale.y + 0.3;
+  toPicture = mat3x2(scale * toPicture[0], scale * toPicture[1], scale * toPicture[2]);
+  // The low-pass of the model's pixels, in those of this picture; along no axis less than that of its own.
+  vec2 pixelX = toPicture[0] * modelPixel.x, pixelZ = toPicture[2] * modelPixel.y;
+  mat2 footprint = toPicture * sigma * transpose(toPicture);
+  vec2 lowPass = max(pixelX * pixelX + pixelZ * pixelZ, 1.0);
+  float a = footprint[0][0] + ${LOW_PASS} * lowPass.x;
+  float b = footprint[0][1] + ${LOW_PASS} * (pixelX.x * pixelX.y + pixelZ.x * pixelZ.y);
+  float c = footprint[1][1] + ${LOW_PASS} * lowPass.y;
   float determinant = a * c - b * b;
   if (!(determinant > 0.0)) return;
   conic = vec3(c, -b, a) / determinant;

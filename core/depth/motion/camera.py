@@ -9,21 +9,6 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from core.checks import UserError
-
-USUAL_FOV = 60.0
-"""Angle of view along the longer side of a picture, degrees, that most cameras come near to."""
-
-
-def check_fov(flag: str, fov: float) -> None:
-    """Refuse an angle of view, degrees, that no pinhole camera has.
-
-    Raises:
-        UserError: If it is not between 10 and 150.
-    """
-    if not 10 <= fov <= 150:
-        raise UserError(f"{flag} is {fov:g}; expected an angle of view from 10 to 150 degrees.")
-
 
 @dataclass(frozen=True)
 class Camera:

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from core.depth.motion.camera import USUAL_FOV, Camera
+from core.depth.motion.camera import Camera
 from core.depth.motion.carrying import carry
 from core.depth.motion.depth_map import DepthMap, fuse
+from core.depth.motion.field_of_view import USUAL_FOV
 from core.depth.motion.filling import complete, fill, guess
 from core.depth.motion.localization import localize
 from core.depth.motion.matching import EstimateFlow, Grey, Matches, match

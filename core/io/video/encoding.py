@@ -48,6 +48,9 @@ class VideoWriter:
         size: Height and width of the frames.
         fps: Frames per second, from 0.01 to 1000.
         timed: Whether frames come with the times at which they are shown.
+        crf: Constant rate factor of x264, 0 to 51: six more is about half the size.
+        max_group: Most frames from one that can be decoded by itself to the next, fewer for faster
+            seeking; by default the encoder's choice.
 
     Raises:
         UserError: On entering, if the suffix, the size or the frame rate cannot be used or the
@@ -61,10 +64,13 @@ class VideoWriter:
         fps: float | Fraction,
         *,
         timed: bool = False,
+        crf: int = _CRF,
+        max_group: int | None = None,
     ) -> None:
         self.path = Path(path)
         self.size = size
         self.num_frames = 0
+        self._crf, self._max_group = crf, max_group
         if self.path.suffix.lower() not in _CONTAINERS:
             raise UserError(f"cannot write {self.path}: name a file in {', '.join(_CONTAINERS)}.")
         if min(size) < 1:
@@ -175,8 +181,10 @@ class VideoWriter:
         stream.codec_context.color_primaries = _BT709
         stream.codec_context.color_trc = _BT709
         stream.codec_context.color_range = _LIMITED_RANGE
+        if self._max_group is not None:
+            stream.gop_size = self._max_group
         if encoder == "libx264":
-            stream.options = {"crf": str(_CRF)}
+            stream.options = {"crf": str(self._crf)}
         else:
             stream.bit_rate = int(height * width * float(self._fps) * 0.2)
         return stream

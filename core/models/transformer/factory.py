@@ -44,7 +44,9 @@ def assemble_transformer(config: StreamSplatConfig) -> StreamSplat:
     return StreamSplat(config, static, _dynamic_model(config), dino)
 
 
-def _static_model(config: StreamSplatConfig, position: nn.Module) -> StaticModel:
+def _static_model(
+    config: StreamSplatConfig, position: TruncatedGaussianHead | TanhHead
+) -> StaticModel:
     width = config.upsampler_widths[-1]
     return StaticModel(
         config,
