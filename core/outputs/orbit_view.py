@@ -16,6 +16,7 @@ from core.geometry.motion import freeze_at
 from core.models.fast.recording import Recorded
 from core.outputs.pictures import Pictures, to_8bit, to_bytes
 from core.rendering import SteadyRenderer
+from core.rendering.coverage import even_coverage
 from core.rendering.perspective import flatten, render_perspective
 from core.streaming import Interval
 from core.types import DynamicGaussians, RenderOutput
@@ -77,14 +78,20 @@ class OrbitView:
             self._fit_orbit(self.lift(interval, times[0]))
         poses = send(self._poses(phases), device)
         flat = self._flatten(gaussians, send(torch.tensor(list(times)), device), poses)
+        background = self._background_on(device)
         started = self._renderer.start(
             flat,
             torch.zeros(len(times), 1, device=device),
             self._image_size,
-            self._background_on(device),
+            background,
             backend=self._backend,
         )
-        return lambda: to_bytes(self._fit.to_display(started().rgb[:, 0]))
+
+        def finish() -> Pictures:
+            images = even_coverage(started(), background, self._fit.model_size)
+            return to_bytes(self._fit.to_display(images.rgb[:, 0]))
+
+        return finish
 
     def _seen(
         self,

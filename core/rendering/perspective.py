@@ -16,6 +16,7 @@ from torch import Tensor
 from core.geometry.cameras import Lens
 from core.geometry.canonical import depth_from_inverse_depth, inverse_depth_from_depth
 from core.geometry.lift import LiftedGaussians
+from core.rendering.coverage import even_coverage
 from core.rendering.footprints import beyond_own, pixel_variance, shapes_of
 from core.rendering.orthographic import render
 from core.types import DynamicGaussians, RenderOutput
@@ -30,7 +31,7 @@ def render_perspective(
     cam_from_world: Float[Tensor, "b 4 4"],
     lens: Lens,
     image_size: tuple[int, int],
-    background: Float[Tensor, "..."] | float = 0.5,
+    background: Float[Tensor, "3"] | float = 0.5,
     *,
     model_size: tuple[int, int] | None = None,
     backend: str = "auto",
@@ -49,7 +50,8 @@ def render_perspective(
         background: Colour behind everything, RGB in [0, 1] or one grey.
         model_size: Height and width in pixels of the picture that this lens is to have of the scene
             at the identity pose. What is seen larger than there gets a wider low-pass, see
-            :mod:`core.rendering.footprints`; None keeps that of the picture's own pixels.
+            :mod:`core.rendering.footprints`, and surfaces are covered evenly, see
+            :mod:`core.rendering.coverage`; None keeps what the rasteriser gives.
         backend: The rasteriser's backend.
 
     Returns:
@@ -58,7 +60,8 @@ def render_perspective(
     flat, unit = flatten(gaussians, cam_from_world, lens, image_size, model_size)
     times = torch.zeros(len(unit), 1, device=unit.device)
     picture = render(flat, times, image_size, background, backend=backend)
-    return RenderOutput(picture.rgb, picture.depth / unit[:, :, None, None, None], picture.alpha)
+    picture = replace(picture, depth=picture.depth / unit[:, :, None, None, None])
+    return picture if model_size is None else even_coverage(picture, background, model_size)
 
 
 def flatten(

@@ -7,6 +7,7 @@ from core.geometry.cameras import Lens, look_at
 from core.geometry.canonical import pixel_centers
 from core.geometry.lift import covariances, lift
 from core.rendering import render
+from core.rendering.coverage import even_coverage
 from core.rendering.footprints import render_enlarged, shapes_of, widen
 from core.rendering.perspective import render_perspective
 from core.types import DynamicGaussians
@@ -80,7 +81,7 @@ def test_the_pinhole_camera_at_the_input_viewpoint_sees_the_enlarged_picture() -
     gaussians = sheet()
     gaussians.scales[..., 1] = 0  # the depth axis widens footprints off the optical axis
     large = (2 * SIZE[0], 3 * SIZE[1])
-    flat = render_enlarged(gaussians, NOW, large, model_size=SIZE)
+    flat = even_coverage(render_enlarged(gaussians, NOW, large, model_size=SIZE), 0.5, SIZE)
     pose = torch.eye(4)[None]
     seen = render_perspective(lift(gaussians, LENS), pose, LENS, large, model_size=SIZE)
     torch.testing.assert_close(seen.rgb, flat.rgb, atol=2e-3, rtol=0)

@@ -76,11 +76,11 @@ export class Renderer {
     return this.scene?.number ?? -1;
   }
 
-  private makeTexture(format: number, width: number, height: number): WebGLTexture {
+  private makeTexture(format: number, width: number, height: number, levels = 1): WebGLTexture {
     const { gl } = this;
     const texture = gl.createTexture()!;
     gl.bindTexture(gl.TEXTURE_2D, texture);
-    gl.texStorage2D(gl.TEXTURE_2D, 1, format, width, height);
+    gl.texStorage2D(gl.TEXTURE_2D, levels, format, width, height);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
     return texture;
@@ -125,7 +125,9 @@ export class Renderer {
     this.size = [canvas.width, canvas.height];
     gl.deleteTexture(this.accumulated);
     // Sums of a hundred contributions in 8 bits would be off by several levels.
-    this.accumulated = this.makeTexture(gl.RGBA16F, canvas.width, canvas.height);
+    const levels = Math.floor(Math.log2(Math.max(...this.size))) + 1;
+    this.accumulated = this.makeTexture(gl.RGBA16F, canvas.width, canvas.height, levels);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR_MIPMAP_LINEAR);
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.target);
     gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, this.accumulated, 0);
   }
@@ -174,6 +176,9 @@ export class Renderer {
     gl.uniform3fv(this.show.at("background"), header.background);
     gl.uniform1i(this.show.at("mode"), MODES[mode]);
     gl.bindTexture(gl.TEXTURE_2D, this.accumulated);
+    if (view.pose) gl.generateMipmap(gl.TEXTURE_2D);
+    const spacing = (2 * width * zoom[0]) / header.imageWidth;
+    gl.uniform1f(this.show.at("level"), view.pose ? Math.max(Math.log2(spacing), 0) : -1);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
 }

@@ -150,6 +150,8 @@ export const SHOW_FRAGMENT = `${HEAD}
 uniform highp sampler2D accumulated;
 uniform vec3 background;
 uniform int mode;
+// Level of the mean over the distance between Gaussians; below 0 where the picture is the input camera's.
+uniform float level;
 out vec4 shown;
 
 // Seventeen samples of the colour map inferno.
@@ -181,6 +183,11 @@ vec3 inferno(float level) {
 
 void main() {
   vec4 sum = texelFetch(accumulated, ivec2(gl_FragCoord.xy), 0);
+  if (level >= 0.0) {
+    // Surfaces are covered evenly; between Gaussians the background would shine through as a grid.
+    float mean = textureLod(accumulated, gl_FragCoord.xy / vec2(textureSize(accumulated, 0)), level).a;
+    sum *= min(mean / max(sum.a, 0.001), 2.0);
+  }
   vec3 color = sum.rgb + (1.0 - sum.a) * background;
   if (mode == ${MODES.depth}) color = sum.a > 0.05 ? inferno((sum.a / sum.r - 0.2) / 9.8) : vec3(0.0);
   if (mode == ${MODES.motion}) color = sum.rgb;
