@@ -50,19 +50,21 @@ def test_errors_reach_whoever_asks_for_the_batch():
 
 
 def test_waiting_is_timed():
+    go_on = threading.Event()
+
     def slowly():
         for number in range(4):
-            time.sleep(0.0 if number < 3 else 0.5)
+            if number == 3:
+                go_on.wait()
             yield number
 
     feed = Prefetcher(slowly(), CPU)
     feed.start()
-    time.sleep(0.3)
-    assert feed.next() == 0
-    assert feed.waited < 0.05
-    assert [feed.next(), feed.next()] == [1, 2]
+    assert [feed.next(), feed.next(), feed.next()] == [0, 1, 2]
+    before = feed.waited
+    threading.Timer(0.3, go_on.set).start()
     assert feed.next() == 3
-    assert feed.waited >= 0.2
+    assert feed.waited - before >= 0.25
     feed.close()
 
 
