@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -82,14 +82,22 @@ def shift(channel: Channel, where: Bool[np.ndarray, " n"], by: Int[np.ndarray, "
     return Channel(levels.clip(0, MAX_LEVEL), channel.low, channel.step)
 
 
-def pack_groups(groups: Sequence[Group], grid_size: tuple[int, int]) -> bytes:
-    """Return the bytes of a block of groups, whose images are encoded in several threads."""
+def start_packing(groups: Sequence[Group], grid_size: tuple[int, int]) -> Callable[[], bytes]:
+    """Start to encode the images of a block of groups in several threads.
+
+    Returns:
+        What waits for them and gives the bytes of the block.
+    """
     threads = _encoders()
     encoded: list[list[Future[bytes]]] = []
     for group in groups:
         levels = [channel.levels.reshape(grid_size) for channel in group.channels]
         count = _byte_count(max(int(plane.max()) for plane in levels))
         encoded.append([threads.submit(_encode_part, levels, part) for part in range(count)])
+    return partial(_assemble, groups, encoded)
+
+
+def _assemble(groups: Sequence[Group], encoded: Sequence[Sequence[Future[bytes]]]) -> bytes:
     parts = [_COUNT.pack(len(groups))]
     for group, futures in zip(groups, encoded, strict=True):
         images = [future.result() for future in futures]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from core.scene_file.channels import pack_groups
+from core.scene_file.channels import start_packing
 from core.scene_file.grades import GRADES, Grade
 from core.scene_file.header import SceneHeader
 from core.scene_file.key_frame_codec import INVERSE_DEPTH, StaticGaussians, quantize_static
@@ -72,18 +73,20 @@ class SceneEncoder:
             raise ValueError("SceneEncoder: the Gaussians have values that are not finite.")
         self._check_order(first_time, second_time, opens)
         halves = [gaussians.select(slice(i * count, (i + 1) * count), dim=1) for i in range(parts)]
-        records: list[tuple[bytes, bytes]] = []
+        # All images are on their way before the first of them is waited for.
+        key_frames: list[tuple[bytes, Callable[[], bytes]]] = []
         if opens:
-            records.append(self._key_frame(halves[0], first_time, new_shot=True))
-        blocks = []
+            key_frames.append(self._key_frame(halves[0], first_time, new_shot=True))
+        blocks: list[Callable[[], bytes]] = []
         if parts == 2:
-            blocks.append(self._pack_dynamics(halves[0], far_end=1.0))
-            records.append(self._key_frame(halves[1], second_time, new_shot=False))
-            blocks.append(self._pack_dynamics(halves[1], far_end=-1.0))
+            blocks.append(self._dynamics(halves[0], far_end=1.0))
+            key_frames.append(self._key_frame(halves[1], second_time, new_shot=False))
+            blocks.append(self._dynamics(halves[1], far_end=-1.0))
         second = self._num_key_frames - 1
         head = INTERVAL_HEAD.pack(self._num_intervals, second - (parts - 1), second, degree)
         self._num_intervals += 1
-        return [*records, (INTERVAL, b"".join([head, *blocks]))]
+        records = [(KEY_FRAME, start + finish()) for start, finish in key_frames]
+        return [*records, (INTERVAL, b"".join([head, *(finish() for finish in blocks)]))]
 
     def _check_order(self, first_time: float, second_time: float, opens: bool) -> None:
         last = self._last_time
@@ -96,7 +99,8 @@ class SceneEncoder:
 
     def _key_frame(
         self, gaussians: DynamicGaussians, time: float, *, new_shot: bool
-    ) -> tuple[bytes, bytes]:
+    ) -> tuple[bytes, Callable[[], bytes]]:
+        """Return the head of a key frame's record, and what gives the rest."""
         static = StaticGaussians(
             means=_array(gaussians.means),
             scales=_array(gaussians.scales),
@@ -112,10 +116,10 @@ class SceneEncoder:
         head = KEY_FRAME_HEAD.pack(self._num_key_frames, self._shot, time)
         self._num_key_frames += 1
         self._last_time = time
-        return KEY_FRAME, head + pack_groups(groups, grid)
+        return head, start_packing(groups, grid)
 
-    def _pack_dynamics(self, gaussians: DynamicGaussians, far_end: float) -> bytes:
-        """Return the dynamics of the key frame that was encoded last."""
+    def _dynamics(self, gaussians: DynamicGaussians, far_end: float) -> Callable[[], bytes]:
+        """Return what gives the dynamics of the key frame that was encoded last."""
         assert self._last_inverse_depths is not None
         dynamics = Dynamics(
             motion=_array(gaussians.motion),
@@ -130,7 +134,7 @@ class SceneEncoder:
             self.header.grid_size,
             self._grade,
         )
-        return pack_groups(groups, self.header.grid_size)
+        return start_packing(groups, self.header.grid_size)
 
 
 def _array(batch: Tensor) -> np.ndarray:
