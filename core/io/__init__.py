@@ -5,13 +5,14 @@ imported when they are asked for: they need FFmpeg's libraries (PyAV), which nei
 folders of images do.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.io.atomic import atomic_path, write_bytes
 from core.io.depth_maps import DepthFolder, read_depth, write_depth_png16
 from core.io.frame_source import Frame, FrameSource
 from core.io.images import list_frames, read_image, write_png
 from core.io.weights import read_tensors
+from core.lazy import offer
 
 if TYPE_CHECKING:
     from core.io.frames import open_frames
@@ -31,10 +32,4 @@ __all__ = [
     "write_png",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "open_frames":
-        from core.io.frames import open_frames
-
-        return open_frames
-    raise AttributeError(f"module 'core.io' has no attribute {name!r}")
+__getattr__ = offer(__name__, {"core.io.frames": ["open_frames"]})

@@ -2,16 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from core.lazy import offer
+
 if TYPE_CHECKING:
     from core.viewer.html import write_player
 
 __all__ = ["write_player"]
 
-
-def __getattr__(name: str) -> object:
-    """Import what takes seconds only when it is asked for: the help of the viewer does without."""
-    if name != "write_player":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from core.viewer.html import write_player
-
-    return write_player
+__getattr__ = offer(__name__, {"core.viewer.html": ["write_player"]})
