@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+# A shell that starts tests in the background lets them ignore Ctrl-C, and so would the programs
+# that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.pixel_clips", "tests.small_network"]
 
