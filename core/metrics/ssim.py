@@ -69,11 +69,11 @@ def ssim(
 
 
 @cache
-def _taps() -> list[float]:
+def _taps() -> tuple[float, ...]:
     """Return the weights of the Gaussian window along one axis."""
     offsets = torch.arange(_WINDOW, dtype=torch.float64) - _WINDOW // 2
     weights = torch.exp(-0.5 * (offsets / _SIGMA) ** 2)
-    return (weights / weights.sum()).tolist()
+    return tuple((weights / weights.sum()).tolist())
 
 
 def _blur(values: Float[Tensor, "*b h w"]) -> Float[Tensor, "*b hv wv"]:

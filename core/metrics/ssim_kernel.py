@@ -6,13 +6,13 @@ without gradients. Triton comes with PyTorch's CUDA builds only: import this whe
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import triton
 import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
-
-from core.devices import send
 
 _BLOCK = 256
 """Places of a program."""
@@ -99,10 +99,17 @@ def _compare_columns(
     tl.store(totals_pointer + tl.program_id(0), total)
 
 
+@cache
+@torch.inference_mode(False)
+def _on(device: torch.device, taps: tuple[float, ...]) -> Float[Tensor, " window"]:
+    """Return the weights on a device, once: a CUDA graph cannot fetch them from the host."""
+    return torch.tensor(taps, device=device)
+
+
 def ssim_in_kernels(
     images: Float[Tensor, "b c h w"],
     targets: Float[Tensor, "b c h w"],
-    taps: list[float],
+    taps: tuple[float, ...],
     *,
     origin: float,
     c1: float,
@@ -121,7 +128,7 @@ def ssim_in_kernels(
     batch, channels, height, width = images.shape
     count, window = batch * channels, len(taps)
     rows, columns = height - window + 1, width - window + 1
-    weights = send(torch.tensor(taps), images.device)
+    weights = _on(images.device, taps)
     sums = torch.empty(_SUMS, count, rows, width, device=images.device)
     blocks = triton.cdiv(rows * columns, _BLOCK)
     totals = torch.empty(batch, channels * blocks, device=images.device)

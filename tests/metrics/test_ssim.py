@@ -9,6 +9,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from core.metrics import ssim
+from core.models.fast.recording import Recorded
 
 
 def _reference(image, target):
@@ -85,3 +86,15 @@ def test_a_gpu_computes_the_same(size):
     expected = ssim(images.double(), targets.double())
     found = ssim(images.cuda(), targets.cuda())
     np.testing.assert_allclose(found.cpu().numpy(), expected.numpy(), atol=4e-5)
+
+
+@pytest.mark.gpu
+def test_a_recorded_comparison_is_that_of_the_images_it_gets():
+    recorded = Recorded(ssim, plain_calls=1)
+    for seed in range(4):
+        images = _smooth((48, 61), seed)
+        targets = (images + 0.05 * torch.randn_like(images)).clamp(0, 1)
+        found = recorded(images.cuda(), targets.cuda())
+        torch.ones(11).pin_memory().mul_(seed)  # host memory that is used again
+        expected = ssim(images.double(), targets.double())
+        np.testing.assert_allclose(found.cpu().numpy(), expected.numpy(), atol=4e-5)
