@@ -93,12 +93,20 @@ class Variant:
     Args:
         model: The network, which may have lost a part.
         change: Applied to the scene of each pair.
+        curves: Whether the frames before a pair bend its paths.
     """
 
-    def __init__(self, model: MatchingNetwork, change: Change = lambda scene: scene) -> None:
+    def __init__(
+        self,
+        model: MatchingNetwork,
+        change: Change = lambda scene: scene,
+        *,
+        curves: bool = True,
+    ) -> None:
         self.config = model.config
         self._model = model
         self._change = change
+        self._curves = curves
 
     def encode(
         self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"], /
@@ -116,6 +124,19 @@ class Variant:
     def static_gaussians(self, keyframe: SeenFrame, /) -> DynamicGaussians:
         """Return the Gaussians of frames by themselves."""
         return self._model.static_gaussians(keyframe.encoded)
+
+    def continue_motion(
+        self,
+        motion: Float[Tensor, "b n k 3"],
+        before: Float[Tensor, "b n k 3"],
+        earlier: Float[Tensor, "b n k 3"],
+        durations: Float[Tensor, "b 2"],
+        /,
+    ) -> Float[Tensor, "b n k 3"]:
+        """Bend the paths of pairs."""
+        if not self._curves:
+            return motion
+        return self._model.continue_motion(motion, before, earlier, durations)
 
 
 class CoarseMatcher(nn.Module):
@@ -208,12 +229,13 @@ def variants(load: Callable[[], MatchingNetwork]) -> dict[str, Variant]:
         "Gaussians not turned": without(never_turn),
         "opacity windows fixed": silenced(_WINDOW),
         "no residual motion": silenced(_RESIDUAL),
+        "straight paths: the pair alone": Variant(load(), curves=False),
         "hidden Gaussians do not sink": silenced(_HIDDEN),
         "inverse depth does not change": Variant(load(), keep_inverse_depth),
         "flow of global matching, 1/16": matched_by(lambda m: CoarseMatcher(m, 0)),
         "flow refined at 1/8 only": matched_by(lambda m: CoarseMatcher(m, at_eighth)),
         "flow of DIS": matched_by(DisMatcher),
-        "standing still": Variant(load(), stand_still),
+        "standing still": Variant(load(), stand_still, curves=False),
     }
 
 

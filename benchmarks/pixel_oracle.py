@@ -67,6 +67,12 @@ class PixelOracle:
         """Return the pixels at rest."""
         return self._lift(keyframe, 0.0, torch.zeros_like(self._backward[0]))
 
+    def continue_motion(
+        self, motion: Tensor, before: Tensor, earlier: Tensor, durations: Tensor
+    ) -> Tensor:
+        """Return the motion as it is."""
+        return motion
+
     def _lift(self, pixels: Pixels, anchor: float, moved: Tensor) -> DynamicGaussians:
         height, width = pixels.images.shape[-2:]
         x, z = (value.reshape(1, -1) for value in pixel_centers(height, width))

@@ -44,6 +44,11 @@ class PixelModel:
     def static_gaussians(self, keyframe: Pixels) -> DynamicGaussians:
         return still(keyframe, 0.0, 0.0)
 
+    def continue_motion(
+        self, motion: Tensor, before: Tensor, earlier: Tensor, durations: Tensor
+    ) -> Tensor:
+        return motion
+
 
 def still(pixels: Pixels, anchor_time: float, slope: float) -> DynamicGaussians:
     height, width = MODEL_SIZE

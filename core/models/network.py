@@ -55,6 +55,26 @@ class Network(nn.Module, ABC):
     def static_gaussians(self, keyframe: Any) -> DynamicGaussians:
         """Return a key frame's own Gaussians, which neither move nor fade."""
 
+    def continue_motion(
+        self,
+        motion: Float[Tensor, "b n k 3"],
+        before: Float[Tensor, "b n k 3"],
+        earlier: Float[Tensor, "b n k 3"],
+        durations: Float[Tensor, "b 2"],
+    ) -> Float[Tensor, "b n k 3"]:
+        """Return the motion of decoded pairs, in the light of that of the pairs before.
+
+        By default it is as it was decoded.
+
+        Args:
+            motion: As decoded; see :class:`DynamicGaussians`.
+            before: That of the pairs that end where these begin.
+            earlier: That of the pairs that end where those begin.
+            durations: How long ``before`` and ``earlier`` last, in units of the pair's duration; 0
+                where there is none, whatever its motion.
+        """
+        return motion
+
     @abstractmethod
     def freeze_static(self, frozen: bool = True) -> None:
         """Stop training what stage 1 trained, or train it again."""

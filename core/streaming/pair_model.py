@@ -37,6 +37,25 @@ class PairModel(Protocol[EncodedT]):
         """Return the Gaussians of frames by themselves, the same at all times."""
         ...
 
+    def continue_motion(
+        self,
+        motion: Float[Tensor, "b n k 3"],
+        before: Float[Tensor, "b n k 3"],
+        earlier: Float[Tensor, "b n k 3"],
+        durations: Float[Tensor, "b 2"],
+        /,
+    ) -> Float[Tensor, "b n k 3"]:
+        """Return the motion of decoded pairs, in the light of that of the pairs before.
+
+        Args:
+            motion: As decoded.
+            before: That of the pairs that end where these begin.
+            earlier: That of the pairs that end where those begin.
+            durations: How long ``before`` and ``earlier`` last, in units of the pair's duration; 0
+                where there is none, whatever its motion.
+        """
+        ...
+
 
 def own_inverse_depth(
     model: PairModel[EncodedT], image: Float[Tensor, "1 3 h w"]

@@ -154,11 +154,27 @@ class Timeline(Generic[EncodedT]):
         for i, (first, second) in enumerate(pairwise(chain)):
             interval = _between(first, second, decoded.element(i), opens=opens and i == 0)
             if not interval.opens:
+                with self._timed("decode"):
+                    interval = self._continue_motion(model, interval)
                 interval = self._follow(interval, model.static_gaussians(first.encoded))
             intervals.append(interval)
             self._keep(interval)
         self.state = replace(self.state, single=None)
         return intervals
+
+    def _continue_motion(self, model: PairModel[EncodedT], interval: Interval) -> Interval:
+        """Let the Gaussians of a decoded pair move on as they did in the intervals before."""
+        last = self.state.closed[-1]
+        earlier = None if last.opens else self.state.closed[-2]
+        lasted = [last.duration, 0.0 if earlier is None else earlier.duration]
+        gaussians = interval.gaussians
+        motion = model.continue_motion(
+            gaussians.motion,
+            last.own_gaussians.motion,
+            (earlier or last).own_gaussians.motion,
+            (torch.tensor([lasted]) / interval.duration).to(gaussians.means),
+        )
+        return replace(interval, gaussians=replace(gaussians, motion=motion))
 
     def _follow(self, interval: Interval, surface: DynamicGaussians) -> Interval:
         """Add to a decoded pair what the interval before hands on.

@@ -110,6 +110,11 @@ class SlidingCover:
         backward = replace(backward, anchor_times=torch.ones_like(backward.anchor_times))
         return DynamicGaussians.cat([self.static_gaussians(first), backward], dim=1)
 
+    def continue_motion(
+        self, motion: Tensor, before: Tensor, earlier: Tensor, durations: Tensor
+    ) -> Tensor:
+        return motion
+
     def static_gaussians(self, keyframe: Seen) -> DynamicGaussians:
         covered = 1 <= keyframe.index.round().item() <= 2
         middle = slice(10, 22)

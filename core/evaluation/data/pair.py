@@ -16,6 +16,9 @@ from core.evaluation.data.clips import Clip, ClipFrame
 from core.evaluation.data.images import as_tensor, at_network_size
 from core.geometry.optical_flow import dis_flow
 
+_HISTORY = 2
+"""Key frames before a pair that are read with it."""
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -36,6 +39,8 @@ class Pair:
     """Height and width of the truth, and of what most methods make."""
     device: torch.device
     """Where images are."""
+    history: tuple[ClipFrame, ...] = ()
+    """Up to two key frames before the pair, one and two gaps before it, in order."""
 
     @property
     def places(self) -> list[int]:
@@ -104,10 +109,13 @@ def read_pair(
         UserError: If a frame cannot be read, or their times do not rise.
     """
     frames = clip.read(first, first + gap)
-    times = [frame.time for frame in frames]
+    history = [
+        clip.read(key, key)[0] for key in range(first - _HISTORY * gap, first, gap) if key >= 0
+    ]
+    times = [frame.time for frame in (*history, *frames)]
     if any(later <= earlier for earlier, later in pairwise(times)):
         raise UserError(
-            f"{clip.name}: the time stamps of frames {first} to {first + gap} do not rise; "
+            f"{clip.name}: the time stamps up to frames {first} to {first + gap} do not rise; "
             "expected frames in order."
         )
-    return Pair(clip.name, gap, tuple(frames), opens, network_size, device)
+    return Pair(clip.name, gap, tuple(frames), opens, network_size, device, tuple(history))

@@ -1,10 +1,13 @@
-"""The network that is measured: a pair of key frames in, images and what is behind them out."""
+"""The network that is measured: key frames in, images and what is behind them out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -40,7 +43,7 @@ class Reconstruction:
 
 
 class NetworkMethod:
-    """Encodes each key frame once, decodes each pair by itself, and renders its frames.
+    """Encodes each key frame once, decodes pairs, and renders their frames.
 
     Args:
         model: The network, on its device.
@@ -67,15 +70,21 @@ class NetworkMethod:
         self.model = model
         """The network."""
         self._depth = depth
-        self._last: tuple[str, int, Any] | None = None
+        self._seen: dict[tuple[str, int], Any] = {}
 
     @torch.inference_mode()
     def reconstruct(self, pair: Pair) -> Reconstruction:
-        """Reconstruct a pair from its key frames alone, and render the frames that are scored."""
-        first, second = self._encode(pair, 0), self._encode(pair, pair.gap)
-        self._last = (pair.clip, pair.index(pair.gap), second)
+        """Reconstruct a pair, and render the frames that are scored.
+
+        The network sees the key frames of the pair, and at most two of those before, as in a
+        stream that began there.
+        """
+        keys = [*pair.history, pair.frames[0], pair.frames[-1]]
+        encoded = [self._encode(pair.clip, frame) for frame in keys]
+        self._seen = {(pair.clip, key.index): code for key, code in zip(keys, encoded, strict=True)}
         with self.timer.stage("decode"):
-            scene = self.model.decode(first, second)
+            scenes = [self.model.decode(*two) for two in pairwise(encoded)]
+            scene = self._continue_motion(scenes, [key.time for key in keys])
         times = torch.tensor([[pair.times[j] for j in pair.places]], device=self.device)
         with self.timer.stage("render"):
             rendered = render(scene, times, self.network_size, backend=self.backend)
@@ -87,10 +96,24 @@ class NetworkMethod:
             return "files"
         return "none" if self._depth is None else "network"
 
-    def _encode(self, pair: Pair, place: int) -> Any:
-        frame = pair.frames[place]
-        if self._last is not None and self._last[:2] == (pair.clip, frame.index):
-            return self._last[2]
+    def _continue_motion(
+        self, scenes: Sequence[DynamicGaussians], times: Sequence[float]
+    ) -> DynamicGaussians:
+        """Return the last of consecutive scenes, whose motion goes on from those before."""
+        newest, *before = scenes[::-1]
+        if not before:
+            return newest
+        durations = np.diff(times)[::-1]  # of the newest pair first
+        lasted = torch.zeros(1, 2)
+        lasted[0, : len(before)] = torch.from_numpy(durations[1:] / durations[0])
+        motion = self.model.continue_motion(
+            newest.motion, before[0].motion, before[-1].motion, lasted.to(newest.means)
+        )
+        return replace(newest, motion=motion)
+
+    def _encode(self, clip: str, frame: ClipFrame) -> Any:
+        if (clip, frame.index) in self._seen:
+            return self._seen[clip, frame.index]
         with self.timer.stage("resize"):
             pixels = torch.from_numpy(frame.image).to(self.device)
             native = rearrange(pixels, "h w c -> 1 c h w").float() / 255

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.models.matching.config import MatchingConfig
+from core.models.matching.curved_motion import curve_motion
 from core.models.matching.dynamic_heads import DynamicHeads, PairDynamics
 from core.models.matching.feature_encoder import FeatureEncoder, FrameFeatures
 from core.models.matching.matcher import Matcher
@@ -165,6 +166,17 @@ class MatchingNetwork(Network):
         """Return a key frame's own Gaussians, which neither move nor fade."""
         return keyframe.gaussians
 
+    def continue_motion(
+        self,
+        motion: Float[Tensor, "b n k 3"],
+        before: Float[Tensor, "b n k 3"],
+        earlier: Float[Tensor, "b n k 3"],
+        durations: Float[Tensor, "b 2"],
+    ) -> Float[Tensor, "b n k 3"]:
+        """Bend straight paths by the acceleration that the pairs before show."""
+        size = (self.config.image_height, self.config.image_width)
+        return curve_motion(motion, before, earlier, durations, self.config.gaussian_grid, size)
+
     def freeze_static(self, frozen: bool = True) -> None:
         """Stop training the heads that see the pixels, or train them again.
 
@@ -179,7 +191,8 @@ class MatchingNetwork(Network):
 def _scene(both: MatchableFrame, dynamics: PairDynamics) -> DynamicGaussians:
     moving = replace(
         both.gaussians,
-        motion=dynamics.motion,
+        # Paths are straight; room for what bends them.
+        motion=F.pad(dynamics.motion, (0, 0, 0, 1)),
         opacity_slopes=dynamics.opacity_slopes,
         opacity_half_lives=dynamics.opacity_half_lives,
     )
