@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from core.geometry.motion import displace_means
+from core.models.fast.recording import Recorded
 from core.models.matching.curved_motion import curve_motion
 
 SIZE = (32, 64)
@@ -69,3 +70,16 @@ def test_a_picture_that_stands_still_stays() -> None:
     still = torch.zeros(2, 2 * GRID[0] * GRID[1], 2, 3)
     bent = curve_motion(still, still, still, torch.ones(2, 2), GRID, SIZE)
     torch.testing.assert_close(bent, still)
+
+
+@pytest.mark.gpu
+def test_bending_is_recorded() -> None:
+    arguments = [straight_pair(0.0, 1.0), straight_pair(-1.0, 0.0), straight_pair(-2.0, -1.0)]
+    arguments.append(torch.ones(1, 2))
+
+    def bend(*values: Tensor) -> Tensor:
+        motion, before, earlier, durations = values
+        return curve_motion(motion, before, earlier, durations, GRID, SIZE)
+
+    recorded = Recorded(bend)(*(value.cuda() for value in arguments))
+    torch.testing.assert_close(recorded.cpu(), bend(*arguments), atol=1e-5, rtol=1e-4)
