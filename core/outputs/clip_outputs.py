@@ -17,6 +17,7 @@ from typing import NoReturn, TypeVar
 from tqdm import tqdm
 
 from core.checks import UserError, naming
+from core.export.formats import file_name
 from core.geometry.cameras import Lens
 from core.geometry.fit import FrameFit
 from core.io import FrameSource
@@ -24,7 +25,7 @@ from core.io.video import VideoWriter, usual_rate
 from core.logging import get_logger
 from core.outputs.frame_metrics import ClipMetrics, MetricsSink, Role
 from core.outputs.metrics_plot import plot_psnr
-from core.outputs.options import OutputOptions
+from core.outputs.options import ExportOptions, OutputOptions
 from core.outputs.orbit_view import OrbitView
 from core.outputs.page import Page, ScoreRow, Video, write_page
 from core.outputs.pictures import (
@@ -34,12 +35,7 @@ from core.outputs.pictures import (
     side_by_side_pictures,
 )
 from core.outputs.ply_sink import ExportedScene, PlySink
-from core.outputs.scene_exports import (
-    ExportOptions,
-    check_format,
-    export_scene,
-    file_name,
-)
+from core.outputs.scene_exports import check_format, export_scene
 from core.outputs.scene_sink import SceneSink
 from core.outputs.sinks import (
     DrawFrames,

@@ -19,14 +19,13 @@ from torch import Tensor
 from core.checks import UserError
 from core.io.atomic import atomic_path
 from core.io.frame_source import OnError
+from core.io.video.rates import MAX_FPS, MIN_FPS
 from core.io.video.source import VideoSource
 from core.logging import get_logger, warn_once
 
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "mpeg4")
 _CRF = 16
-MIN_FPS, MAX_FPS = 0.01, 1000
-"""Frame rates that can be written, 1/s."""
 _FINE_TIME_BASE = Fraction(1, 60_000)
 """Of frames with times of their own, seconds: 24, 25, 29.97, 30, 50 and 60/s are whole numbers of
 it, and MPEG-4 cannot count much finer."""
