@@ -9,7 +9,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from core.metrics import ssim
-from core.models.fast.recording import Recorded
+from core.recording import Recorded
 
 
 def _reference(image, target):

@@ -29,6 +29,8 @@ _CRF = 16
 _FINE_TIME_BASE = Fraction(1, 60_000)
 """Of frames with times of their own, seconds: 24, 25, 29.97, 30, 50 and 60/s are whole numbers of
 it, and MPEG-4 cannot count much finer."""
+_ONE_THREAD = {"threads": 1} if int(av.__version__.partition(".")[0]) >= 17 else {}
+"""For conversion: PyAV 17 and later would wake one for each core. Encoders have threads enough."""
 _BT709 = 1
 _LIMITED_RANGE = 1
 _logger = get_logger(__name__)
@@ -86,7 +88,9 @@ class VideoWriter:
         self._last_tick = -1
         self._last_duration = self._frame_ticks
         self._first_dts: int | None = None
-        self._reformatter = VideoReformatter()  # one for all frames: it starts threads of its own
+        self._reformatter = VideoReformatter()
+        rows, columns = (side + side % 2 for side in size)
+        self._rgb = av.VideoFrame(columns, rows, "rgb24")
         self._stack = ExitStack()
 
     def __enter__(self) -> VideoWriter:
@@ -123,15 +127,13 @@ class VideoWriter:
                 f"VideoWriter.write: got {image.dtype} of shape {image.shape}; expected uint8 of "
                 f"shape {(*self.size, 3)}."
             )
-        odd_h, odd_w = self.size[0] % 2, self.size[1] % 2
-        if odd_h or odd_w:
-            image = np.pad(image, ((0, odd_h), (0, odd_w), (0, 0)), mode="edge")
-        rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        self._fill(image)
         picture = self._reformatter.reformat(
-            rgb,
+            self._rgb,
             format="yuv420p",
             dst_colorspace=_BT709,
             dst_color_range=_LIMITED_RANGE,
+            **_ONE_THREAD,
         )
         picture.time_base = self._time_base
         tick = self._tick(time)
@@ -159,6 +161,16 @@ class VideoWriter:
                 self._container.close()
             except (av.error.FFmpegError, OSError) as problem:
                 raise UserError(self._failure(problem)) from problem
+
+    def _fill(self, image: UInt8[np.ndarray, "h w 3"]) -> None:
+        """Copy a frame, by NumPy, during which other threads of Python run."""
+        (plane,) = self._rgb.planes
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+        height, width = self.size
+        pixels = rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
+        pixels[:height, :width] = image
+        pixels[height:, :width] = pixels[height - 1 : height, :width]
+        pixels[:, width:] = pixels[:, width - 1 : width]
 
     def _tick(self, time: float | None) -> int:
         """Return when the next frame is shown, in units of the time base."""
