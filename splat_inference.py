@@ -18,9 +18,11 @@ _logger = get_logger(__name__)
 def run(options: InferenceOptions) -> None:
     """Reconstruct one clip or stream and write everything that shows it."""
     # Here, since PyTorch takes seconds: help and wrong options are answered without it.
+    from core.devices import choose_device, spare_host_threads, wake_gpu
+
+    wake_gpu(options.device)  # beside the other imports
     from core.depth.motion import MotionDepth
     from core.depth.source import choose_depth
-    from core.devices import choose_device, spare_host_threads
     from core.io.collisions import refuse_overwriting
     from core.io.frames import open_frames
     from core.io.stills.size_limit import allow_megapixels
