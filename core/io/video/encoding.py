@@ -6,22 +6,24 @@ from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import av
 import av.error
 import numpy as np
-import torch
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
-from torch import Tensor
 
 from core.checks import UserError
 from core.io.atomic import atomic_path
-from core.io.frame_source import OnError
 from core.io.video.rates import MAX_FPS, MIN_FPS
-from core.io.video.source import VideoSource
 from core.logging import get_logger, warn_once
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.io.frame_source import OnError
 
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "mpeg4")
@@ -71,7 +73,7 @@ class VideoWriter:
         self.path = Path(path)
         self.size = size
         self.num_frames = 0
-        self._crf, self._max_group = crf, max_group
+        self._timed, self._crf, self._max_group = timed, crf, max_group
         if self.path.suffix.lower() not in _CONTAINERS:
             raise UserError(f"cannot write {self.path}: name a file in {', '.join(_CONTAINERS)}.")
         if min(size) < 1:
@@ -121,13 +123,7 @@ class VideoWriter:
             ValueError: If it is not uint8 of the size that was announced.
             UserError: If it cannot be encoded or written, for example because the disk is full.
         """
-        image = frame.detach().cpu().numpy() if isinstance(frame, torch.Tensor) else frame
-        if image.dtype != np.uint8 or image.shape != (*self.size, 3):
-            raise ValueError(
-                f"VideoWriter.write: got {image.dtype} of shape {image.shape}; expected uint8 of "
-                f"shape {(*self.size, 3)}."
-            )
-        self._fill(image)
+        self._fill(self._checked(frame))
         picture = self._reformatter.reformat(
             self._rgb,
             format="yuv420p",
@@ -161,6 +157,17 @@ class VideoWriter:
                 self._container.close()
             except (av.error.FFmpegError, OSError) as problem:
                 raise UserError(self._failure(problem)) from problem
+
+    def _checked(
+        self, frame: UInt8[np.ndarray, "h w 3"] | UInt8[Tensor, "h w 3"]
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        image = frame if isinstance(frame, np.ndarray) else frame.detach().cpu().numpy()
+        if image.dtype != np.uint8 or image.shape != (*self.size, 3):
+            raise ValueError(
+                f"VideoWriter.write: got {image.dtype} of shape {image.shape}; expected uint8 of "
+                f"shape {(*self.size, 3)}."
+            )
+        return image
 
     def _fill(self, image: UInt8[np.ndarray, "h w 3"]) -> None:
         """Copy a frame, by NumPy, during which other threads of Python run."""
@@ -229,6 +236,8 @@ def read_video(path: str | Path, *, on_error: OnError = "raise") -> UInt8[np.nda
     Raises:
         UserError: If the file is not a video, or (unless ``on_error`` is ``"skip"``) is damaged.
     """
+    from core.io.video.source import VideoSource  # decodes, which writing does not need
+
     return np.stack([frame.image for frame in VideoSource(path, on_error=on_error)])
 
 
