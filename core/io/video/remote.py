@@ -9,8 +9,9 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
@@ -18,9 +19,13 @@ from jaxtyping import UInt8
 from core.checks import UserError
 from core.io.video.encoding import VideoWriter
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _FRAME, _END = b"f", b"e"
 _HEAD = struct.Struct("<cd")
 """What follows, and when a frame is shown; NaN for no time."""
+_IMPORTED_FROM = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
@@ -55,20 +60,31 @@ class RemoteVideoWriter(VideoWriter):
 
     def __enter__(self) -> RemoteVideoWriter:
         task = _Task(
-            str(self.path), self.size, str(self._fps), self._timed, self._crf, self._max_group
+            str(self.path.absolute()),
+            self.size,
+            str(self._fps),
+            self._timed,
+            self._crf,
+            self._max_group,
         )
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, json.dumps(asdict(task))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            bufsize=0,
+            cwd=_IMPORTED_FROM,
         )
         return self
 
-    def write(self, frame: UInt8[np.ndarray, "h w 3"], time: float | None = None) -> None:
+    def write(
+        self,
+        frame: UInt8[np.ndarray, "h w 3"] | UInt8[Tensor, "h w 3"],
+        time: float | None = None,
+    ) -> None:
         """Append an RGB frame; see :meth:`VideoWriter.write`."""
         image = self._checked(frame)
         self._send(_HEAD.pack(_FRAME, float("nan") if time is None else time))
-        self._send(memoryview(np.ascontiguousarray(image)).cast("B"))
+        self._send(np.ascontiguousarray(image).data.cast("B"))
         self.num_frames += 1
 
     def __exit__(
@@ -94,27 +110,29 @@ class RemoteVideoWriter(VideoWriter):
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            self._process.stdin.write(data)
-            self._process.stdin.flush()
-        except (BrokenPipeError, ValueError):
+            left = memoryview(data)
+            while left:
+                left = left[self._process.stdin.write(left) :]
+        except BrokenPipeError:
             raise self._problem(self._process.stdout.read()) from None
 
     def _problem(self, message: bytes) -> UserError:
         return UserError(message.decode() or f"cannot write {self.path}: its encoder has ended.")
 
 
-def _serve(frames: IO[bytes], task: _Task) -> None:
+def _serve(frames: BinaryIO, task: _Task) -> None:
     """Encode what the other process sends; end with an error if it ends before its last frame."""
     rows, columns = task.size
-    image = np.empty((rows, columns, 3), np.uint8)
     with task.writer() as writer:
         while True:
             head = frames.read(_HEAD.size)
             kind, time = _HEAD.unpack(head) if len(head) == _HEAD.size else (b"", 0.0)
             if kind == _END:
                 return
-            if kind != _FRAME or frames.readinto(memoryview(image).cast("B")) != image.nbytes:
+            data = frames.read(rows * columns * 3)
+            if kind != _FRAME or len(data) < rows * columns * 3:
                 raise EOFError
+            image = np.frombuffer(data, np.uint8).reshape(rows, columns, 3)
             writer.write(image, None if np.isnan(time) else time)
 
 
