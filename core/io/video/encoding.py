@@ -18,6 +18,7 @@ from jaxtyping import UInt8
 from core.checks import UserError
 from core.io.atomic import atomic_path
 from core.io.video.rates import MAX_FPS, MIN_FPS
+from core.io.video.threads import few_threads
 from core.logging import get_logger, warn_once
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ _CRF = 16
 _FINE_TIME_BASE = Fraction(1, 60_000)
 """Of frames with times of their own, seconds: 24, 25, 29.97, 30, 50 and 60/s are whole numbers of
 it, and MPEG-4 cannot count much finer."""
-_ONE_THREAD = {"threads": 1} if int(av.__version__.partition(".")[0]) >= 17 else {}
-"""For conversion: PyAV 17 and later would wake one for each core. Encoders have threads enough."""
+_ONE_THREAD = few_threads(1)
+"""For conversion: encoders have threads enough."""
 _BT709 = 1
 _LIMITED_RANGE = 1
 _logger = get_logger(__name__)
