@@ -58,7 +58,7 @@ PARTS = (
     ("metrics", "core.outputs.frame_metrics", "MetricsSink", "write"),
     ("scene", "core.outputs.scene_sink", "SceneSink", "write"),
     ("PLY", "core.outputs.ply_sink", "PlySink", "_write"),
-    ("encode scene", "core.scene_file.writer", "SceneWriter", "append"),
+    ("encode scene", "core.outputs.scene_sink", "SceneSink", "_append"),
     ("encode {path.stem}", "core.io.video.encoding", "VideoWriter", "write"),
     ("end of {path.stem}", "core.io.video.encoding", "VideoWriter", "__exit__"),
     ("plot", "core.outputs.clip_outputs", "", "plot_psnr"),
