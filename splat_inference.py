@@ -5,6 +5,7 @@ from __future__ import annotations
 if __name__ == "__main__":
     import core.early_interrupt  # noqa: F401 (before the imports that take seconds)
 
+from functools import partial
 from pathlib import Path
 
 from configs.options_inference import InferenceOptions
@@ -87,7 +88,7 @@ def run(options: InferenceOptions) -> None:
     ]
     with session, staged_outputs(options.output_dir) as staging:
         reconstructor = ClipReconstructor(session, depth, options.max_frames or None)
-        player = write_player if options.html else None
+        player = partial(write_player, device=device) if options.html else None
         write_outputs(reconstructor, source, fit, options.outputs, staging, facts, player)
     _logger.info("%s", options.output_dir / PAGE)
     export_outputs(options.output_dir, options.outputs)
