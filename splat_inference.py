@@ -21,7 +21,7 @@ def run(options: InferenceOptions) -> None:
     # Here, since PyTorch takes seconds: help and wrong options are answered without it.
     from core.devices import choose_device, spare_host_threads, wake_gpu
 
-    wake_gpu(options.device)  # beside the other imports
+    wait_for_gpu = wake_gpu(options.device)  # beside the other imports
     from core.depth.motion import MotionDepth
     from core.depth.source import choose_depth
     from core.io.collisions import refuse_overwriting
@@ -71,6 +71,7 @@ def run(options: InferenceOptions) -> None:
     acceleration = options.acceleration
     if acceleration == "auto":
         acceleration = "graphs" if device.type == "cuda" else "none"
+    wait_for_gpu()
     session = Session(
         FastModel(model, precision=options.precision, acceleration=acceleration),
         frame_gap=options.frame_gap,

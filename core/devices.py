@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Generic, TypeVar, cast
 
@@ -46,7 +47,7 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def wake_gpu(name: str) -> None:
+def wake_gpu(name: str) -> Callable[[], None]:
     """Begin in the background what a GPU's first work waits for, while others import or load.
 
     That is the context, and the libraries of products and convolutions. What fails here fails
@@ -54,6 +55,9 @@ def wake_gpu(name: str) -> None:
 
     Args:
         name: As of :func:`choose_device`.
+
+    Returns:
+        What waits for it; to be called before CUDA graphs are recorded.
     """
 
     def wake() -> None:
@@ -66,8 +70,11 @@ def wake_gpu(name: str) -> None:
                 torch.nn.functional.conv2d(image, image)
                 torch.mm(image.flatten(2)[0], image.flatten(2)[0].mT)
 
-    if name != "cpu":
-        threading.Thread(target=wake, name="wake_gpu").start()
+    thread = threading.Thread(target=wake, name="wake_gpu")
+    if name == "cpu":
+        return lambda: None
+    thread.start()
+    return thread.join
 
 
 def spare_host_threads(device: torch.device) -> None:
