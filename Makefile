@@ -64,14 +64,17 @@ install: $(VENV)/.installed
 
 install-dev: $(VENV)/.installed-dev
 
+# What a program imports, its first start compiles, in seconds; pip would compile all of PyTorch.
+INSTALL = $(BIN)/python -m pip install --quiet --no-compile -c $(CONSTRAINTS) -e $(RASTERIZER)
+
 $(VENV)/.installed: $(METADATA)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e $(RASTERIZER) -e .
+	$(INSTALL) -e .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e $(RASTERIZER) -e ".[dev]"
+	$(INSTALL) -e ".[dev]"
 	@touch $@
 
 # One set of versions for all supported Pythons; UPGRADE=--upgrade takes the newest.

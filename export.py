@@ -9,15 +9,17 @@ from configs.options_export import ExportProgramOptions
 from core.checks import cli_errors
 from core.command_line import parse
 from core.logging import configure_logging, get_logger
-from core.outputs.scene_exports import check_format, export_scene
-from core.scene_file import open_scene
-from core.scene_file.hub import find_scene
 
 _logger = get_logger(__name__)
 
 
 def run(options: ExportProgramOptions) -> None:
     """Export one scene."""
+    # Here, since PyTorch takes seconds: help and wrong options are answered without it.
+    from core.outputs.scene_exports import check_format, export_scene
+    from core.scene_file import open_scene
+    from core.scene_file.hub import find_scene
+
     check_format(options.format, options.export.spz_version)
     scene = find_scene(options.result)
     output = options.destination(scene)

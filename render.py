@@ -5,29 +5,30 @@ from __future__ import annotations
 if __name__ == "__main__":
     import core.early_interrupt  # noqa: F401 (before the imports that take seconds)
 
-import torch
-
 from configs.options_render import RenderOptions
 from core.checks import cli_errors
 from core.command_line import parse
-from core.devices import choose_device
 from core.logging import configure_logging, get_logger
-from core.outputs.clip_outputs import PLAYER
-from core.outputs.scene_pictures import write_pictures, write_videos
-from core.outputs.scene_view import SceneView
-from core.outputs.staging import staged_outputs
-from core.rendering.device import check_rasterizer
-from core.scene_file import open_scene
-from core.scene_file.hub import find_scene
-from core.streaming import StoredScene
-from core.viewer import write_player
 
 _logger = get_logger(__name__)
 
 
-@torch.inference_mode()
 def run(options: RenderOptions) -> None:
     """Render one scene file."""
+    # Here, since PyTorch takes seconds: help and wrong options are answered without it.
+    import torch
+
+    from core.devices import choose_device
+    from core.outputs.clip_outputs import PLAYER
+    from core.outputs.scene_pictures import write_pictures, write_videos
+    from core.outputs.scene_view import SceneView
+    from core.outputs.staging import staged_outputs
+    from core.rendering.device import check_rasterizer
+    from core.scene_file import open_scene
+    from core.scene_file.hub import find_scene
+    from core.streaming import StoredScene
+    from core.viewer import write_player
+
     path = find_scene(options.scene)
     if options.html:
         with staged_outputs(options.output_dir) as staging:
@@ -36,7 +37,11 @@ def run(options: RenderOptions) -> None:
         return
     device = choose_device(options.device)
     check_rasterizer(options.backend, device)
-    with open_scene(path) as reader, staged_outputs(options.output_dir) as staging:
+    with (
+        torch.inference_mode(),
+        open_scene(path) as reader,
+        staged_outputs(options.output_dir) as staging,
+    ):
         if not reader.is_complete:
             _logger.warning("%s is not complete; it is rendered as far as it goes.", path)
         scene = StoredScene(reader, device)

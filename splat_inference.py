@@ -5,6 +5,7 @@ from __future__ import annotations
 if __name__ == "__main__":
     import core.early_interrupt  # noqa: F401 (before the imports that take seconds)
 
+from functools import partial
 from pathlib import Path
 
 from configs.options_inference import InferenceOptions
@@ -18,9 +19,11 @@ _logger = get_logger(__name__)
 def run(options: InferenceOptions) -> None:
     """Reconstruct one clip or stream and write everything that shows it."""
     # Here, since PyTorch takes seconds: help and wrong options are answered without it.
+    from core.devices import choose_device, spare_host_threads, wake_gpu
+
+    wait_for_gpu = wake_gpu(options.device)  # beside the other imports
     from core.depth.motion import MotionDepth
     from core.depth.source import choose_depth
-    from core.devices import choose_device, spare_host_threads
     from core.io.collisions import refuse_overwriting
     from core.io.frames import open_frames
     from core.io.stills.size_limit import allow_megapixels
@@ -68,6 +71,7 @@ def run(options: InferenceOptions) -> None:
     acceleration = options.acceleration
     if acceleration == "auto":
         acceleration = "graphs" if device.type == "cuda" else "none"
+    wait_for_gpu()
     session = Session(
         FastModel(model, precision=options.precision, acceleration=acceleration),
         frame_gap=options.frame_gap,
@@ -85,7 +89,7 @@ def run(options: InferenceOptions) -> None:
     ]
     with session, staged_outputs(options.output_dir) as staging:
         reconstructor = ClipReconstructor(session, depth, options.max_frames or None)
-        player = write_player if options.html else None
+        player = partial(write_player, device=device) if options.html else None
         write_outputs(reconstructor, source, fit, options.outputs, staging, facts, player)
     _logger.info("%s", options.output_dir / PAGE)
     export_outputs(options.output_dir, options.outputs)

@@ -4,7 +4,9 @@ Runs ``splat_inference.py`` of this checkout, and of another one if given, on a 
 turn, each in a process of its own. Times are of the wall clock from the first rendered frame to the
 end of the program, per frame; what comes before is the start-up. A part is time spent in one of the
 project's functions without those of other parts; all parts of a thread, and what it waits for
-others, add up. In the main thread on CUDA it is the host's time only: the device works on.
+others, add up. In the main thread on CUDA it is the host's time only: the device works on. Beside
+it stands how long the thread itself computed: the rest of a part is waiting, for the device, other
+threads of Python or a core.
 
 The share that a thread waits is what its parts leave of the time: of a decoder or encoder the time
 in which there is nothing to do.
@@ -41,7 +43,7 @@ PARTS = (
     ("device", "core.devices", "", "choose_device"),
     ("rasteriser", "core.rendering.device", "", "check_rasterizer"),
     ("weights", "core.models", "", "load_model"),
-    ("first recordings", "core.models.fast.recording", "_Recording", "__init__"),
+    ("first recordings", "core.recording", "_Recording", "__init__"),
     ("network on its device", "core.models.network", "Network", "to"),
     ("decode", "core.io.video.source", "VideoSource", "_decode"),
     ("wait for a frame", "core.io.frame_source", "FrameSource", "__iter__"),
@@ -49,14 +51,14 @@ PARTS = (
     ("networks", "core.streaming.session", "Session", "end_shot"),
     ("render", "core.streaming.session", "Session", "render_interval"),
     ("render", "core.streaming.session", "Session", "start_interval"),
-    ("pictures", "core.outputs.sinks", "VideoSink", "write"),
+    ("pictures", "core.outputs.sinks", "FramesSink", "write"),
     ("orbit", "core.outputs.sinks", "OrbitSink", "write"),
     ("orbit", "core.outputs.sinks", "OrbitSink", "finish"),
     ("overview", "core.outputs.sinks", "OverviewSink", "finish"),
     ("metrics", "core.outputs.frame_metrics", "MetricsSink", "write"),
     ("scene", "core.outputs.scene_sink", "SceneSink", "write"),
     ("PLY", "core.outputs.ply_sink", "PlySink", "_write"),
-    ("encode scene", "core.scene_file.writer", "SceneWriter", "append"),
+    ("encode scene", "core.outputs.scene_sink", "SceneSink", "_append"),
     ("encode {path.stem}", "core.io.video.encoding", "VideoWriter", "write"),
     ("end of {path.stem}", "core.io.video.encoding", "VideoWriter", "__exit__"),
     ("plot", "core.outputs.clip_outputs", "", "plot_psnr"),
@@ -91,8 +93,9 @@ class Clock:
     """Collects the time of parts by thread, each without the parts inside it."""
 
     def __init__(self) -> None:
-        self.seconds: defaultdict[str, defaultdict[str, float]]
-        self.seconds = defaultdict(lambda: defaultdict(float))
+        self.seconds: defaultdict[str, defaultdict[str, tuple[float, float]]]
+        """By thread and part: of the clock, and of it computing."""
+        self.seconds = defaultdict(lambda: defaultdict(lambda: (0.0, 0.0)))
         self.first_frame: float | None = None
         self.start_up: dict[str, float] = {}
         self._own = threading.local()
@@ -100,24 +103,28 @@ class Clock:
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Time a block."""
-        inside: list[float] = self._own.__dict__.setdefault("inside", [])
-        inside.append(0.0)
-        start = time.perf_counter()
+        inside: list[tuple[float, float]] = self._own.__dict__.setdefault("inside", [])
+        inside.append((0.0, 0.0))
+        start = time.perf_counter(), time.thread_time()
         try:
             yield
         finally:
-            whole = time.perf_counter() - start
-            thread = threading.current_thread().name
-            self.seconds[thread][name] += whole - inside.pop()
+            whole = time.perf_counter() - start[0], time.thread_time() - start[1]
+            others, parts = inside.pop(), self.seconds[threading.current_thread().name]
+            parts[name] = _sum(parts[name], (whole[0] - others[0], whole[1] - others[1]))
             if inside:
-                inside[-1] += whole
+                inside[-1] = _sum(inside[-1], whole)
 
     def start(self) -> None:
         """Put what came before the first frame apart."""
         if self.first_frame is None:
             self.first_frame = time.time()
-            self.start_up = dict(self.seconds["MainThread"])
+            self.start_up = {name: wall for name, (wall, _) in self.seconds["MainThread"].items()}
             self.seconds.clear()
+
+
+def _sum(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
+    return a[0] + b[0], a[1] + b[1]
 
 
 def _timed(clock: Clock, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -231,14 +238,20 @@ def run(
 
 def _table(name: str, measured: dict[str, Any], frames: int) -> None:
     seconds = measured["seconds"]
-    print(f"\n{name}: milliseconds a frame\n\n| thread | part | ms | share |\n|---|---|---:|---:|")
-    for thread, parts in sorted(measured["parts"].items(), key=lambda item: -sum(item[1].values())):
+    print(f"\n{name}: milliseconds a frame\n\n| thread | part | ms | share | computing |")
+    print("|---|---|---:|---:|---:|")
+    threads: dict[str, dict[str, tuple[float, float]]] = measured["parts"]
+    busy = {thread: sum(wall for wall, _ in parts.values()) for thread, parts in threads.items()}
+    for thread in sorted(threads, key=lambda thread: -busy[thread]):
         waits = "the rest" if thread == "MainThread" else "waits"
-        spent = {**parts, waits: seconds - sum(parts.values())}
-        for part, time_s in sorted(spent.items(), key=lambda item: -item[1]):
-            share = time_s / seconds
+        spent = {**threads[thread], waits: (seconds - busy[thread], 0.0)}
+        for part, (wall, computing) in sorted(spent.items(), key=lambda item: -item[1][0]):
+            share = wall / seconds
             if share > _LEAST_SHARE:
-                print(f"| {thread} | {part} | {1000 * time_s / frames:.2f} | {share:.0%} |")
+                print(
+                    f"| {thread} | {part} | {1000 * wall / frames:.2f} | {share:.0%} "
+                    f"| {1000 * computing / frames:.2f} |"
+                )
 
 
 def main(options: Options) -> None:

@@ -40,8 +40,8 @@ from core.depth import CONFIGS, DepthAnythingV2
 from core.devices import choose_device
 from core.models import PRESETS, Network, StreamSplat, build_model, load_model
 from core.models.fast.acceleration import Acceleration, FastDepth, FastModel, Precision
-from core.models.fast.recording import Recorded
 from core.models.transformer.dino import build_dino
+from core.recording import Recorded
 from core.rendering import render
 from core.streaming import Session, StageTimer
 from core.streaming.intake import Intake

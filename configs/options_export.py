@@ -8,7 +8,8 @@ from pathlib import Path
 import tyro
 
 from core.checks import UserError
-from core.outputs.scene_exports import STILL_FORMATS, ExportFormat, ExportOptions, file_name
+from core.export.formats import STILL_FORMATS, ExportFormat, file_name
+from core.outputs.options import ExportOptions
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Literal
 import tyro
 
 from core.checks import UserError
-from core.io.video.encoding import MAX_FPS, MIN_FPS
-from core.outputs.scene_view import CameraName
+from core.io.video.rates import MAX_FPS, MIN_FPS
+from core.outputs.options import CameraName
 
 _MAX_SIDE = 8192
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, TypeVar, cast
 
 import torch
@@ -42,6 +45,36 @@ def choose_device(name: str) -> torch.device:
             f"--device {name} cannot be used here ({reason}); choose auto or cpu."
         ) from error
     return device
+
+
+def wake_gpu(name: str) -> Callable[[], None]:
+    """Begin in the background what a GPU's first work waits for, while others import or load.
+
+    That is the context, and the libraries of products and convolutions. What fails here fails
+    again, and is reported, where the device is used.
+
+    Args:
+        name: As of :func:`choose_device`.
+
+    Returns:
+        What waits for it; to be called before CUDA graphs are recorded.
+    """
+
+    def wake() -> None:
+        with suppress(Exception):
+            if name == "auto" and not torch.cuda.is_available():
+                return
+            device = choose_device(name)
+            if device.type == "cuda":
+                image = torch.zeros(1, 8, 8, 8, device=device)
+                torch.nn.functional.conv2d(image, image)
+                torch.mm(image.flatten(2)[0], image.flatten(2)[0].mT)
+
+    thread = threading.Thread(target=wake, name="wake_gpu")
+    if name == "cpu":
+        return lambda: None
+    thread.start()
+    return thread.join
 
 
 def spare_host_threads(device: torch.device) -> None:

@@ -20,7 +20,7 @@ FLOORS = [
     {"core.streaming", "core.training"},
     {"core.data", "core.models", "core.losses", "core.metrics", "core.export"},
     {"core.rendering", "core.depth", "core.scene_file"},
-    {"core.geometry", "core.io", "core.devices"},
+    {"core.geometry", "core.io", "core.devices", "core.recording"},
     {
         *("core.types", "core.checks", "core.logging", "core.command_line"),
         *("core.early_interrupt", "core.early_launcher", "core.lazy"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.checks import UserError
-from core.devices import choose_device
+from core.devices import choose_device, wake_gpu
 
 
 def test_auto_finds_a_device() -> None:
@@ -24,3 +24,14 @@ def test_each_process_of_a_machine_gets_a_gpu_of_its_own(monkeypatch) -> None:
     assert choose_device("auto") == torch.device("cuda:0")
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert choose_device("auto") == torch.device("cuda:3")
+
+
+@pytest.mark.parametrize("name", ["auto", "cpu", "cuda:99", "warp"])
+def test_what_cannot_be_woken_is_reported_later(name: str) -> None:
+    wake_gpu(name)()
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_awake_after_waiting() -> None:
+    wake_gpu("cuda")()
+    assert torch.cuda.is_initialized()

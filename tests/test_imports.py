@@ -34,10 +34,15 @@ def _modules_after(*arguments: str) -> set[str]:
     [
         ("splat_inference.py",),
         ("evaluate.py",),
+        ("export.py",),
+        ("render.py",),
         ("train.py", "davis"),
         ("train_decoder.py", "combined"),
         ("preprocess_depth_davis.py",),
         ("core/viewer/__main__.py",),
+        ("core/data/check/__main__.py",),
+        ("core/data/miniature/__main__.py",),
+        ("tools/push.py",),
     ],
 )
 def test_help_needs_no_pytorch(arguments):

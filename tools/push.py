@@ -10,8 +10,6 @@ import tyro
 from core.checks import cli_errors
 from core.command_line import parse
 from core.logging import configure_logging, get_logger
-from core.models import push_model
-from core.scene_file.hub import SCENE_NAME, find_scene, push_scene
 
 _logger = get_logger(__name__)
 
@@ -34,6 +32,10 @@ def main() -> None:
     """Run from the command line."""
     options = parse(PushOptions, prog="python -m tools.push")
     configure_logging()
+    # Here, since PyTorch takes seconds: help and wrong options are answered without it.
+    from core.models import push_model
+    from core.scene_file.hub import SCENE_NAME, find_scene, push_scene
+
     is_scene = options.what.is_file() or (options.what / SCENE_NAME).is_file()
     if is_scene:
         address = push_scene(find_scene(options.what), options.repository, private=options.private)

@@ -9,17 +9,16 @@ from __future__ import annotations
 import math
 import struct
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from isal import igzip
 
+from core.export.formats import SpzVersion
 from core.export.optional import require
 from core.export.smallest_three import smallest_three
 from core.export.splats import Splats
 from core.io.atomic import write_bytes
 
-SpzVersion = Literal[3, 4]
 _MAGIC = 0x5053474E
 _POSITION_LIMIT = 1 << 23
 _ZSTD_LEVEL = 12

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -47,12 +46,26 @@ def look_at(eye: Float[Tensor, " 3"], target: Float[Tensor, " 3"]) -> Float[Tens
 
     Looking from the origin along +z gives the identity. The view may not be vertical.
     """
-    forward = F.normalize(target - eye, dim=0)
-    right = F.normalize(torch.linalg.cross(torch.tensor([0.0, 1.0, 0.0]), forward), dim=0)
-    pose = torch.eye(4)
-    pose[:3, :3] = torch.stack([right, torch.linalg.cross(forward, right), forward])
-    pose[:3, 3] = -pose[:3, :3] @ eye
-    return pose
+    # In plain numbers: for so few, each call of PyTorch takes longer than all of this.
+    place = eye.tolist()
+    x, y, z = _unit([there - here for there, here in zip(target.tolist(), place, strict=True)])
+    right_x, _, right_z = _unit([z, 0.0, -x])
+    right, forward = [right_x, 0.0, right_z], [x, y, z]
+    down = [y * right_z, z * right_x - x * right_z, -y * right_x]
+    rows = [
+        [*axis, -sum(a * b for a, b in zip(axis, place, strict=True))]
+        for axis in (right, down, forward)
+    ]
+    return torch.tensor([*rows, [0.0, 0.0, 0.0, 1.0]])
+
+
+def _dot(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def _unit(vector: list[float]) -> list[float]:
+    length = math.hypot(*vector)
+    return [value / length for value in vector]
 
 
 @dataclass(frozen=True)

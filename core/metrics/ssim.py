@@ -15,6 +15,8 @@ _SIGMA = 1.5
 _C1 = 0.01**2
 _C2 = 0.03**2
 _ORIGIN = 0.5
+_WORTH_KERNELS = 4_000_000
+"""Values from which on kernels pay for Triton, whose import takes a second; of a training batch."""
 
 
 def ssim(
@@ -27,7 +29,7 @@ def ssim(
     is what scikit-image computes with ``gaussian_weights=True, sigma=1.5,
     use_sample_covariance=False``, which crops the border that its padding touched.
 
-    On CUDA, float32 images have no gradient.
+    On CUDA, many float32 images have no gradient.
 
     Args:
         images: Values in [0, 1]; computed in float64 if they are of it, else in float32.
@@ -51,7 +53,8 @@ def ssim(
         )
     dtype = torch.promote_types(images.dtype, torch.float32)
     # Triton compiles its launchers.
-    if images.is_cuda and dtype == torch.float32 and has_c_compiler():
+    is_worth_it = images.is_cuda and images.numel() >= _WORTH_KERNELS
+    if is_worth_it and dtype == torch.float32 and has_c_compiler():
         from core.metrics.ssim_kernel import ssim_in_kernels
 
         images, targets = images.to(dtype), targets.to(dtype)

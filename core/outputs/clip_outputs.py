@@ -17,6 +17,7 @@ from typing import NoReturn, TypeVar
 from tqdm import tqdm
 
 from core.checks import UserError, naming
+from core.export.formats import file_name
 from core.geometry.cameras import Lens
 from core.geometry.fit import FrameFit
 from core.io import FrameSource
@@ -24,7 +25,7 @@ from core.io.video import VideoWriter, usual_rate
 from core.logging import get_logger
 from core.outputs.frame_metrics import ClipMetrics, MetricsSink, Role
 from core.outputs.metrics_plot import plot_psnr
-from core.outputs.options import OutputOptions
+from core.outputs.options import ExportOptions, OutputOptions
 from core.outputs.orbit_view import OrbitView
 from core.outputs.page import Page, ScoreRow, Video, write_page
 from core.outputs.pictures import (
@@ -34,20 +35,16 @@ from core.outputs.pictures import (
     side_by_side_pictures,
 )
 from core.outputs.ply_sink import ExportedScene, PlySink
-from core.outputs.scene_exports import (
-    ExportOptions,
-    check_format,
-    export_scene,
-    file_name,
-)
+from core.outputs.scene_exports import check_format, export_scene
 from core.outputs.scene_sink import SceneSink
 from core.outputs.sinks import (
     DrawFrames,
     FrameSink,
+    FramesSink,
+    FrameVideo,
     OrbitSink,
     OverviewSink,
     PictureQueue,
-    VideoSink,
 )
 from core.outputs.staging import Staging
 from core.scene_file import open_scene
@@ -364,24 +361,19 @@ class _Outputs:
         timed = options.fps is None and source.is_timed
         fps = options.fps or usual_rate(source.fps)
         self._folder = folder
-        self._videos: list[tuple[FrameSink, Step]] = []
+        self._ends: list[list[Step]] = []
+        """The last steps of each video, but for that of the player."""
+        videos: list[FrameVideo] = []
 
-        def opened(
-            writer: VideoWriter, sink_of: Callable[[PictureQueue], FrameSink]
-        ) -> tuple[FrameSink, Step]:
+        def opened(writer: VideoWriter) -> tuple[PictureQueue, Step]:
             own = stack.enter_context(ExitStack())  # one that fails is no other's end
-            queue = own.enter_context(PictureQueue(own.enter_context(writer)))
-            return sink_of(queue), own.close
-
-        def add_video(
-            name: str, sink_of: Callable[[PictureQueue], FrameSink], columns: int = 1
-        ) -> None:
-            size = (height, columns * width)
-            writer = VideoWriter(folder / name, size, fps, timed=timed)
-            self._videos.append(opened(writer, sink_of))
+            return own.enter_context(PictureQueue(own.enter_context(writer))), own.close
 
         def add_frames(name: str, draw: DrawFrames, columns: int = 1) -> None:
-            add_video(name, lambda queue: VideoSink(queue, draw, fit, timed=timed), columns)
+            writer = VideoWriter(folder / name, (height, columns * width), fps, timed=timed)
+            queue, close = opened(writer)
+            videos.append(FrameVideo(queue, draw, timed))
+            self._ends.append([close])
 
         view = OrbitView(lens, fit, backend=session.backend)
         add_frames(RENDERED, rendered_pictures)
@@ -400,7 +392,7 @@ class _Outputs:
             )
         )
         self._overview = OverviewSink(folder / OVERVIEW, view, fit, index=_SHOWN_FRAME)
-        self._input: tuple[FrameSink, Step] | None = None
+        self._close_input: Step | None = None
         self._input_video: Path | None = None
         """The input frames at their times, for the player; there until ``stack`` ends."""
         if with_input:
@@ -414,29 +406,28 @@ class _Outputs:
                 max_group=_INPUT_GROUP,
             )
             self._input_video = writer.path
-            self._input = opened(
-                writer, lambda queue: VideoSink(queue, input_pictures, fit, timed=source.is_timed)
-            )
-        if options.orbit_frames:
-            period = options.orbit_frames
-            add_video(ORBIT, lambda queue: OrbitSink(queue, view, period=period, timed=timed))
-        videos = [sink for sink, _ in (*self._videos, *([self._input] if self._input else []))]
+            queue, self._close_input = opened(writer)
+            videos.append(FrameVideo(queue, input_pictures, source.is_timed))
         self.sinks: list[FrameSink] = [
-            *(self._overview, self.ply, self.scene, self.metrics),
-            *videos,
+            *(self._overview, self.ply, self.scene),
+            FramesSink(videos, self.metrics, fit),
         ]
+        if options.orbit_frames:
+            queue, close = opened(VideoWriter(folder / ORBIT, (height, width), fps, timed=timed))
+            orbit = OrbitSink(queue, view, period=options.orbit_frames, timed=timed)
+            self.sinks.append(orbit)
+            self._ends.append([orbit.finish, close])
 
     def ends(self, write_player: WritePlayer | None) -> list[list[Step]]:
         """Return the last steps, in lists that do not depend on one another."""
         plot = partial(plot_psnr, self.metrics.metrics, self._folder / PLOT)
         scene: list[Step] = [self.scene.finish]
-        if self._input is not None:
-            sink, close = self._input
-            scene += [sink.finish, close]
+        if self._close_input is not None:
+            scene.append(self._close_input)
         if write_player is not None:
             scene.append(partial(_try_player, write_player, self._folder, self._input_video))
         return [
-            *([sink.finish, close] for sink, close in self._videos),
+            *self._ends,
             [self.metrics.finish, plot],
             scene,
             [self._overview.finish],

@@ -33,17 +33,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.devices import Download
 from core.geometry.fit import FrameFit
 from core.io import write_bytes
 from core.metrics import compare
-from core.models.fast.recording import Recorded
 from core.outputs.pictures import FrameImages
 from core.streaming.reconstruct import RenderedFrame
 from core.text import printable
 
 _PUBLISHED_SIZE = (256, 256)
 Role = Literal["given", "middle"]
+GetScores = Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
@@ -149,14 +148,17 @@ class MetricsSink:
         self.metrics = ClipMetrics(frame_gap, (content.height, content.width), [])
         """Scores of the frames so far, but for those that the device may still work on; all of them
         once :meth:`finish` was called."""
-        self._compare: Callable[..., Tensor] = Recorded(self._scores, plain_calls=1)
-        self._pending: deque[tuple[list[Callable[..., FrameScore]], Download[Tensor]]] = deque()
+        self._pending: deque[tuple[list[Callable[..., FrameScore]], GetScores]] = deque()
 
-    @torch.inference_mode()
-    def write(self, frames: Sequence[RenderedFrame]) -> None:
-        """Compare frames."""
-        images = FrameImages.of(frames)
-        scores = self._compare(images.rgb, images.target)
+    def scores(self, images: FrameImages) -> Float[Tensor, "t 4"]:
+        """Return PSNR and SSIM at the model's size, then as published."""
+        content = self._fit.content
+        rgb, target = content.of(images.rgb), content.of(images.target)
+        native, published = compare(rgb, target), compare(rgb, target, _PUBLISHED_SIZE)
+        return torch.stack([native.psnr, native.ssim, published.psnr, published.ssim], dim=1)
+
+    def put(self, frames: Sequence[RenderedFrame], scores: GetScores) -> None:
+        """Take frames and what waits for the device and returns their :meth:`scores`."""
         compared = [
             partial(
                 FrameScore,
@@ -166,17 +168,9 @@ class MetricsSink:
             )
             for frame in frames
         ]
-        self._pending.append((compared, Download(scores)))
+        self._pending.append((compared, scores))
         self.num_frames += len(frames)
         self._collect(1)  # the device works on one while the host goes on
-
-    def _scores(
-        self, images: Float[Tensor, "t 3 h w"], targets: Float[Tensor, "t 3 h w"]
-    ) -> Float[Tensor, "t 4"]:
-        """Return PSNR and SSIM at the model's size, then as published."""
-        images, targets = self._fit.content.of(images), self._fit.content.of(targets)
-        native, published = compare(images, targets), compare(images, targets, _PUBLISHED_SIZE)
-        return torch.stack([native.psnr, native.ssim, published.psnr, published.ssim], dim=1)
 
     def finish(self) -> None:
         """Write the file."""
@@ -188,7 +182,7 @@ class MetricsSink:
         """Take the scores of what was compared, but for the last ones."""
         while len(self._pending) > but:
             compared, scores = self._pending.popleft()
-            for score, values in zip(compared, scores.result().tolist(), strict=True):
+            for score, values in zip(compared, scores().tolist(), strict=True):
                 self.metrics.frames.append(
                     score(native=Score(*values[:2]), published=Score(*values[2:]))
                 )

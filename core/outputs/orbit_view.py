@@ -13,8 +13,8 @@ from core.geometry.cameras import Lens, Orbit, fit_orbit
 from core.geometry.fit import FrameFit
 from core.geometry.lift import LiftedGaussians, lift
 from core.geometry.motion import freeze_at
-from core.models.fast.recording import Recorded
 from core.outputs.pictures import Pictures, to_8bit, to_bytes
+from core.recording import Recorded
 from core.rendering import SteadyRenderer
 from core.rendering.coverage import even_coverage
 from core.rendering.perspective import flatten, render_perspective
@@ -54,8 +54,10 @@ class OrbitView:
         self._fit = fit
         self._backend = backend
         self._orbit: Orbit | None = None
+        self._sent_background: Float[Tensor, "3"] | None = None
         self._renderer = SteadyRenderer()
         self._flatten: Callable[..., DynamicGaussians] = Recorded(self._seen, plain_calls=1)
+        self._finish: Callable[..., Pictures] = Recorded(self._shown, plain_calls=1)
 
     def lift(self, interval: Interval, time: float) -> LiftedGaussians:
         """Return the scene of an interval at a pair time."""
@@ -87,11 +89,7 @@ class OrbitView:
             backend=self._backend,
         )
 
-        def finish() -> Pictures:
-            images = even_coverage(started(), background, self._fit.model_size)
-            return to_bytes(self._fit.to_display(images.rgb[:, 0]))
-
-        return finish
+        return lambda: self._finish(started(), background)
 
     def _seen(
         self,
@@ -104,6 +102,10 @@ class OrbitView:
         scenes = lift(scenes, self._lens)
         sizes = (self._image_size, self._fit.model_size)
         return flatten(scenes, poses, self._view_lens, *sizes)[0]
+
+    def _shown(self, images: RenderOutput, background: Float[Tensor, "3"]) -> Pictures:
+        even = even_coverage(images, background, self._fit.model_size)
+        return to_bytes(self._fit.to_display(even.rgb[:, 0]))
 
     def render(self, scene: LiftedGaussians, phase: float) -> RenderOutput:
         """Render a lifted scene from a place on the ellipse, padding included."""
@@ -128,4 +130,6 @@ class OrbitView:
         return torch.stack([self._orbit.cam_from_world(phase) for phase in phases])
 
     def _background_on(self, device: torch.device) -> Float[Tensor, "3"]:
-        return send(torch.tensor(self._background), device)
+        if self._sent_background is None or self._sent_background.device != device:
+            self._sent_background = send(torch.tensor(self._background), device)
+        return self._sent_background

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from core.checks import UserError
+from core.export.formats import STILL_FORMATS, ExportFormat, SpzVersion, StillFormat
 from core.export.four_dgs import TimedScene, write_4dgs
 from core.export.gltf import write_glb
 from core.export.optional import require
@@ -22,10 +22,9 @@ from core.export.rerun_recording import check_rerun, write_rerun
 from core.export.sog import write_sog
 from core.export.splat import write_splat
 from core.export.splats import Splats
-from core.export.spz import SpzVersion, write_spz
+from core.export.spz import write_spz
 from core.geometry.cameras import Lens
-from core.io.video.encoding import MAX_FPS, MIN_FPS
-from core.outputs.options import STILL_FORMATS, ExportFormat, StillFormat
+from core.outputs.options import ExportOptions
 from core.outputs.staging import staged_outputs
 from core.scene_file import SceneReader
 from core.streaming import StoredScene
@@ -35,39 +34,6 @@ _FRAME = re.compile(r"scene_\d+\.ply")
 _ROUNDING = 1e-6
 """Frames by which a count may differ that means the same."""
 _DEFAULT_FPS = 24.0
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """How scenes are exported."""
-
-    time: float | None = None
-    """Seconds at which the scene is written, in formats that hold one time; by default its
-    beginning."""
-    fps: float | None = None
-    """States a second of ply_sequence and rrd; by default the frame rate of the input."""
-    fov: float = 60.0
-    """Horizontal field of view that the input camera is given, degrees."""
-    scale: float = 1.0
-    """Length in the file of one unit of depth; the scene spans depths from 0.1 to 5. A viewer that
-    hides what is nearer than 0.2 shows all at 10."""
-    spz_version: SpzVersion = 3
-    """Version of .spz; fewer viewers read 4."""
-
-    def __post_init__(self) -> None:
-        if self.time is not None and not math.isfinite(self.time):
-            raise UserError(f"--time is {self.time}; expected seconds")
-        if self.fps is not None and not MIN_FPS <= self.fps <= MAX_FPS:
-            raise UserError(f"--fps is {self.fps:g}; expected a rate from {MIN_FPS} to {MAX_FPS}")
-        if not 0 < self.fov < 180:
-            raise UserError(f"--fov is {self.fov:g}; expected degrees between 0 and 180")
-        if not 1e-3 <= self.scale <= 1e3:
-            raise UserError(f"--scale is {self.scale:g}; expected a factor from 0.001 to 1000")
-
-
-def file_name(stem: str, kind: ExportFormat) -> str:
-    """Return the name of an exported file, or of the folder of a sequence."""
-    return f"{stem}_ply" if kind == "ply_sequence" else f"{stem}.{kind}"
 
 
 def check_format(kind: ExportFormat, spz_version: SpzVersion = 3) -> None:

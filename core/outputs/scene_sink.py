@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -23,8 +23,8 @@ _logger = get_logger(__name__)
 class SceneSink:
     """Append each interval to a scene file, as a context manager.
 
-    A background thread encodes, a few intervals behind at most. The file can be played while it
-    grows.
+    A background thread encodes, a few intervals behind at most: it quantises one while others
+    encode the images of the one before. The file can be played while it grows.
 
     Args:
         path: The file.
@@ -53,6 +53,8 @@ class SceneSink:
         self._grade: GradeName = grade
         self._newest: Interval | None = None
         self._writer: SceneWriter | None = None
+        self._started: Callable[[], None] | None = None
+        """Writes the interval whose images are being encoded."""
         self._worker = Worker(self._append, _WAITING, path.name)
 
     def __enter__(self) -> SceneSink:
@@ -66,6 +68,7 @@ class SceneSink:
     ) -> None:
         try:
             self._worker.__exit__(None, None, None)  # what was handed over is kept in any case
+            self._write_started()
         finally:
             if self._writer is not None:
                 self._writer.__exit__(kind, error, trace)
@@ -88,6 +91,7 @@ class SceneSink:
     def finish(self) -> None:
         """Complete the file."""
         self._worker.finish()
+        self._write_started()
         if self._writer is not None:
             self._writer.close()
 
@@ -95,12 +99,19 @@ class SceneSink:
         interval, gaussians = item
         if self._writer is None:
             self._writer = self._open(interval)
-        self._writer.append(
+        started = self._writer.start(
             gaussians.result(),
             interval.first_time * self._seconds,
             interval.second_time * self._seconds,
             opens=interval.opens,
         )
+        self._write_started()
+        self._started = started
+
+    def _write_started(self) -> None:
+        started, self._started = self._started, None
+        if started is not None:
+            started()
 
     def _open(self, interval: Interval) -> SceneWriter:
         header = SceneHeader.of_clip(

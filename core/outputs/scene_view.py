@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -14,6 +13,7 @@ from core.geometry.cameras import Lens, fit_orbit, look_at
 from core.geometry.fit import FrameFit, Window
 from core.geometry.lift import lift
 from core.geometry.motion import freeze_at
+from core.outputs.options import CameraName
 from core.outputs.orbit_view import OrbitView
 from core.outputs.pictures import depth_in_colors, seen_inverse_depth
 from core.rendering.footprints import render_enlarged
@@ -21,8 +21,6 @@ from core.rendering.perspective import render_perspective
 from core.scene_file import SceneHeader
 from core.streaming import Interval, render_interval
 from core.types import RenderOutput
-
-CameraName = Literal["input", "perspective", "orbit"]
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
 from core.devices import Download
 from core.geometry.fit import FrameFit
 from core.io import write_png
 from core.io.background import Worker
 from core.io.video import VideoWriter
-from core.models.fast.recording import Recorded
+from core.outputs.frame_metrics import MetricsSink
 from core.outputs.orbit_view import OrbitView
 from core.outputs.pictures import FrameImages, Pictures, depth_pictures, side_by_side_pictures
+from core.recording import Recorded
 from core.streaming.reconstruct import RenderedFrame
 
 DrawFrames = Callable[[FrameImages, FrameFit], Pictures]
-_WAITING = 16
-"""Pictures that may wait for their encoder, so that one that looks ahead stops nothing else."""
+_WAITING = 8
+"""Sets of pictures that may wait for their encoder: one that looks ahead stops nothing else."""
 _SIDEWAYS = 0.25
 """Place on the orbit, in rounds, at which parallax is largest."""
 
@@ -47,12 +52,13 @@ class PictureQueue:
     """
 
     def __init__(self, writer: VideoWriter) -> None:
-        self.num_frames = 0
-        """How many were handed over."""
+        self.size = writer.size
+        """Height and width of the pictures."""
 
-        def encode(picture: tuple[Download, int, float | None]) -> None:
-            pictures, number, time = picture
-            writer.write(pictures.result()[number], time)
+        def encode(item: tuple[Callable[[], Pictures], Sequence[float | None]]) -> None:
+            pictures, times = item
+            for picture, time in zip(pictures().numpy(), times, strict=True):
+                writer.write(picture, time)
 
         self._worker = Worker(encode, _WAITING, writer.path.name)
 
@@ -67,45 +73,73 @@ class PictureQueue:
     ) -> None:
         self._worker.__exit__(kind, error, trace)
 
-    def put(self, pictures: Pictures, times: Sequence[float | None]) -> None:
-        """Append pictures of any device, each with the time of :meth:`VideoWriter.write`.
+    def put(self, pictures: Callable[[], Pictures], times: Sequence[float | None]) -> None:
+        """Append pictures, each with the time of :meth:`VideoWriter.write`.
+
+        Args:
+            pictures: Called in the thread; waits for a device and returns them, on the host.
+            times: One for each.
 
         Raises:
             UserError: If one before cannot be encoded or written.
         """
-        download = Download(pictures)
-        for number, time in enumerate(times):
-            self._worker.put((download, number, time))
-            self.num_frames += 1
+        self._worker.put((pictures, times))
 
 
-class VideoSink:
-    """Draw each frame and append it to a video.
+@dataclass(frozen=True)
+class FrameVideo:
+    """A video with a picture of every frame."""
+
+    queue: PictureQueue
+    """Of an open video of the size that ``draw`` gives; its owner closes it."""
+    draw: DrawFrames
+    """Makes the pictures, see :mod:`core.outputs.pictures`."""
+    timed: bool
+    """Whether frames are shown when the clip shows them, rather than one after the other at the
+    video's frame rate."""
+
+
+class FramesSink:
+    """Draw each frame for several videos and score it: on CUDA one recording and one copy.
 
     Args:
-        queue: Of an open video of the size that ``draw`` gives; its owner closes it.
-        draw: Makes the pictures, see :mod:`core.outputs.pictures`.
+        videos: Where the pictures go.
+        metrics: Takes the scores.
         fit: How the clip was fitted to the model.
-        timed: Whether frames are shown when the clip shows them, rather than one after the other
-            at the video's frame rate.
     """
 
-    def __init__(
-        self, queue: PictureQueue, draw: DrawFrames, fit: FrameFit, *, timed: bool = False
-    ) -> None:
-        self._queue = queue
-        self._timed = timed
-        self._draw: Callable[[FrameImages], Pictures] = Recorded(
-            lambda images: draw(images, fit), plain_calls=1
-        )
+    def __init__(self, videos: Sequence[FrameVideo], metrics: MetricsSink, fit: FrameFit) -> None:
+        self._videos = videos
+        self._metrics = metrics
+        self._fit = fit
+        self._bytes: Callable[[FrameImages], Tensor] = Recorded(self._draw, plain_calls=1)
 
     @torch.inference_mode()
     def write(self, frames: Sequence[RenderedFrame]) -> None:
-        """Append the pictures of ``frames``."""
-        self._queue.put(self._draw(FrameImages.of(frames)), _times(frames, self._timed))
+        """Append the pictures and scores of ``frames``."""
+        drawn = Download(self._bytes(FrameImages.of(frames)))
+        count, start = len(frames), 0
+
+        def part(shape: tuple[int, ...], dtype: torch.dtype) -> Callable[[], Tensor]:
+            """Return what waits for the next values of such a shape, and gives them."""
+            nonlocal start
+            here = slice(start, start + dtype.itemsize * math.prod(shape))
+            start = here.stop
+            return lambda: drawn.result()[here].view(dtype).view(shape)
+
+        self._metrics.put(frames, part((count, 4), torch.float32))
+        for video in self._videos:
+            pictures = part((count, *video.queue.size, 3), torch.uint8)
+            video.queue.put(pictures, _times(frames, video.timed))
+
+    def _draw(self, images: FrameImages) -> UInt8[Tensor, " bytes"]:
+        """Return the scores, then the pictures of each video, as bytes."""
+        scores = self._metrics.scores(images).contiguous().view(torch.uint8)
+        pictures = [video.draw(images, self._fit) for video in self._videos]
+        return torch.cat([part.flatten() for part in (scores, *pictures)])
 
     def finish(self) -> None:
-        """Leave the rest to the owner of the queue."""
+        """Leave the rest to the owners of queues and metrics."""
 
 
 class OrbitSink:
@@ -117,7 +151,7 @@ class OrbitSink:
         queue: Of an open video of the fit's display size; its owner closes it.
         view: Draws the scenes.
         period: Frames of one round, at least 1.
-        timed: See :class:`VideoSink`.
+        timed: See :class:`FrameVideo`.
     """
 
     def __init__(
@@ -160,7 +194,7 @@ class OrbitSink:
         """Hand over what was started, but the last ones."""
         while len(self._started) > but:
             pictures, times = self._started.popleft()
-            self._queue.put(pictures(), times)
+            self._queue.put(Download(pictures()).result, times)
 
 
 class OverviewSink:

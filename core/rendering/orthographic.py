@@ -44,7 +44,7 @@ def render(
         background = torch.full((3,), background, dtype=dtype, device=device)
     with torch.autocast(device.type, enabled=False):
         images = rasterize(
-            **vars(gaussians.map(lambda tensor: tensor.to(dtype))),
+            **vars(gaussians.map(lambda tensor: _as(tensor, dtype))),
             times=times.to(dtype),
             image_size=image_size,
             backgrounds=background.to(dtype),
@@ -52,3 +52,7 @@ def render(
             max_pairs=max_pairs,
         )
     return RenderOutput(rgb=images.rgb, depth=images.depth, alpha=images.alpha)
+
+
+def _as(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor if tensor.dtype == dtype else tensor.to(dtype)  # a call less for the host

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from diff_gaussian_rasterization_orth import pairs_needed
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.devices import Download
+from core.recording import Recorded
 from core.rendering.orthographic import render
 from core.types import DynamicGaussians, RenderOutput
 
@@ -23,11 +25,13 @@ class SteadyRenderer:
 
     The number of pairs of a tile and a Gaussian is known on the device only, after projection;
     ``render`` waits for it. Here memory is allocated for 1.5 times the pairs of the images before;
-    at the end the host checks that this was enough, and else renders again. No gradients.
+    at the end the host checks that this was enough, and else renders again. The kernels for images
+    of one size are recorded as a CUDA graph. No gradients.
     """
 
     def __init__(self) -> None:
         self._pairs_an_image: dict[tuple[int, int], int] = {}
+        self._recordings: dict[tuple[int, int], Callable[..., RenderOutput]] = {}
 
     def __call__(
         self,
@@ -65,14 +69,15 @@ class SteadyRenderer:
             RuntimeError: As ``render``.
         """
         on_cuda = gaussians.means.device.type == "cuda" and backend in ("auto", "cuda")
-        known = self._pairs_an_image.get(image_size)
-        steady = on_cuda and times.numel() > 0
-        room = math.ceil(_HEADROOM * known * times.numel()) if steady and known else None
-        images = render(gaussians, times, image_size, background, backend=backend, max_pairs=room)
-        if room is None:
+        steady = on_cuda and times.numel() > 0 and gaussians.num_gaussians > 0
+        if not steady or image_size not in self._recordings:
+            images = render(gaussians, times, image_size, background, backend=backend)
             if steady:
                 self._note(gaussians, times, image_size)
             return lambda: images
+        if not isinstance(background, Tensor):
+            background = _grey(background, gaussians.means.device)
+        images = self._recordings[image_size](gaussians, times, background)
         # All pixels are NaN where the room was too small.
         pixel = Download(images.rgb.flatten()[:1])
 
@@ -92,5 +97,17 @@ class SteadyRenderer:
         tensors = vars(gaussians.map(Tensor.float))
         moving = {name: tensor for name, tensor in tensors.items() if name != "colors"}
         pairs = pairs_needed(**moving, times=times.float(), image_size=image_size)
-        known = self._pairs_an_image.get(image_size, 1)
-        self._pairs_an_image[image_size] = max(known, math.ceil(pairs / times.numel()))
+        known = max(self._pairs_an_image.get(image_size, 1), math.ceil(pairs / times.numel()))
+        self._pairs_an_image[image_size] = known
+
+        def draw(gaussians: DynamicGaussians, times: Tensor, background: Tensor) -> RenderOutput:
+            room = math.ceil(_HEADROOM * known * times.numel())
+            return render(gaussians, times, image_size, background, max_pairs=room)
+
+        self._recordings[image_size] = Recorded(draw, plain_calls=2)
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _grey(value: float, device: torch.device) -> Float[Tensor, "3"]:
+    return torch.full((3,), value, device=device)

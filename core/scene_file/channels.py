@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 from collections.abc import Callable, Container, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +20,7 @@ MAX_LEVEL = 0xFFFF
 """Largest integer of a channel."""
 MAX_VALUE = 1e4
 """Largest magnitude of a channel's value."""
-_ENCODERS = 4
+_ENCODERS = min(max(4, (os.cpu_count() or 1) // 2), 8)
 """Threads that encode images; an interval has about 13, which take about 3 ms each."""
 _GROUP = struct.Struct("<BBB")
 _CHANNEL = struct.Struct("<2f")
@@ -159,12 +160,13 @@ def _planes(levels: list[np.ndarray], part: int) -> np.ndarray:
 
     A single one is stored as grey, which WebP codes best; the third plane of two is 0.
     """
-    planes = [plane >> 8 * part & 0xFF for plane in levels]
-    if len(planes) == 1:
-        planes *= 3
-    elif len(planes) == 2:
-        planes.append(np.zeros_like(planes[0]))
-    return np.stack(planes, axis=-1).astype(np.uint8)
+    image = np.zeros((*levels[0].shape, 3), np.uint8)
+    for i, plane in enumerate(levels):
+        low_and_high = plane.astype("<u2").view(np.uint8).reshape(*plane.shape, 2)
+        image[..., i] = low_and_high[..., part]
+    if len(levels) == 1:
+        image[..., 1:] = image[..., :1]
+    return image
 
 
 def _byte_count(largest: int) -> int:

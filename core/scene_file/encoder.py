@@ -40,7 +40,13 @@ class SceneEncoder:
     def encode(
         self, gaussians: DynamicGaussians, first_time: float, second_time: float, *, opens: bool
     ) -> list[tuple[bytes, bytes]]:
-        """Encode the next interval.
+        """Encode the next interval; see :meth:`start`."""
+        return self.start(gaussians, first_time, second_time, opens=opens)()
+
+    def start(
+        self, gaussians: DynamicGaussians, first_time: float, second_time: float, *, opens: bool
+    ) -> Callable[[], list[tuple[bytes, bytes]]]:
+        """Quantise the next interval, and start to encode its images in several threads.
 
         Args:
             gaussians: One scene over pair times in [0, 1]: the grid of the first key frame in
@@ -52,8 +58,8 @@ class SceneEncoder:
                 the interval before, whose Gaussians at their anchor have a record already.
 
         Returns:
-            Type and payload of each record, in the order of the file: the key frames that have none
-            yet, and the interval.
+            What waits for them and gives type and payload of each record, in the order of the file:
+            the key frames that have none yet, and the interval.
 
         Raises:
             ValueError: If there are not as many Gaussians as the grid has, values that are not
@@ -85,8 +91,12 @@ class SceneEncoder:
         second = self._num_key_frames - 1
         head = INTERVAL_HEAD.pack(self._num_intervals, second - (parts - 1), second, degree)
         self._num_intervals += 1
-        records = [(KEY_FRAME, start + finish()) for start, finish in key_frames]
-        return [*records, (INTERVAL, b"".join([head, *(finish() for finish in blocks)]))]
+
+        def finish() -> list[tuple[bytes, bytes]]:
+            records = [(KEY_FRAME, start + block()) for start, block in key_frames]
+            return [*records, (INTERVAL, b"".join([head, *(block() for block in blocks)]))]
+
+        return finish
 
     def _check_order(self, first_time: float, second_time: float, opens: bool) -> None:
         last = self._last_time

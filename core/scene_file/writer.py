@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -70,15 +71,29 @@ class SceneWriter:
     def append(
         self, gaussians: DynamicGaussians, first_time: float, second_time: float, *, opens: bool
     ) -> None:
-        """Write the next interval; see :meth:`SceneEncoder.encode`.
+        """Write the next interval; see :meth:`start`."""
+        self.start(gaussians, first_time, second_time, opens=opens)()
+
+    def start(
+        self, gaussians: DynamicGaussians, first_time: float, second_time: float, *, opens: bool
+    ) -> Callable[[], None]:
+        """Start to encode the next interval; see :meth:`SceneEncoder.start`.
+
+        Returns:
+            What waits for that and writes it; to be called in the order of the intervals.
 
         Raises:
             ValueError: If the interval does not fit the scene or those before it.
-            UserError: If the file cannot be written.
+            UserError: If the file cannot be written, from what is returned.
         """
-        for kind, payload in self._encoder.encode(gaussians, first_time, second_time, opens=opens):
-            self._timeline.add(kind, memoryview(payload), self._offset)
-            self._write(pack_record(kind, payload))
+        records = self._encoder.start(gaussians, first_time, second_time, opens=opens)
+
+        def finish() -> None:
+            for kind, payload in records():
+                self._timeline.add(kind, memoryview(payload), self._offset)
+                self._write(pack_record(kind, payload))
+
+        return finish
 
     def close(self) -> None:
         """Add the index."""

@@ -17,6 +17,7 @@ from core.geometry.canonical import normalize_inverse_depth
 from core.geometry.fit import FitMode, FrameFit
 from core.geometry.resample import resize
 from core.io.depth_maps import check_orientation
+from core.recording import Recorded
 from core.streaming.upload import Uploader
 
 ArrayLike = np.ndarray | Tensor
@@ -68,6 +69,7 @@ class Intake:
         self._depth_from_motion = depth_from_motion
         self._upload_frame = Uploader(device)
         self._upload_depth = Uploader(device)
+        self._image: Callable[[Tensor], Tensor] = Recorded(self._image_of, plain_calls=1)
         self.fit: FrameFit | None = None
         """How frames enter the model; None before the first one. May be set to what it was."""
 
@@ -80,15 +82,26 @@ class Intake:
         Raises:
             UserError: If either cannot be used.
         """
-        native, fit = self._native(frame)
-        self.fit = fit
-        return PreparedFrame(fit.to_model(native), self._inverse_depth(native, depth, fit))
+        pixels = as_pixels(frame)
+        _check_range(pixels)
+        self.fit = fit = self._fit_of(pixels)
+        uploaded = self._upload_frame(pixels)
+        if depth is not None or (self._depth_from_motion or self._estimate_depth) is None:
+            return PreparedFrame(
+                self._image(uploaded), self._given_inverse_depth(depth, fit, uploaded.device)
+            )
+        native = _colors(uploaded)
+        return PreparedFrame(fit.to_model(native), self._own_inverse_depth(native, fit))
 
-    def _inverse_depth(
-        self, native: Float[Tensor, "1 3 h w"], depth: Depth | None, fit: FrameFit
+    def _image_of(self, pixels: Tensor) -> Float[Tensor, "1 3 h w"]:
+        assert self.fit is not None
+        return self.fit.to_model(_colors(pixels))
+
+    def _given_inverse_depth(
+        self, depth: Depth | None, fit: FrameFit, device: torch.device
     ) -> Callable[[], Float[Tensor, "1 1 h w"]]:
         def no_depth() -> Float[Tensor, "1 1 h w"]:
-            return _no_depth(fit.model_size, native.device)
+            return _no_depth(fit.model_size, device)
 
         if callable(depth):
 
@@ -100,18 +113,19 @@ class Intake:
         if depth is not None:
             given = self._given_depth(depth, fit)
             return lambda: given
+        return no_depth
+
+    def _own_inverse_depth(
+        self, native: Float[Tensor, "1 3 h w"], fit: FrameFit
+    ) -> Callable[[], Float[Tensor, "1 1 h w"]]:
         from_motion = self._depth_from_motion
         if from_motion is not None:
             return lambda: from_motion(native, fit)
         estimate = self._estimate_depth
-        if estimate is not None:
-            return lambda: normalize_inverse_depth(fit.to_model(estimate(native)))
-        return no_depth
+        assert estimate is not None
+        return lambda: normalize_inverse_depth(fit.to_model(estimate(native)))
 
-    def _native(self, frame: ArrayLike) -> tuple[Float[Tensor, "1 3 h w"], FrameFit]:
-        """Return the frame at its own size, RGB in [0, 1], on the device, and its fit."""
-        pixels = as_pixels(frame)
-        _check_range(pixels)
+    def _fit_of(self, pixels: Tensor) -> FrameFit:
         height, width = pixels.shape[:2]
         if self.fit is not None and self.fit.input_size != (height, width):
             raise UserError(
@@ -119,12 +133,7 @@ class Intake:
                 f"{self.fit.input_size[1]} by {self.fit.input_size[0]}; all frames of a stream "
                 "must be alike."
             )
-        fit = self.fit or FrameFit((height, width), self._model_size, self._mode)
-        image = rearrange(self._upload_frame(pixels), "h w c -> 1 c h w")
-        if pixels.is_floating_point():
-            # A copy in any case: whoever brought the frame may write into it next.
-            return image.to(torch.float32, copy=True), fit
-        return image / 255, fit
+        return self.fit or FrameFit((height, width), self._model_size, self._mode)
 
     def _given_depth(self, depth: ArrayLike, fit: FrameFit) -> Float[Tensor, "1 1 h w"]:
         values = _tensor(depth, "the depth map")
@@ -175,6 +184,15 @@ def as_pixels(frame: ArrayLike) -> Tensor:
             "[0, 1]."
         )
     return pixels
+
+
+def _colors(pixels: Tensor) -> Float[Tensor, "1 3 h w"]:
+    """Return a frame (h, w, 3) at its own size, RGB in [0, 1]."""
+    image = rearrange(pixels, "h w c -> 1 c h w")
+    if pixels.is_floating_point():
+        # A copy in any case: whoever brought the frame may write into it next.
+        return image.to(torch.float32, copy=True)
+    return image / 255
 
 
 def _check_range(pixels: Tensor) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+import torch
+
 from core.checks import UserError
 from core.io import write_bytes
 from core.scene_file import open_scene
@@ -23,7 +25,9 @@ def served_player() -> bytes:
     return _PLAYER.read_bytes().replace(_PLACE_OF_SCENE, _SERVED)
 
 
-def write_player(path: Path, scene: Path, video: Path | None = None) -> None:
+def write_player(
+    path: Path, scene: Path, video: Path | None = None, *, device: torch.device | str = "cpu"
+) -> None:
     """Write a page that plays a scene file.
 
     The scene is inside in base64, which takes a third more bytes than the file, and so are tracks
@@ -33,19 +37,20 @@ def write_player(path: Path, scene: Path, video: Path | None = None) -> None:
         path: The page.
         scene: The scene file.
         video: Its input frames as an MP4 that begins when the scene does, to be shown beside it.
+        device: Where tracks are computed.
 
     Raises:
         UserError: If the scene cannot be read, is no scene file or too long for a browser, or the
             page cannot be written.
     """
-    with open_scene(scene) as reader:
+    with open_scene(scene):  # says what else it is
         size = scene.stat().st_size
-        if size > _MAX_SCENE:
-            raise UserError(
-                f"{scene.name} has {size / 1e6:.0f} MB, and browsers open pages of scenes up to "
-                f"{_MAX_SCENE / 1e6:.0f} MB; render.py makes videos of it."
-            )
-        tracks = write_tracks(reader)
+    if size > _MAX_SCENE:
+        raise UserError(
+            f"{scene.name} has {size / 1e6:.0f} MB, and browsers open pages of scenes up to "
+            f"{_MAX_SCENE / 1e6:.0f} MB; render.py makes videos of it."
+        )
+    tracks = write_tracks(scene, device)
     parts = [("tracks", "application/json", tracks.encode())]
     if video is not None:
         parts.append(("input", "text/plain", base64.b64encode(_read(video))))

@@ -13,7 +13,12 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,7 +27,7 @@ from torch import Tensor
 
 from core.geometry.canonical import canonical_from_pixels
 from core.geometry.fit import FrameFit
-from core.scene_file import SceneReader
+from core.scene_file import open_scene
 from core.streaming import StoredScene
 from core.tracking import PointTracks, Tracker, grid_points
 
@@ -30,17 +35,26 @@ _POINTS = 220
 """About how many; of frames of 16:9 they are 20 by 11."""
 _KEPT_INTERVALS = 8
 """Intervals over which a grid is followed; most of its points stay in the picture as long."""
+_THREADS = 4
 
 
-def write_tracks(reader: SceneReader) -> str:
-    """Follow points through a scene; see the module for what the text holds.
+def write_tracks(scene: Path, device: torch.device | str = "cpu") -> str:
+    """Follow points through a scene file; see the module for what the text holds.
+
+    Args:
+        scene: The file.
+        device: Where to compute; several groups are followed at once.
 
     Raises:
-        UserError: If the scene file is damaged.
+        UserError: If it is damaged.
     """
-    fit = reader.header.fit
+    with open_scene(scene) as reader:
+        fit = reader.header.fit
+        parts = _parts([interval.opens for interval in reader.intervals])
     points = _grid(fit)
-    groups = [_group(PointTracks.cat(parts), fit) for parts in _followed(reader, points)]
+    follow = partial(_follow, scene, points, torch.device(device))
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1), "tracks") as threads:
+        groups = [_group(tracks, fit) for tracks in threads.map(follow, parts)]
     return json.dumps({"count": len(points), "groups": groups}, separators=(",", ":"))
 
 
@@ -52,23 +66,28 @@ def _grid(fit: FrameFit) -> Float[Tensor, "n 2"]:
     return grid + grid.new_tensor([window.left, window.top])
 
 
-def _followed(reader: SceneReader, points: Float[Tensor, "n 2"]) -> Iterator[list[PointTracks]]:
-    """Yield the tracks of each grid."""
-    scene = StoredScene(reader)
-    tracker: Tracker | None = None
-    parts: list[PointTracks] = []
-    for number in range(len(reader.intervals)):
-        interval = scene.interval(number)
-        begin, end = interval.first_time, interval.second_time
-        times = {(begin + end) / 2, end}
-        if tracker is None or interval.opens or len(parts) == _KEPT_INTERVALS:
-            if parts:
-                yield parts
-            tracker, parts = Tracker(points, begin, reader.header.fit), []
-            times.add(begin)
-        parts.append(tracker.advance(interval, sorted(times)))
-    if parts:
-        yield parts
+def _parts(opens: Sequence[bool]) -> list[range]:
+    """Return the intervals of each group, from whether each one opens a shot."""
+    begins: list[int] = []
+    for number, is_opening in enumerate(opens):
+        if not begins or is_opening or number - begins[-1] == _KEPT_INTERVALS:
+            begins.append(number)
+    return [range(*ends) for ends in pairwise([*begins, len(opens)])]
+
+
+def _follow(
+    path: Path, points: Float[Tensor, "n 2"], device: torch.device, numbers: range
+) -> PointTracks:
+    """Follow a grid of points through some intervals of a file."""
+    with open_scene(path) as reader:  # of this thread
+        scene, tracks = StoredScene(reader, device), []
+        tracker = Tracker(points, reader.intervals[numbers[0]].first_time, reader.header.fit)
+        for number in numbers:
+            interval = scene.interval(number)
+            begin, end = interval.first_time, interval.second_time
+            times = {(begin + end) / 2, end, *([begin] if number == numbers[0] else [])}
+            tracks.append(tracker.advance(interval, sorted(times)))
+    return PointTracks.cat(tracks).to("cpu")
 
 
 def _group(tracks: PointTracks, fit: FrameFit) -> dict[str, object]:

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from core.metrics import ssim
-from core.models.fast.recording import Recorded
+from core.recording import Recorded
 
 
 def _reference(image, target):
@@ -78,7 +79,14 @@ def test_the_kernels_compute_the_same():
     subprocess.run(command, check=True, env=environment, cwd=Path(__file__).parents[2])
 
 
+@pytest.fixture(params=["kernels", "plain"])
+def on_gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    least = 0 if request.param == "kernels" else 1e9
+    monkeypatch.setattr(import_module("core.metrics.ssim"), "_WORTH_KERNELS", least)
+
+
 @pytest.mark.gpu
+@pytest.mark.usefixtures("on_gpu")
 @pytest.mark.parametrize("size", [(11, 11), (48, 61), (288, 512)])
 def test_a_gpu_computes_the_same(size):
     images = torch.cat([_smooth(size, 0), _smooth(size, 1)])
@@ -89,6 +97,7 @@ def test_a_gpu_computes_the_same(size):
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("on_gpu")
 def test_a_recorded_comparison_is_that_of_the_images_it_gets():
     recorded = Recorded(ssim, plain_calls=1)
     for seed in range(4):

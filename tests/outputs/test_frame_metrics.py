@@ -10,6 +10,7 @@ from core.geometry.fit import FrameFit
 from core.io import read_image
 from core.outputs.frame_metrics import MetricsSink
 from core.outputs.metrics_plot import plot_psnr
+from core.outputs.pictures import FrameImages
 from core.streaming import Interval
 from core.streaming.reconstruct import RenderedFrame
 
@@ -26,9 +27,14 @@ def rendered(index: int, *, is_key: bool, error: float, padding: float = 0.0) ->
     return RenderedFrame(index, f"{index:02d}", is_key, target, rgb, flat, flat, interval, 0.0, 0.0)
 
 
+def put(sink: MetricsSink, frames: list[RenderedFrame]) -> None:
+    scores = sink.scores(FrameImages.of(frames))
+    sink.put(frames, lambda: scores)
+
+
 def scored(path: Path, frames: list[RenderedFrame], fit: FrameFit | None = None) -> dict:
     sink = MetricsSink(path, fit or FrameFit((36, 64), SIZE), frame_gap=3)
-    sink.write(frames)
+    put(sink, frames)
     sink.finish()
     return json.loads(path.read_text())
 
@@ -76,7 +82,7 @@ def test_frames_that_are_compared_together_score_as_alone(tmp_path: Path) -> Non
     together = scored(tmp_path / "together.json", frames)
     sink = MetricsSink(tmp_path / "alone.json", FrameFit((36, 64), SIZE), frame_gap=3)
     for frame in frames:
-        sink.write([frame])
+        put(sink, [frame])
     sink.finish()
     alone = json.loads((tmp_path / "alone.json").read_text())
     for one, other in zip(together["frames"], alone["frames"], strict=True):
@@ -90,7 +96,7 @@ def test_frames_that_are_compared_together_score_as_alone(tmp_path: Path) -> Non
 def test_the_plot_is_a_picture(tmp_path: Path, count: int) -> None:
     sink = MetricsSink(tmp_path / "metrics.json", FrameFit((36, 64), SIZE), frame_gap=3)
     for i in range(count):
-        sink.write([rendered(i, is_key=i % 3 == 0, error=0.01 * (1 + i % 5))])
+        put(sink, [rendered(i, is_key=i % 3 == 0, error=0.01 * (1 + i % 5))])
     sink.finish()
     plot_psnr(sink.metrics, tmp_path / "plot.png")
     assert read_image(tmp_path / "plot.png").std() > 5

@@ -92,7 +92,7 @@ def test_an_interval_that_cannot_be_written_ends_the_clip(
     def full(*_: object, **__: object) -> None:
         raise UserError("cannot write scene.ssplat: No space left on device")
 
-    monkeypatch.setattr("core.scene_file.SceneWriter.append", full)
+    monkeypatch.setattr("core.scene_file.SceneWriter.start", lambda *_, **__: full)
     with pytest.raises(UserError, match="No space left"):
         write(reconstructor(), synthetic_source(8), tmp_path / "scene.ssplat")
 

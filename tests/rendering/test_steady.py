@@ -49,7 +49,7 @@ def test_images_are_those_of_the_plain_renderer_however_full_they_become() -> No
     # The second needs many times the room of the first, the third less, the last has other times.
     for count, scale, shown in ((50, 0.02, 3), (3000, 0.3, 3), (400, 0.1, 3), (3000, 0.3, 1)):
         gaussians, at = scene(count, scale).to("cuda"), times[:, :shown]
-        for _ in range(2):
+        for _ in range(5):  # plain, recorded, replayed
             steady, plain = renderer(gaussians, at, SIZE), render(gaussians, at, SIZE)
             for name in ("rgb", "depth", "alpha"):
                 assert torch.equal(getattr(steady, name), getattr(plain, name))
@@ -68,7 +68,7 @@ def test_values_that_are_not_finite_are_named() -> None:
 
 
 @pytest.mark.gpu
-def test_the_host_looks_at_the_device_once() -> None:
+def test_the_host_waits_for_an_event_and_for_nothing_in_the_middle() -> None:
     renderer, times = SteadyRenderer(), torch.tensor([TIMES], device="cuda")
     gaussians = scene(500, 0.1).to("cuda")
     renderer(gaussians, times, SIZE)
@@ -79,4 +79,4 @@ def test_the_host_looks_at_the_device_once() -> None:
             renderer(gaussians, times, SIZE)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert sum("synchronizing" in str(warning.message) for warning in caught) == 1
+    assert not [warning for warning in caught if "synchronizing" in str(warning.message)]

@@ -5,21 +5,18 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
-from tqdm import tqdm
 
 from core.checks import UserError, cli_errors
 from core.command_line import parse
-from core.data.check.findings import summarize
-from core.data.check.inspection import inspect, plan_frames
-from core.data.check.layout_guess import Guess, guess_layout
-from core.data.check.picture import draw_samples
-from core.data.datasets import DatasetName, Split, open_dataset
-from core.data.datasets.sequence_set import SequenceSet
-from core.io.images import write_png
+from core.data.datasets import DatasetName, Split
 from core.logging import configure_logging, get_logger
 from core.text import printable
+
+if TYPE_CHECKING:
+    from core.data.datasets.sequence_set import SequenceSet
 
 _logger = get_logger(__name__)
 
@@ -71,6 +68,14 @@ def run(options: CheckOptions) -> int:
     Raises:
         UserError: If there is no such dataset, or the picture cannot be written.
     """
+    # Here, since PyTorch takes seconds: help and wrong options are answered without it.
+    from tqdm import tqdm
+
+    from core.data.check.findings import summarize
+    from core.data.check.inspection import inspect, plan_frames
+    from core.data.check.picture import draw_samples
+    from core.io.images import write_png
+
     dataset = _open(options)
     coverage = dataset.coverage()
     frames = plan_frames(dataset, quick=options.quick)
@@ -94,6 +99,9 @@ def run(options: CheckOptions) -> int:
 
 def _open(options: CheckOptions) -> SequenceSet:
     """Open the dataset, or raise an error that names the layout of the folder."""
+    from core.data.check.layout_guess import Guess, guess_layout
+    from core.data.datasets import open_dataset
+
     try:
         dataset = open_dataset(
             options.dataset,

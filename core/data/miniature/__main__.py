@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 import tyro
-from tqdm import tqdm
 
 from core.checks import cli_errors
 from core.command_line import parse
-from core.data.miniature.writing import LAYOUTS, count_clips, write_miniature
 from core.logging import configure_logging, get_logger
 
 _logger = get_logger(__name__)
@@ -50,6 +47,10 @@ def write(options: MiniatureOptions) -> None:
     Raises:
         UserError: If a folder holds other files, or cannot be written to.
     """
+    from tqdm import tqdm
+
+    from core.data.miniature import LAYOUTS, count_clips, write_miniature
+
     roots = {options.layout: options.folder}
     if options.layout == "all":
         roots = {layout: options.folder / layout for layout in LAYOUTS}
@@ -75,6 +76,9 @@ def main() -> None:
     """Write miniatures from the command line."""
     options = parse(MiniatureOptions)
     configure_logging()
+    # Here, since PyTorch takes seconds: help and wrong options are answered without it.
+    import torch
+
     torch.set_num_threads(1)  # the scenes are small: more threads would wait for one another
     write(options)
 

@@ -19,6 +19,7 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import Float, Float32, Float64, UInt8
 
 from core.io.video.filtering import FrameFilter
+from core.io.video.threads import few_threads
 
 # Code points of ITU-T H.273: transfer characteristics, primaries, matrices.
 _LINEAR, _PQ, _HLG = 8, 16, 18
@@ -27,6 +28,7 @@ _BT709, _BT601 = 1, 5
 _RGB, _FULL_RANGE = 0, 2
 _MATRIX_NAMES = {_BT709: "bt709", 4: "fcc", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 
+_THREADS = few_threads(4)
 _WHITE_NITS = 203.0
 _PQ_PEAK_NITS = 10_000.0
 _HLG_PEAK_NITS, _HLG_GAMMA = 1000.0, 1.2
@@ -113,6 +115,7 @@ class RgbConverter:
             dst_colorspace=_BT601,
             src_color_range=frame.color_range,
             dst_color_range=_FULL_RANGE,
+            **_THREADS,
         ).to_ndarray()
 
 

@@ -6,30 +6,34 @@ from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import av
 import av.error
 import numpy as np
-import torch
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
-from torch import Tensor
 
 from core.checks import UserError
 from core.io.atomic import atomic_path
-from core.io.frame_source import OnError
-from core.io.video.source import VideoSource
+from core.io.video.rates import MAX_FPS, MIN_FPS
+from core.io.video.threads import few_threads
 from core.logging import get_logger, warn_once
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.io.frame_source import OnError
 
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "mpeg4")
 _CRF = 16
-MIN_FPS, MAX_FPS = 0.01, 1000
-"""Frame rates that can be written, 1/s."""
 _FINE_TIME_BASE = Fraction(1, 60_000)
 """Of frames with times of their own, seconds: 24, 25, 29.97, 30, 50 and 60/s are whole numbers of
 it, and MPEG-4 cannot count much finer."""
+_ONE_THREAD = few_threads(1)
+"""For conversion: encoders have threads enough."""
 _BT709 = 1
 _LIMITED_RANGE = 1
 _logger = get_logger(__name__)
@@ -70,7 +74,7 @@ class VideoWriter:
         self.path = Path(path)
         self.size = size
         self.num_frames = 0
-        self._crf, self._max_group = crf, max_group
+        self._timed, self._crf, self._max_group = timed, crf, max_group
         if self.path.suffix.lower() not in _CONTAINERS:
             raise UserError(f"cannot write {self.path}: name a file in {', '.join(_CONTAINERS)}.")
         if min(size) < 1:
@@ -87,7 +91,9 @@ class VideoWriter:
         self._last_tick = -1
         self._last_duration = self._frame_ticks
         self._first_dts: int | None = None
-        self._reformatter = VideoReformatter()  # one for all frames: it starts threads of its own
+        self._reformatter = VideoReformatter()
+        rows, columns = (side + side % 2 for side in size)
+        self._rgb = av.VideoFrame(columns, rows, "rgb24")
         self._stack = ExitStack()
 
     def __enter__(self) -> VideoWriter:
@@ -118,21 +124,13 @@ class VideoWriter:
             ValueError: If it is not uint8 of the size that was announced.
             UserError: If it cannot be encoded or written, for example because the disk is full.
         """
-        image = frame.detach().cpu().numpy() if isinstance(frame, torch.Tensor) else frame
-        if image.dtype != np.uint8 or image.shape != (*self.size, 3):
-            raise ValueError(
-                f"VideoWriter.write: got {image.dtype} of shape {image.shape}; expected uint8 of "
-                f"shape {(*self.size, 3)}."
-            )
-        odd_h, odd_w = self.size[0] % 2, self.size[1] % 2
-        if odd_h or odd_w:
-            image = np.pad(image, ((0, odd_h), (0, odd_w), (0, 0)), mode="edge")
-        rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        self._fill(self._checked(frame))
         picture = self._reformatter.reformat(
-            rgb,
+            self._rgb,
             format="yuv420p",
             dst_colorspace=_BT709,
             dst_color_range=_LIMITED_RANGE,
+            **_ONE_THREAD,
         )
         picture.time_base = self._time_base
         tick = self._tick(time)
@@ -160,6 +158,27 @@ class VideoWriter:
                 self._container.close()
             except (av.error.FFmpegError, OSError) as problem:
                 raise UserError(self._failure(problem)) from problem
+
+    def _checked(
+        self, frame: UInt8[np.ndarray, "h w 3"] | UInt8[Tensor, "h w 3"]
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        image = frame if isinstance(frame, np.ndarray) else frame.detach().cpu().numpy()
+        if image.dtype != np.uint8 or image.shape != (*self.size, 3):
+            raise ValueError(
+                f"VideoWriter.write: got {image.dtype} of shape {image.shape}; expected uint8 of "
+                f"shape {(*self.size, 3)}."
+            )
+        return image
+
+    def _fill(self, image: UInt8[np.ndarray, "h w 3"]) -> None:
+        """Copy a frame, by NumPy, during which other threads of Python run."""
+        (plane,) = self._rgb.planes
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+        height, width = self.size
+        pixels = rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
+        pixels[:height, :width] = image
+        pixels[height:, :width] = pixels[height - 1 : height, :width]
+        pixels[:, width:] = pixels[:, width - 1 : width]
 
     def _tick(self, time: float | None) -> int:
         """Return when the next frame is shown, in units of the time base."""
@@ -218,6 +237,8 @@ def read_video(path: str | Path, *, on_error: OnError = "raise") -> UInt8[np.nda
     Raises:
         UserError: If the file is not a video, or (unless ``on_error`` is ``"skip"``) is damaged.
     """
+    from core.io.video.source import VideoSource  # decodes, which writing does not need
+
     return np.stack([frame.image for frame in VideoSource(path, on_error=on_error)])
 
 

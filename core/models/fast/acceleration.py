@@ -20,13 +20,13 @@ from core.checks import UserError
 from core.depth import DepthAnythingV2
 from core.devices import has_c_compiler
 from core.models.blocks import FeedForward
-from core.models.fast.recording import Recorded
 from core.models.matching.dynamic_heads import DynamicHeads as MatchingHeads
 from core.models.matching.network import MatchableFrame, MatchingNetwork
 from core.models.matching.static_heads import PixelHead
 from core.models.network import Network
 from core.models.transformer.heads import DynamicHeads, StaticHeads
 from core.models.transformer.network import KeyFrame, StreamSplat
+from core.recording import Recorded
 from core.types import DynamicGaussians
 
 Precision = Literal["float32", "bfloat16"]

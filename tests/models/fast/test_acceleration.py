@@ -14,8 +14,8 @@ from torch import Tensor
 from core.checks import UserError
 from core.models import PRESETS, Network, StreamSplat, StreamSplatConfig, build_model
 from core.models.fast.acceleration import FastModel
-from core.models.fast.recording import Recorded
 from core.models.transformer.dino import build_dino
+from core.recording import Recorded
 from core.types import DynamicGaussians
 
 Pair = tuple[Tensor, Tensor]

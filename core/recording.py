@@ -49,7 +49,8 @@ class Recorded(Generic[T]):
             return self._function(*arguments)
         if key not in self._recordings:
             if len(self._recordings) == _GRAPHS:
-                del self._recordings[next(iter(self._recordings))]
+                oldest = next(iter(self._recordings))
+                del self._recordings[oldest], self._calls[oldest]
             self._recordings[key] = _Recording(self._function, arguments)
         return self._recordings[key].play(arguments)
 

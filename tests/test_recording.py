@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.devices import Download
-from core.models.fast.recording import Recorded
+from core.recording import Recorded
 
 
 def test_on_the_cpu_the_function_is_called_as_it_is() -> None:
