@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from core.geometry.motion import displace_means
-from core.models.fast.recording import Recorded
 from core.models.matching.curved_motion import curve_motion
+from core.recording import Recorded
 
 SIZE = (32, 64)
 GRID = (16, 32)
