@@ -33,6 +33,8 @@ _SMALLEST_OVERLAP = 0.1
 """Share of matched pixels below which the key frame before shows something else."""
 _MUCH = 0.2
 """Share of pixels that were not seen before, from which on the picture alone is asked."""
+_MOST_CONTRADICTIONS = 2
+"""Key frames that may contradict a static world before depth from motion is given up."""
 _FADE = 0.98
 _NEAR_PERCENTILE = 99.0
 _NEAREST, _FARTHEST = 0.8, 0.2
@@ -56,6 +58,8 @@ class MotionState:
     """Whether it comes from motion."""
     near: float = 1.0
     """Inverse depth that is shown as 1."""
+    contradictions: int = 0
+    """How many of the newest key frames, one after the other, contradict a static world."""
 
 
 class MotionDepth:
@@ -129,6 +133,9 @@ class MotionDepth:
         assert state.newest is not None
         texture = Texture(grey, camera)
         found = localize(matches, texture.corners, state.depth, camera, is_scaled=state.is_scaled)
+        contradictions = state.contradictions + 1 if found.is_contradicted else 0
+        if contradictions > _MOST_CONTRADICTIONS:
+            return self._begin(grey, single, camera)
         depth = carry(
             state.depth, matches[0], found.poses[0], camera, is_still=not found.has_parallax
         )
@@ -150,6 +157,7 @@ class MotionDepth:
             depth=depth,
             is_scaled=state.is_scaled or found.has_parallax,
             near=max(near, _FADE * state.near),
+            contradictions=contradictions,
         )
         return depth
 
