@@ -13,7 +13,7 @@ from jaxtyping import Float32
 
 from core.checks import UserError
 from core.depth.motion.offline import clip_depth, confidence, normalized
-from core.depth.motion.stream import working_picture
+from core.depth.motion.picture import working_picture
 from core.depth.writing import Advance, Report
 from core.geometry.optical_flow import grey_flow
 from core.io.background import map_ahead

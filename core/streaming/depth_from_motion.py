@@ -12,7 +12,8 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from core.depth.motion import MotionDepth
-from core.depth.motion.stream import slope, working_picture, working_size
+from core.depth.motion.picture import working_picture, working_size
+from core.depth.motion.stream import slope
 from core.geometry.fit import FrameFit
 from core.geometry.resample import resize
 

@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 
 from core.depth.motion import MotionDepth
-from core.depth.motion.stream import MotionState, working_picture
+from core.depth.motion.picture import Picture, working_picture
+from core.depth.motion.stream import MotionState
 from tests.moving_camera import MAP, ExactFlow, View
 
 SIDEWAYS = [View(0.08 * i) for i in range(7)]
+
+
+def _colored(grey: np.ndarray) -> Picture:
+    return working_picture(np.repeat(grey[..., None], 3, axis=2))
 
 
 def _good(inverse: np.ndarray, truth: np.ndarray) -> float:
@@ -24,20 +29,20 @@ def test_a_moving_camera_tells_depth_in_one_unit() -> None:
     motion = MotionDepth(flow=flow)
     units = []
     for i, (view, picture) in enumerate(zip(SIDEWAYS, flow.pictures, strict=True)):
-        depth = motion.advance(picture)
+        depth = motion.advance(_colored(picture))
         truth = view.inverse_depth()
         if i >= 2:
             assert motion.state.is_scaled
             assert _good(depth.inverse_depth, truth) > 0.9
             units.append(np.median(depth.inverse_depth / truth))
-    assert _good(MotionDepth().advance(flow.pictures[-1]).inverse_depth, truth) < 0.8
+    assert _good(MotionDepth().advance(_colored(flow.pictures[-1])).inverse_depth, truth) < 0.8
     assert max(units) / min(units) < 1.06
 
 
 def test_maps_are_in_the_unit_of_the_shot_after_they_are_normalised() -> None:
     flow = ExactFlow(SIDEWAYS)
     motion = MotionDepth(flow=flow)
-    maps = [motion.push(picture) for picture in flow.pictures]
+    maps = [motion.push(_colored(picture)) for picture in flow.pictures]
     assert all(values.min() >= 0 and values.max() <= 1 for values in maps)
     ratios = [
         np.median(values / view.inverse_depth())
@@ -58,7 +63,7 @@ def test_a_camera_that_only_turns_carries_the_depth_of_the_picture_alone() -> No
         return truths[0].astype(np.float32)
 
     for picture, truth in zip(flow.pictures, truths, strict=True):
-        depth = motion.advance(picture, alone)
+        depth = motion.advance(_colored(picture), alone)
         error = np.abs(depth.inverse_depth / truth - 1)
         assert np.median(error) < 0.03
     assert not motion.state.is_scaled
@@ -69,9 +74,9 @@ def test_depth_stays_where_the_camera_stops() -> None:
     views = SIDEWAYS[:5]
     flow = ExactFlow(views)
     motion = MotionDepth(flow=flow)
-    depths = [motion.advance(picture) for picture in flow.pictures]
+    depths = [motion.advance(_colored(picture)) for picture in flow.pictures]
     for _ in range(5):
-        still = motion.advance(flow.pictures[-1])
+        still = motion.advance(_colored(flow.pictures[-1]))
     change = np.abs(still.inverse_depth / depths[-1].inverse_depth - 1)
     assert np.median(change) < 0.02
     assert motion.state.is_scaled
@@ -82,7 +87,7 @@ def test_what_moves_by_itself_is_not_certain_and_takes_depth_from_around() -> No
     flow = ExactFlow(views)
     motion = MotionDepth(flow=flow)
     for picture in flow.pictures:
-        depth = motion.advance(picture)
+        depth = motion.advance(_colored(picture))
     surface = views[-1].cast(MAP)[0]
     certainty = depth.relative_certainty
     assert np.median(certainty[surface == 2]) < 0.2 * np.median(certainty[surface == 0])
@@ -101,9 +106,9 @@ def test_another_scene_begins_anew() -> None:
 
     motion = MotionDepth(flow=flow)
     for picture in exact.pictures:
-        motion.push(picture)
+        motion.push(_colored(picture))
     assert motion.state.ring
-    motion.push(other)
+    motion.push(_colored(other))
     assert not motion.state.is_scaled
     assert motion.state.ring == ()
 
@@ -114,10 +119,10 @@ def test_the_state_does_not_grow_and_can_be_set_back() -> None:
     motion = MotionDepth(flow=flow)
     for picture in flow.pictures:
         before = motion.state
-        last = motion.push(picture)
+        last = motion.push(_colored(picture))
         assert len(motion.state.ring) <= 4
     motion.state = before
-    assert np.array_equal(motion.push(flow.pictures[-1]), last)
+    assert np.array_equal(motion.push(_colored(flow.pictures[-1])), last)
     motion.reset()
     assert motion.state == MotionState()
 
@@ -128,10 +133,10 @@ def test_new_parts_of_a_picture_are_filled_in_the_unit_of_the_stream() -> None:
     motion = MotionDepth(flow=flow)
     unit = 1.0
     for view, picture in zip(views[:-1], flow.pictures[:-1], strict=True):
-        unit = np.median(motion.advance(picture).inverse_depth / view.inverse_depth())
+        unit = np.median(motion.advance(_colored(picture)).inverse_depth / view.inverse_depth())
     truth = views[-1].inverse_depth()
     # Another scale and shift, which are to be undone.
-    depth = motion.advance(flow.pictures[-1], lambda: (0.3 * truth + 0.2).astype(np.float32))
+    depth = motion.advance(_colored(flow.pictures[-1]), lambda: (0.3 * truth + 0.2).astype(np.float32))
     new = np.s_[:, :8]
     assert np.abs(depth.inverse_depth[new] / (unit * truth[new]) - 1).max() < 0.2
 
@@ -141,8 +146,8 @@ def test_frames_of_any_size_are_taken(size: tuple[int, int]) -> None:
     motion = MotionDepth()
     noise = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
     for shift in range(3):
-        grey = working_picture(np.roll(noise, shift, axis=1))
-        assert max(grey.shape) <= 512
-        depth = motion.push(grey)
-        assert depth.shape == (grey.shape[0] // 2, grey.shape[1] // 2)
+        picture = working_picture(np.roll(noise, shift, axis=1))
+        assert max(picture.grey.shape) <= 512
+        depth = motion.push(picture)
+        assert depth.shape == picture.rgb.shape[:2]
         assert np.isfinite(depth).all()
