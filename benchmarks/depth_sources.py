@@ -213,7 +213,8 @@ def sources(clip: Clip, options: Options) -> tuple[Truth, dict[str, tuple[Tensor
                 return clocks["motion"].apart(lambda: first_guess(frame))
 
             work = partial(motion.push, picture, guess)
-            causal.append(clocks["motion"].run(work))
+            depth = clocks["motion"].run(work)
+            causal.append(found["network"][len(causal)] if depth is None else depth)
     found["motion"] = causal
     clock = clocks["two frames"]
     found["two frames"] = clock.run(lambda: two_frames(key_pictures, options.fov, clock))

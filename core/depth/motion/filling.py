@@ -19,7 +19,7 @@ _LEAST = 4.0
 guess (an inverse depth that may be wrong by a half)."""
 _MOST = 20.0
 """Relative certainty beyond which a pixel counts no more, here: flow that bleeds over an edge is
-certain, too."""
+certain, too. Beyond it a value is known well."""
 _MEDIAN = 5
 
 
@@ -51,6 +51,21 @@ def complete(depth: DepthMap, single: Float32[np.ndarray, "h w"]) -> DepthMap:
         np.where(known, depth.inverse_depth, other.inverse_depth),
         np.where(known, depth.certainty, other.certainty),
     )
+
+
+def keep(depth: DepthMap, filled: DepthMap, *, sure_only: bool) -> DepthMap:
+    """Return what is known as it was, and elsewhere what it was filled with.
+
+    What is smoothed time and again would lose its edges.
+
+    Args:
+        depth: What is known.
+        filled: The same after :func:`fill`.
+        sure_only: Keep only what is known well, and of the rest what it was filled with.
+    """
+    known = depth.relative_certainty >= _MOST if sure_only else depth.certainty > 0
+    inverse = np.where(known, depth.inverse_depth, filled.inverse_depth)
+    return DepthMap(inverse, filled.certainty)
 
 
 def fill(depth: DepthMap, colors: Float32[np.ndarray, "h w 3"]) -> DepthMap:

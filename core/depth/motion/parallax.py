@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from core.depth.motion.camera import Camera
 from core.depth.motion.pose import Pose
 
-_ROWS, _COLUMNS = 4, 6
+_BORDER = np.pad(np.zeros((2, 4), bool), 1, constant_values=True)
 """Cells of the picture, each of which counts the same; the outermost ones are its border."""
 _FEWEST_IN_CELL = 5
-_FEWEST_POINTS = 20
 _PARALLAX_PX = 0.5
 """Distance from what a homography says, in pixels of the maps, from which on it is parallax; and
 from the epipolar line, up to which a pose explains it."""
@@ -22,6 +21,7 @@ _CONTRADICTION_PX = 1.0
 """Distance from the epipolar line from which on a match contradicts a pose."""
 _ENOUGH, _LITTLE = 0.35, 0.1
 _DOUBTFUL, _CONTRADICTED = 0.15, 0.3
+_SMALLEST_COVERAGE = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,17 @@ class Parallax:
     """No homography does, but the pose does."""
     contradicted: float
     """Far from the epipolar lines of the pose."""
+    coverage: float
+    """Share of the border that has matches at all."""
 
     @property
     def is_enough(self) -> bool:
         """Whether a first pose can rest on it."""
-        return self.explained > _ENOUGH and self.contradicted < _DOUBTFUL
+        return (
+            self.explained > _ENOUGH
+            and self.contradicted < _DOUBTFUL
+            and self.coverage >= _SMALLEST_COVERAGE
+        )
 
     def excels(self, other: Parallax) -> bool:
         """Whether this pose explains more of the same matches than another one does."""
@@ -71,23 +77,34 @@ def border_parallax(
         pose: From the first camera to the second.
         camera: The camera of both.
     """
-    cells = _cells(first, camera)
-    border = _is_border(cells)
-    if border.sum() < _FEWEST_POINTS:
-        return Parallax(0.0, 0.0, 0.0)
-    first, second, cells = first[border], second[border], cells[border]
+    size = np.array([camera.height, camera.width])
+    rows, columns = (first[:, ::-1] * _BORDER.shape / size).astype(int).T
+    cells = rows * _BORDER.shape[1] + columns
+    held = np.bincount(cells, minlength=_BORDER.size) >= _FEWEST_IN_CELL
+    held &= _BORDER.ravel()
+    coverage = float(held.sum() / _BORDER.sum())
+    inside = held[cells]
+    if not inside.any():
+        return Parallax(0.0, 0.0, 0.0, 0.0)
+    first, second, cells = first[inside], second[inside], cells[inside]
     matrix, _ = cv2.findHomography(
         first, second, method=cv2.USAC_MAGSAC, ransacReprojThreshold=1.0, maxIters=1000
     )
     if matrix is None:
-        return Parallax(0.0, 0.0, 1.0)
+        return Parallax(0.0, 0.0, 0.0, 0.0)
     moved = cv2.perspectiveTransform(first[None], matrix)[0]
     leaves = np.linalg.norm(moved - second, axis=1) > _PARALLAX_PX
     distance = epipolar_distance(first, second, pose, camera)
+
+    def share(chosen: Bool[np.ndarray, " n"]) -> float:
+        hits = np.bincount(cells, chosen, minlength=len(held))[held]
+        return float((hits / np.bincount(cells, minlength=len(held))[held]).mean())
+
     return Parallax(
-        seen=_mean_share(leaves, cells),
-        explained=_mean_share(leaves & (distance < _PARALLAX_PX), cells),
-        contradicted=_mean_share(distance > _CONTRADICTION_PX, cells),
+        seen=share(leaves),
+        explained=share(leaves & (distance < _PARALLAX_PX)),
+        contradicted=share(distance > _CONTRADICTION_PX),
+        coverage=coverage,
     )
 
 
@@ -103,22 +120,3 @@ def epipolar_distance(
     there, back = a @ fundamental.T, b @ fundamental
     slopes = (there[:, :2] ** 2).sum(axis=1) + (back[:, :2] ** 2).sum(axis=1)
     return np.abs((b * there).sum(axis=1)) / np.sqrt(np.maximum(slopes, 1e-20))
-
-
-def _cells(pixels: Float[np.ndarray, "n 2"], camera: Camera) -> Int[np.ndarray, "n 2"]:
-    """Return the row and column of the cell of each pixel."""
-    size = np.array([camera.height, camera.width])
-    return (pixels[:, ::-1] * [_ROWS, _COLUMNS] / size).astype(int)
-
-
-def _is_border(cells: Int[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
-    return ((cells == 0) | (cells == [_ROWS - 1, _COLUMNS - 1])).any(axis=1)
-
-
-def _mean_share(chosen: Bool[np.ndarray, " n"], cells: Int[np.ndarray, "n 2"]) -> float:
-    """Return the share of chosen points, the mean of all cells that hold some."""
-    index = cells[:, 0] * _COLUMNS + cells[:, 1]
-    counts = np.bincount(index, minlength=_ROWS * _COLUMNS)
-    hits = np.bincount(index, chosen, minlength=_ROWS * _COLUMNS)
-    held = counts >= _FEWEST_IN_CELL
-    return float((hits[held] / counts[held]).mean()) if held.any() else 0.0

@@ -13,7 +13,7 @@ from core.depth.motion.camera import Camera
 from core.depth.motion.carrying import carry
 from core.depth.motion.depth_map import DepthMap, fuse
 from core.depth.motion.field_of_view import USUAL_FOV
-from core.depth.motion.filling import complete, fill, guess
+from core.depth.motion.filling import complete, fill, guess, keep
 from core.depth.motion.localization import localize
 from core.depth.motion.matching import EstimateFlow, Matches, match
 from core.depth.motion.picture import Grey, Picture
@@ -31,8 +31,6 @@ _MUCH = 0.2
 """Share of pixels that were not seen before, from which on the picture alone is asked."""
 _MOST_CONTRADICTIONS = 2
 """Key frames that may contradict a static world before depth from motion is given up."""
-_KEPT_SMOOTH = 0.5
-"""Share of the smoothed depth in what is carried to the next key frame."""
 _FADE = 0.98
 _NEAR_PERCENTILE = 99.0
 _NEAREST, _FARTHEST = 0.8, 0.2
@@ -81,24 +79,32 @@ class MotionDepth:
         """Forget what came before: the next key frame begins a new shot."""
         self.state = MotionState()
 
-    def push(self, picture: Picture, single: SinglePicture | None = None) -> Float32[np.ndarray, "h w"]:
+    def push(
+        self, picture: Picture, single: SinglePicture | None = None
+    ) -> Float32[np.ndarray, "h w"] | None:
         """Take the next key frame and return its relative inverse depth in [0, 1].
 
-        Where there is no parallax, the depth of the frame before is carried along the flow.
+        None as long as the shot has no parallax. Where the camera stops later on, the depth of the
+        key frame before is carried along the flow.
 
         Args:
-            picture: As :func:`~core.depth.motion.picture.working_picture` makes it; one size for the
-                whole stream.
+            picture: Of :func:`~core.depth.motion.picture.working_picture`; one size for the whole
+                stream.
             single: Gives the frame's inverse depth from the picture alone, in [0, 1] and of any
                 size. It is asked for the first frame of a shot, and where much of a frame was not
                 seen before. By default a slope from the bottom, near, to the top, far.
         """
         depth = self.advance(picture, single)
+        if not self.state.is_scaled:
+            return None
         shown = np.clip(depth.inverse_depth / np.float32(self.state.near), 0, 1)
         return np.ascontiguousarray(shown, np.float32)
 
     def advance(self, picture: Picture, single: SinglePicture | None = None) -> DepthMap:
-        """Take the next key frame and return its depth in the unit of the shot; see ``push``."""
+        """Take the next key frame and return its depth in the unit of the shot; see ``push``.
+
+        Before there is parallax it is that of the picture alone.
+        """
         grey = picture.grey
         camera = self._camera(grey)
         if self.state.newest is None or self.state.depth is None:
@@ -145,15 +151,17 @@ class MotionDepth:
                 for m, pose in zip(matches, found.poses, strict=True)
             ]
             depth = fuse(depth, triangulate(held, camera))
-        if (depth.certainty == 0).mean() > _MUCH:
+        if state.is_scaled and (depth.certainty == 0).mean() > _MUCH:
             depth = complete(depth, _alone(single, camera))
-        shown = fill(depth, picture.colors)
+        filled = fill(depth, picture.colors)
+        kept = keep(depth, filled, sure_only=found.has_parallax)
+        shown = filled if found.has_parallax else kept
         near = float(np.percentile(shown.inverse_depth[::4, ::4], _NEAR_PERCENTILE))
         self.state = replace(
             state,
             newest=picture.grey,
             ring=self._ring(matches),
-            depth=_kept(depth, shown, is_new=found.has_parallax),
+            depth=kept,
             is_scaled=state.is_scaled or found.has_parallax,
             near=max(near, _FADE * state.near),
             contradictions=contradictions,
@@ -180,18 +188,6 @@ class MotionDepth:
         return known
 
     _known_camera: Camera | None = None
-
-
-def _kept(depth: DepthMap, shown: DepthMap, *, is_new: bool) -> DepthMap:
-    """Return what goes on to the next key frame.
-
-    What is smoothed would be smoothed again there: half of it is kept, and nothing where nothing
-    new came to be smoothed.
-    """
-    share = np.float32(_KEPT_SMOOTH if is_new else 0)
-    known = np.where(depth.certainty < shown.certainty, np.float32(1), share)
-    mixed = depth.inverse_depth + known * (shown.inverse_depth - depth.inverse_depth)
-    return DepthMap(mixed, shown.certainty)
 
 
 def _alone(single: SinglePicture | None, camera: Camera) -> Float32[np.ndarray, "h w"]:
