@@ -9,14 +9,14 @@ from typing import Literal
 import tyro
 
 from core.checks import UserError
-from core.depth.motion.field_of_view import USUAL_FOV, check_fov
+from core.depth.motion.field_of_view import check_fov
 from core.outputs.options import OutputOptions
 
 EMBEDDED_MODEL = Path(__file__).parents[1] / "core" / "assets" / "streamsplat-tiny"
 """The weights that come with the code."""
 
 
-def check_depth(depth: str, folder: Path | None, camera_fov: float) -> None:
+def check_depth(depth: str, folder: Path | None, camera_fov: float | None) -> None:
     """Refuse options of depth that do not go together."""
     check_fov("--camera_fov", camera_fov)
     if depth == "folder" and folder is None:
@@ -44,8 +44,9 @@ class InferenceOptions:
     """Where depth comes from: maps in input_depths_path (folder), Depth Anything V2 if its weights
     are in checkpoints/ (model), the parallax of the moving camera (motion), or the model of resume
     alone (none). auto takes the folder, else the model if it is there, else motion."""
-    camera_fov: float = USUAL_FOV
-    """Angle of view of the camera along the longer side of its frames, degrees; for motion."""
+    camera_fov: float | None = None
+    """Angle of view of the camera along the longer side of its frames, degrees; for motion. By
+    default that of the focal length that images or video note, else 60."""
     frame_gap: int = 3
     """Distance between key frames; the last frame of a shot always is one."""
     detect_cuts: bool = True

@@ -10,7 +10,6 @@ import tyro
 
 from configs.options_inference import EMBEDDED_MODEL, check_depth
 from core.checks import UserError
-from core.depth.motion.field_of_view import USUAL_FOV
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,9 @@ class ViewerOptions:
     are in checkpoints/ (model), the parallax of the moving camera (motion), or the model of resume
     alone (none), which costs no time. auto takes the folder, else the model if it is there, else
     motion."""
-    camera_fov: float = USUAL_FOV
-    """Angle of view of the camera along the longer side of its frames, degrees; for motion."""
+    camera_fov: float | None = None
+    """Angle of view of the camera along the longer side of its frames, degrees; for motion. By
+    default that of the focal length that images or video note, else 60."""
     frame_gap: int = 3
     """Distance between key frames. Where the model is much slower than a camera, 1 spreads them
     evenly."""

@@ -209,8 +209,8 @@ class _Sampled:
 
 def _rank_correlation(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> float:
     """Return Spearman's rank correlation."""
-    ranks = (np.argsort(np.argsort(values)) for values in (first, second))
-    return float(np.corrcoef(*ranks)[0, 1])
+    a, b = (np.argsort(np.argsort(values)) for values in (first, second))
+    return float(np.corrcoef(a, b)[0, 1])
 
 
 def _pose_alone(
