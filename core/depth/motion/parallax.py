@@ -21,7 +21,8 @@ _CONTRADICTION_PX = 1.0
 """Distance from the epipolar line from which on a match contradicts a pose."""
 _ENOUGH, _LITTLE = 0.35, 0.1
 _DOUBTFUL, _CONTRADICTED = 0.15, 0.3
-_SMALLEST_COVERAGE = 0.5
+_SMALLEST_COVERAGE = 0.35
+"""Share of the border that must have matches: sky and plain roads have none."""
 
 
 @dataclass(frozen=True)
