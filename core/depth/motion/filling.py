@@ -102,21 +102,22 @@ def _local_fit(
     """Return the weighted linear fit of values by features around each pixel, at least 0."""
     height, width, count = features.shape
     size = (-(-width // _CELL), -(-height // _CELL))
+    half = np.s_[::2, ::2]  # enough samples for a sum over cells
+    samples, sample_weight = values[half], weight[half]
 
-    def around(map_: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h4 w4"]:
-        small = cv2.resize(map_ * weight, size, interpolation=cv2.INTER_AREA)
+    def around(map_: Float32[np.ndarray, "h2 w2"]) -> Float32[np.ndarray, "h4 w4"]:
+        small = cv2.resize(map_ * sample_weight, size, interpolation=cv2.INTER_AREA)
         wide = cv2.GaussianBlur(small, (0, 0), _FAR)
         return cv2.GaussianBlur(small, (0, 0), _NEAR) + np.float32(_FAR_SHARE) * wide
 
-    one = np.float32(1)
-    total = np.maximum(around(np.broadcast_to(one, values.shape)), np.float32(1e-6))
-    planes = np.moveaxis(features, -1, 0)
+    total = np.maximum(around(np.ones_like(samples)), np.float32(1e-6))
+    planes = np.ascontiguousarray(np.moveaxis(features[half], -1, 0))
     means = [around(plane) / total for plane in planes]
-    mean = around(values) / total
+    mean = around(samples) / total
     matrix = np.empty((*size[::-1], count, count), np.float32)
     right = np.empty((*size[::-1], count), np.float32)
     for i, plane in enumerate(planes):
-        right[..., i] = around(plane * values) / total - means[i] * mean
+        right[..., i] = around(plane * samples) / total - means[i] * mean
         for j in range(i, count):
             spread = around(plane * planes[j]) / total - means[i] * means[j]
             matrix[..., i, j] = matrix[..., j, i] = spread
