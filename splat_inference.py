@@ -23,6 +23,7 @@ def run(options: InferenceOptions) -> None:
 
     wait_for_gpu = wake_gpu(options.device)  # beside the other imports
     from core.depth.motion import MotionDepth
+    from core.depth.motion.field_of_view import USUAL_FOV
     from core.depth.source import choose_depth
     from core.io.collisions import refuse_overwriting
     from core.io.frames import open_frames
@@ -64,6 +65,7 @@ def run(options: InferenceOptions) -> None:
     depth = choose_depth(
         options.depth, options.input_depths_path, source, device, Path("checkpoints")
     )
+    fov = options.camera_fov or source.field_of_view or USUAL_FOV
     model = load_model(options.resume, dinov2_path=options.dinov2_path).to(device)
     image_size = (model.config.image_height, model.config.image_width)
     options.check_pool(image_size)
@@ -78,7 +80,7 @@ def run(options: InferenceOptions) -> None:
         batch_size=options.batch_size,
         detect_cuts=options.detect_cuts,
         fit=options.fit,
-        motion_depth=MotionDepth(fov=options.camera_fov) if depth is None else None,
+        motion_depth=MotionDepth(fov=fov) if depth is None else None,
         max_persistent=options.max_persistent,
         backend=options.backend,
     )

@@ -50,7 +50,8 @@ from core.depth.motion.field_of_view import USUAL_FOV
 from core.depth.motion.localization import localize
 from core.depth.motion.matching import match
 from core.depth.motion.offline import clip_depth
-from core.depth.motion.stream import MotionDepth, slope, working_picture
+from core.depth.motion.picture import Picture, working_picture
+from core.depth.motion.stream import MotionDepth, slope
 from core.depth.motion.texture import Texture
 from core.depth.motion.triangulation import triangulate
 from core.evaluation.data.clips import Clip, ClipFrame
@@ -165,16 +166,16 @@ def at_size(values: np.ndarray | Tensor, like: ClipFrame) -> Tensor:
     return resize(torch.as_tensor(values)[None, None].float(), size)[0, 0]
 
 
-def two_frames(pictures: list[np.ndarray], fov: float, clock: Clock) -> list[np.ndarray]:
+def two_frames(pictures: list[Picture], fov: float, clock: Clock) -> list[np.ndarray]:
     """Return the depth of each picture from the one before it alone; 0 where that fails."""
-    height, width = (side // 2 for side in pictures[0].shape)
+    height, width = (side // 2 for side in pictures[0].grey.shape)
     camera = Camera.of_fov(height, width, fov)
     nothing = DepthMap(np.full((height, width), 0.5, np.float32), np.ones((height, width), "f4"))
     maps = []
     for i, picture in enumerate(pictures):
         other = pictures[i - 1 if i else 1]
-        matches = match(picture, other, camera, clock.estimate_flow)
-        corners = Texture(picture, camera).corners
+        matches = match(picture.grey, other.grey, camera, clock.estimate_flow)
+        corners = Texture(picture.grey, camera).corners
         found = localize([matches], corners, nothing, camera, is_scaled=False)
         depth = triangulate([(matches, found.poses[0])], camera).inverse_depth
         top = np.percentile(depth, 99)
@@ -212,7 +213,8 @@ def sources(clip: Clip, options: Options) -> tuple[Truth, dict[str, tuple[Tensor
                 return clocks["motion"].apart(lambda: first_guess(frame))
 
             work = partial(motion.push, picture, guess)
-            causal.append(clocks["motion"].run(work))
+            depth = clocks["motion"].run(work)
+            causal.append(found["network"][len(causal)] if depth is None else depth)
     found["motion"] = causal
     clock = clocks["two frames"]
     found["two frames"] = clock.run(lambda: two_frames(key_pictures, options.fov, clock))

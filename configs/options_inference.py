@@ -9,11 +9,20 @@ from typing import Literal
 import tyro
 
 from core.checks import UserError
-from core.depth.motion.field_of_view import USUAL_FOV, check_fov
+from core.depth.motion.field_of_view import check_fov
 from core.outputs.options import OutputOptions
 
 EMBEDDED_MODEL = Path(__file__).parents[1] / "core" / "assets" / "streamsplat-tiny"
 """The weights that come with the code."""
+
+
+def check_depth(depth: str, folder: Path | None, camera_fov: float | None) -> None:
+    """Refuse options of depth that do not go together."""
+    check_fov("--camera_fov", camera_fov)
+    if depth == "folder" and folder is None:
+        raise UserError("--depth folder needs --input_depths_path, a folder of depth maps.")
+    if depth not in ("auto", "folder") and folder is not None:
+        raise UserError(f"--depth is {depth}, which reads no maps; leave out --input_depths_path.")
 
 
 @dataclass(frozen=True)
@@ -34,9 +43,10 @@ class InferenceOptions:
     depth: Literal["auto", "folder", "model", "motion", "none"] = "auto"
     """Where depth comes from: maps in input_depths_path (folder), Depth Anything V2 if its weights
     are in checkpoints/ (model), the parallax of the moving camera (motion), or the model of resume
-    alone (none). auto takes the folder, else the model if it is there, else none."""
-    camera_fov: float = USUAL_FOV
-    """Angle of view of the camera along the longer side of its frames, degrees; for motion."""
+    alone (none). auto takes the folder, else the model if it is there, else motion."""
+    camera_fov: float | None = None
+    """Angle of view of the camera along the longer side of its frames, degrees; for motion. By
+    default that of the focal length that images or video note, else 60."""
     frame_gap: int = 3
     """Distance between key frames; the last frame of a shot always is one."""
     detect_cuts: bool = True
@@ -89,13 +99,7 @@ class InferenceOptions:
         for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise UserError(f"--{name} is {getattr(self, name)}; expected at least {least}")
-        check_fov("--camera_fov", self.camera_fov)
-        if self.depth == "folder" and self.input_depths_path is None:
-            raise UserError("--depth folder needs --input_depths_path, a folder of depth maps.")
-        if self.depth not in ("auto", "folder") and self.input_depths_path is not None:
-            raise UserError(
-                f"--depth is {self.depth}, which reads no maps; leave out --input_depths_path."
-            )
+        check_depth(self.depth, self.input_depths_path, self.camera_fov)
 
     def check_pool(self, image_size: tuple[int, int]) -> None:
         """Refuse more survivors than a model of this image size has a use for."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 import tyro
 
-from configs.options_inference import EMBEDDED_MODEL
+from configs.options_inference import EMBEDDED_MODEL, check_depth
 from core.checks import UserError
 
 
@@ -32,8 +32,15 @@ class ViewerOptions:
     resume: str = str(EMBEDDED_MODEL)
     """The model: a .safetensors file, a folder with config.json beside it, or a hub id."""
     input_depths_path: Path | None = None
-    """Relative inverse depth (large is near), a PNG, EXR or NPY file for each frame. Without it,
-    Depth Anything V2 is used if its weights are in checkpoints/, and else no depth."""
+    """Relative inverse depth (large is near), a PNG, EXR or NPY file for each frame."""
+    depth: Literal["auto", "folder", "model", "motion", "none"] = "auto"
+    """Where depth comes from: maps in input_depths_path (folder), Depth Anything V2 if its weights
+    are in checkpoints/ (model), the parallax of the moving camera (motion), or the model of resume
+    alone (none), which costs no time. auto takes the folder, else the model if it is there, else
+    motion."""
+    camera_fov: float | None = None
+    """Angle of view of the camera along the longer side of its frames, degrees; for motion. By
+    default that of the focal length that images or video note, else 60."""
     frame_gap: int = 3
     """Distance between key frames. Where the model is much slower than a camera, 1 spreads them
     evenly."""
@@ -62,3 +69,4 @@ class ViewerOptions:
             raise UserError(f"--port is {self.port}; expected a number from 0 to 65535")
         if self.frame_gap < 1:
             raise UserError(f"--frame_gap is {self.frame_gap}; expected at least 1")
+        check_depth(self.depth, self.input_depths_path, self.camera_fov)

@@ -20,7 +20,8 @@ class View:
 
     x: float = 0.0
     turn: float = 0.0
-    mover: float | None = None
+    mover: tuple[float, float] | None = None
+    mover_half: float = 0.3
 
     @property
     def rotation(self) -> np.ndarray:
@@ -33,7 +34,7 @@ class View:
         rays = camera.rays.astype(np.float64) @ self.rotation.T
         planes = [(4.0, (0.0, 0.0), np.inf), (2.0, (0.3, 0.1), 0.6)]
         if self.mover is not None:
-            planes.append((3.0, (-1.0, self.mover), 0.3))
+            planes.append((3.0, self.mover, self.mover_half))
         surface = np.zeros(rays.shape[:2], int)
         points = np.zeros(rays.shape)
         depths = np.zeros(rays.shape[:2])
@@ -50,7 +51,9 @@ class View:
         """Return grey levels of a texture that is fixed to each surface."""
         surface, points, _ = self.cast(PICTURE)
         u, v = points[..., 0] * 40 + 200, points[..., 1] * 40 + 200
-        v = np.where(surface == 2, v - 40 * (self.mover or 0), v)
+        moved = self.mover or (0.0, 0.0)
+        u = np.where(surface == 2, u - 40 * moved[0], u)
+        v = np.where(surface == 2, v - 40 * moved[1], v)
         noise = np.random.default_rng(0).uniform(0, 255, (3, 200, 200)).astype(np.float32)
         colors = np.zeros(surface.shape, np.float32)
         for index in range(3):
@@ -69,7 +72,8 @@ class View:
         """Return where the pixels of the picture are in another one, less where they are here."""
         surface, points, _ = self.cast(PICTURE)
         points = points.copy()
-        points[..., 1] += np.where(surface == 2, (other.mover or 0) - (self.mover or 0), 0)
+        if self.mover is not None and other.mover is not None:
+            points[surface == 2, :2] += np.subtract(other.mover, self.mover)
         there = (points - [other.x, 0, 0]) @ other.rotation @ PICTURE.matrix.T
         return (there[..., :2] / there[..., 2:] - PICTURE.pixels).astype(np.float32)
 

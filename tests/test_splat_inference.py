@@ -90,7 +90,7 @@ def test_a_folder_of_frames_becomes_a_page(frames: Path, model: Path, tmp_path: 
     output = tmp_path / "output"
     result = program(*arguments(frames, model, output, "--frame_gap", "3", "--batch_size", "2"))
     assert result.returncode == 0, result.stderr
-    assert result.stderr.count("depth: none") == 1
+    assert result.stderr.count("depth: from the motion of the camera") == 1
     assert {file.name for file in output.iterdir()} == {
         "rendered.mp4",
         "side_by_side.mp4",

@@ -12,12 +12,14 @@ import numpy as np
 from jaxtyping import Float32
 
 from core.checks import UserError
+from core.depth.motion.field_of_view import USUAL_FOV
 from core.depth.motion.offline import clip_depth, confidence, normalized
-from core.depth.motion.stream import working_picture
+from core.depth.motion.picture import working_picture
 from core.depth.writing import Advance, Report
 from core.geometry.optical_flow import grey_flow
 from core.io.background import map_ahead
 from core.io.depth_maps import write_depth_png16
+from core.io.focal_length import field_of_view_of_image
 from core.io.images import read_image, write_png
 from core.io.layouts import Siblings
 
@@ -29,7 +31,7 @@ class _Outcome:
 
 
 def write_motion_maps(
-    images: Iterable[Path], folders: Siblings, *, fov: float, threads: int, advance: Advance
+    images: Iterable[Path], folders: Siblings, *, fov: float | None, threads: int, advance: Advance
 ) -> Report:
     """Write inverse depth (16 bits) and its confidence (8 bits) of every frame of clips.
 
@@ -40,7 +42,8 @@ def write_motion_maps(
     Args:
         images: Image files, folder by folder, in order.
         folders: Where maps belong.
-        fov: Angle of view along the longer side, degrees.
+        fov: Angle of view along the longer side, degrees; by default that of the focal length that
+            a clip's first image notes, else a usual one.
         threads: Clips that are worked on at once.
         advance: Progress, in images.
 
@@ -62,7 +65,7 @@ def write_motion_maps(
     return Report(written, tuple(failures))
 
 
-def _write_clip(clip: list[Path], folders: Siblings, fov: float) -> str | None:
+def _write_clip(clip: list[Path], folders: Siblings, fov: float | None) -> str | None:
     """Write the maps of a clip, or return why it has none."""
     pictures, sizes = [], set()
     try:
@@ -74,6 +77,7 @@ def _write_clip(clip: list[Path], folders: Siblings, fov: float) -> str | None:
         return str(error)
     if len(sizes) > 1:
         return f"{clip[0].parent} holds images of several sizes; a clip has one."
+    fov = fov or field_of_view_of_image(clip[0]) or USUAL_FOV
     depths = clip_depth(pictures, fov=fov, flow=grey_flow)
     if depths is None:
         return f"{clip[0].parent}: its camera does not move sideways or forward; no depth from it."

@@ -10,7 +10,7 @@ import tyro
 
 from core.checks import UserError
 from core.depth.config import Encoder
-from core.depth.motion.field_of_view import USUAL_FOV, check_fov
+from core.depth.motion.field_of_view import check_fov
 
 Layout = Literal["davis", "vos", "co3d", "re10k", "frames"]
 
@@ -22,8 +22,9 @@ class DepthOptions:
     source: Literal["model", "motion"] = "model"
     """Depth Anything V2 on each image alone, or the parallax of a clip's own camera, which needs no
     weights: the images of a folder are one clip. docs/depth.md compares them."""
-    fov: float = USUAL_FOV
-    """Angle of view of the camera along the longer side of its images, degrees; for motion."""
+    fov: float | None = None
+    """Angle of view of the camera along the longer side of its images, degrees; for motion. By
+    default that of the focal length that a clip's first image notes, else 60."""
     encoder: Encoder = "vits"
     """Size of the network. vits is Apache-2.0; the larger ones are CC-BY-NC-4.0."""
     checkpoint: Path = Path("checkpoints")

@@ -139,8 +139,7 @@ def choose_depth(
     """Open the chosen source, and log it.
 
     Args:
-        choice: ``auto`` takes the folder, else the network, else nothing; motion is not taken by
-            itself, because it errs where something large moves before a camera that turns.
+        choice: ``auto`` takes the folder, else the network if it has weights, else motion.
         folder: See :func:`open_depth`.
         frames: See there.
         device: See there.
@@ -159,6 +158,13 @@ def choose_depth(
         return NoDepth()
     if choice == "model" and weights is None:
         raise UserError(f"--depth model needs weights: {how_to_get_weights(weights_folder)}.")
+    if choice == "auto" and folder is None and weights is None:
+        _logger.info(
+            "depth: from the motion of the camera, and the model's own where it has no parallax; "
+            "instead, you can give a folder of depth maps, or %s.",
+            how_to_get_weights(weights_folder),
+        )
+        return None
     if choice == "motion":
         _logger.info("depth: from the motion of the camera.")
         return None

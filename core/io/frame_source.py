@@ -106,6 +106,11 @@ class FrameSource(ABC):
         """Average frame rate in 1/s; None for image folders, which have none."""
         return None
 
+    @property
+    def field_of_view(self) -> float | None:
+        """Angle of view along the longer side, degrees; None where no metadata tell it."""
+        return None
+
     def peek(self) -> Frame:
         """Return the first frame, which the next pass yields again.
 

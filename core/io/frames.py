@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from core.checks import UserError
+from core.io.focal_length import field_of_view_of_image
 from core.io.frame_source import Frame, FrameSource, OnError
 from core.io.images import IMAGE_EXTENSIONS, list_frames, read_image
 from core.io.streams.network import STANDARD_INPUT, NetworkSource, is_url
@@ -29,6 +30,11 @@ class FolderSource(FrameSource):
     def names(self) -> list[str]:
         """Stems of the image files."""
         return [file.stem for file in self._files]
+
+    @property
+    def field_of_view(self) -> float | None:
+        """That of the first image, if its Exif tells the focal length."""
+        return field_of_view_of_image(self._files[0])
 
     def _decode(self) -> Generator[Frame, None, None]:
         for index, file in enumerate(self._files):

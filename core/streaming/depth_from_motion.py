@@ -12,7 +12,8 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from core.depth.motion import MotionDepth
-from core.depth.motion.stream import slope, working_picture, working_size
+from core.depth.motion.picture import working_picture, working_size
+from core.depth.motion.stream import slope
 from core.geometry.fit import FrameFit
 from core.geometry.resample import resize
 
@@ -28,8 +29,10 @@ class KeyFrameMotion:
 
     def __call__(
         self, native: Float[Tensor, "1 3 h w"], fit: FrameFit
-    ) -> Float[Tensor, "1 1 h2 w2"]:
+    ) -> Float[Tensor, "1 1 h2 w2"] | None:
         """Take the next key frame and return its inverse depth, in [0, 1], at the model's size.
+
+        None as long as the shot shows no parallax; then the model's own depth is as good as any.
 
         Args:
             native: RGB in [0, 1] at its own size.
@@ -42,5 +45,8 @@ class KeyFrameMotion:
 
         small = resize(native, working_size(*fit.input_size))[0].clamp(0, 1)
         pixels = rearrange((small * 255).round().byte(), "c h w -> h w c").cpu().numpy()
-        depth = torch.from_numpy(self.motion.push(working_picture(pixels), alone))
-        return fit.to_model(resize(depth.to(native.device)[None, None], fit.input_size))
+        found = self.motion.push(working_picture(pixels), alone)
+        if found is None:
+            return None
+        depth = torch.from_numpy(found).to(native.device)
+        return fit.to_model(resize(depth[None, None], fit.input_size))

@@ -23,7 +23,7 @@ from core.streaming.upload import Uploader
 ArrayLike = np.ndarray | Tensor
 Depth = ArrayLike | Callable[[], ArrayLike | None]
 EstimateDepth = Callable[[Float[Tensor, "1 3 h w"]], Float[Tensor, "1 1 h w"]]
-DepthFromMotion = Callable[[Float[Tensor, "1 3 h w"], FrameFit], Float[Tensor, "1 1 h2 w2"]]
+DepthFromMotion = Callable[[Float[Tensor, "1 3 h w"], FrameFit], Float[Tensor, "1 1 h2 w2"] | None]
 _OVERSHOOT = 0.01
 """How far floating-point colours may lie outside [0, 1], after resampling for example."""
 
@@ -52,7 +52,8 @@ class Intake:
         estimate_depth: Gives the relative inverse depth of frames that come without, from RGB in
             [0, 1] on the device; None takes a map of zeros.
         depth_from_motion: Gives it from the frames so far, in place of ``estimate_depth``, at the
-            model's size and as it shall be: normalising it by frames would take its unit away.
+            model's size and as it shall be: normalising it by frames would take its unit away. It
+            gives None as long as the camera has not moved.
     """
 
     def __init__(
@@ -120,7 +121,12 @@ class Intake:
     ) -> Callable[[], Float[Tensor, "1 1 h w"]]:
         from_motion = self._depth_from_motion
         if from_motion is not None:
-            return lambda: from_motion(native, fit)
+
+            def found() -> Float[Tensor, "1 1 h w"]:
+                values = from_motion(native, fit)
+                return no_depth() if values is None else values
+
+            return found
         estimate = self._estimate_depth
         assert estimate is not None
         return lambda: normalize_inverse_depth(fit.to_model(estimate(native)))

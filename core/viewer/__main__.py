@@ -32,7 +32,9 @@ def show_result(path: Path, options: ViewerOptions) -> None:
 
 def show_source(options: ViewerOptions) -> None:
     """Reconstruct a source and show it until Ctrl-C."""
-    from core.depth.source import open_depth
+    from core.depth.motion import MotionDepth
+    from core.depth.motion.field_of_view import USUAL_FOV
+    from core.depth.source import choose_depth
     from core.devices import choose_device
     from core.io.frames import open_frames
     from core.io.stills.size_limit import allow_megapixels
@@ -51,7 +53,10 @@ def show_source(options: ViewerOptions) -> None:
         allow_megapixels(options.max_megapixels)
     device = choose_device(options.device)
     source = open_frames(options.source, on_error="skip", other_hosts=options.allow_other_hosts)
-    depth = open_depth(options.input_depths_path, source, device, Path("checkpoints"))
+    depth = choose_depth(
+        options.depth, options.input_depths_path, source, device, Path("checkpoints")
+    )
+    fov = options.camera_fov or source.field_of_view or USUAL_FOV
     model = load_model(options.resume, dinov2_path=options.dinov2_path).to(device)
     fit = choose_fit(source, (model.config.image_height, model.config.image_width), options.fit)
     acceleration = options.acceleration
@@ -62,6 +67,7 @@ def show_source(options: ViewerOptions) -> None:
         frame_gap=options.frame_gap,
         detect_cuts=options.detect_cuts,
         fit=options.fit,
+        motion_depth=MotionDepth(fov=fov) if depth is None else None,
     )
     name = source_name(source.path if source.is_stream else Path(source.path).resolve().name)
     feed = LiveFeed()

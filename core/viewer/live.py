@@ -24,10 +24,11 @@ from core.viewer.server import ViewerServer
 _logger = get_logger(__name__)
 
 
-def warm_up(session: Session, depth: DepthSource, frame: Frame) -> None:
+def warm_up(session: Session, depth: DepthSource | None, frame: Frame) -> None:
     """Let everything run once on a frame, since the first time takes seconds."""
     for stamp in (0.0, 1.0):
-        session.push(frame.image, stamp, depth.inverse_depth(frame))
+        values = None if depth is None else depth.inverse_depth(frame)
+        session.push(frame.image, stamp, values)
     session.end_shot()
     session.reset()
 

@@ -69,16 +69,16 @@ def test_maps_that_hold_no_depth_are_said_once(
     assert caplog.text.count("stands for no depth") == 1
 
 
-def test_auto_takes_files_then_the_network_and_motion_is_asked_for(
+def test_auto_takes_files_then_the_network_then_motion(
     synthetic_source, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = synthetic_source(1)
     write_depth_png16(tmp_path / "0000.png", np.zeros((4, 4), dtype=np.float32))
     assert isinstance(choose_depth("auto", tmp_path, source, CPU, tmp_path), FileDepth)
     with caplog.at_level(logging.INFO, logger="streamsplat"):
-        assert choose_depth("motion", None, source, CPU, tmp_path) is None
+        assert choose_depth("auto", None, source, CPU, tmp_path) is None
     assert "motion" in caplog.text
-    assert isinstance(choose_depth("auto", None, source, CPU, tmp_path), NoDepth)
+    assert choose_depth("motion", None, source, CPU, tmp_path) is None
     (tmp_path / "depth_anything_v2_vits.pth").write_bytes(b"half a file")
     with pytest.raises(UserError, match="depth_anything_v2_vits"):
         choose_depth("auto", None, source, CPU, tmp_path)

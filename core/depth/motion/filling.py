@@ -8,14 +8,18 @@ from jaxtyping import Float32
 
 from core.depth.motion.depth_map import DepthMap
 
-_NEAR, _FAR = 6.0, 20.0
-"""Standard deviations of the two surroundings, pixels."""
+_CELL = 4
+"""Pixels a side of the cells on which surroundings are summed up."""
+_NEAR, _FAR, _FAR_SHARE = 3.5, 14.0, 0.02
+"""Standard deviations of two surroundings, cells, and how much the second one counts."""
+_COLOR_VARIANCE, _PLACE_VARIANCE = 3e-4, 1e-2
+"""Variance of a feature at which half of its slope is believed."""
 _LEAST = 4.0
 """Relative certainty at which a pixel and its surroundings count the same; it is also that of a
 guess (an inverse depth that may be wrong by a half)."""
-_FAR_SHARE = 0.5
-_MOST = 400.0
-"""Relative certainty beyond which a pixel counts no more among its neighbours."""
+_MOST = 20.0
+"""Relative certainty beyond which a pixel counts no more, here: flow that bleeds over an edge is
+certain, too. Beyond it a value is known well."""
 _MEDIAN = 5
 
 
@@ -49,28 +53,77 @@ def complete(depth: DepthMap, single: Float32[np.ndarray, "h w"]) -> DepthMap:
     )
 
 
-def fill(depth: DepthMap, *, holes_only: bool = False) -> DepthMap:
+def keep(depth: DepthMap, filled: DepthMap, *, sure_only: bool) -> DepthMap:
+    """Return what is known as it was, and elsewhere what it was filled with.
+
+    What is smoothed time and again would lose its edges.
+
+    Args:
+        depth: What is known.
+        filled: The same after :func:`fill`.
+        sure_only: Keep only what is known well, and of the rest what it was filled with.
+    """
+    known = depth.relative_certainty >= _MOST if sure_only else depth.certainty > 0
+    inverse = np.where(known, depth.inverse_depth, filled.inverse_depth)
+    return DepthMap(inverse, filled.certainty)
+
+
+def fill(depth: DepthMap, colors: Float32[np.ndarray, "h w 3"]) -> DepthMap:
     """Return a map without holes or lone outliers, in which nothing is less than a guess.
 
-    Each value is averaged with its surroundings, which count the more the less certain it is
-    (normalised convolution; Knutsson and Westin 1993), at two sizes. A median removes outliers and
-    keeps edges. With ``holes_only`` values that are known stay as they are.
+    Around each pixel inverse depth is fitted, by certainty, as a linear function of colour and
+    place; the less certain a pixel is, the more it takes of that function. So a plain surface
+    continues what is known of its colour, and stops where another one begins (a guided filter, He
+    et al. 2013, with weights). A median removes outliers and keeps edges.
+
+    Args:
+        depth: What is known.
+        colors: Of the same frame, in [0, 1].
     """
     weight = np.minimum(depth.relative_certainty, np.float32(_MOST))
-    total = weight * depth.inverse_depth
-    near_total, near_weight = (cv2.GaussianBlur(x, (0, 0), _NEAR) for x in (total, weight))
-    far_total, far_weight = (_blur_coarsely(x) for x in (near_total, near_weight))
-    far = far_total / np.maximum(far_weight, np.float32(1e-6))
-    near = (near_total + _FAR_SHARE * far) / (near_weight + _FAR_SHARE)
-    mean = (total + _LEAST * near) / (weight + _LEAST)
+    local = _local_fit(depth.inverse_depth, weight, _features(colors))
+    mean = (weight * depth.inverse_depth + _LEAST * local) / (weight + _LEAST)
     smooth = cv2.medianBlur(mean.astype(np.float32), _MEDIAN)
-    if holes_only:
-        smooth = np.where(depth.certainty > 0, depth.inverse_depth, smooth)
     return DepthMap(smooth, np.maximum(depth.certainty, guess(smooth).certainty))
 
 
-def _blur_coarsely(values: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
-    """Blur by the far deviation, on a quarter of the size, where nothing is lost by it."""
-    height, width = values.shape
-    small = cv2.resize(values, (-(-width // 4), -(-height // 4)), interpolation=cv2.INTER_AREA)
-    return cv2.resize(cv2.GaussianBlur(small, (0, 0), _FAR / 4), (width, height))
+def _features(colors: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 5"]:
+    """Return colours and place."""
+    height, width = colors.shape[:2]
+    v, u = np.mgrid[:height, :width].astype(np.float32) / width
+    return np.concatenate((colors, u[..., None], v[..., None]), axis=-1)
+
+
+def _local_fit(
+    values: Float32[np.ndarray, "h w"],
+    weight: Float32[np.ndarray, "h w"],
+    features: Float32[np.ndarray, "h w k"],
+) -> Float32[np.ndarray, "h w"]:
+    """Return the weighted linear fit of values by features around each pixel, at least 0."""
+    height, width, count = features.shape
+    size = (-(-width // _CELL), -(-height // _CELL))
+    half = np.s_[::2, ::2]  # enough samples for a sum over cells
+    samples, sample_weight = values[half], weight[half]
+
+    def around(map_: Float32[np.ndarray, "h2 w2"]) -> Float32[np.ndarray, "h4 w4"]:
+        small = cv2.resize(map_ * sample_weight, size, interpolation=cv2.INTER_AREA)
+        wide = cv2.GaussianBlur(small, (0, 0), _FAR)
+        return cv2.GaussianBlur(small, (0, 0), _NEAR) + np.float32(_FAR_SHARE) * wide
+
+    total = np.maximum(around(np.ones_like(samples)), np.float32(1e-6))
+    planes = np.ascontiguousarray(np.moveaxis(features[half], -1, 0))
+    means = [around(plane) / total for plane in planes]
+    mean = around(samples) / total
+    matrix = np.empty((*size[::-1], count, count), np.float32)
+    right = np.empty((*size[::-1], count), np.float32)
+    for i, plane in enumerate(planes):
+        right[..., i] = around(plane * samples) / total - means[i] * mean
+        for j in range(i, count):
+            spread = around(plane * planes[j]) / total - means[i] * means[j]
+            matrix[..., i, j] = matrix[..., j, i] = spread
+        matrix[..., i, i] += _COLOR_VARIANCE if i < 3 else _PLACE_VARIANCE
+    slopes = np.linalg.solve(matrix, right[..., None])[..., 0]
+    offset = mean - sum(slopes[..., i] * means[i] for i in range(count))
+    fine = cv2.resize(slopes, (width, height), interpolation=cv2.INTER_LINEAR)
+    fit = cv2.resize(offset, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.maximum(fit + (fine * features).sum(axis=-1), 0)

@@ -12,9 +12,10 @@ from core.depth.motion.camera import Camera
 from core.depth.motion.carrying import carry
 from core.depth.motion.depth_map import DepthMap
 from core.depth.motion.matching import Matches, follow
+from core.depth.motion.parallax import Parallax, border_parallax
 from core.depth.motion.pose import Pose, essential_pose, rotation_between
 
-_NUM_POINTS = 900
+_NUM_POINTS = 600
 _FEWEST_POINTS = 50
 _SMALLEST_OVERLAP = 0.4
 """Share of the points with texture that a partner must see to tell whether there is parallax."""
@@ -23,8 +24,10 @@ _PARALLAX_PX = 0.2
 _FIRST_PARALLAX_PX = 1.0
 """The same for the first poses of a stream, which rest on nothing else."""
 _FEWEST_INLIERS = 0.5
+_SMALLEST_CORRELATION = 0.2
+"""Rank correlation with the depth known before below which a pose from matches is a wrong one."""
 _NOISE_PX = 0.3
-_POSE_ROUNDS, _JOINT_ROUNDS = 6, 5
+_POSE_ROUNDS, _JOINT_ROUNDS = 4, 4
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,9 @@ class Localized:
     poses: list[Pose]
     """From the key frame to each partner."""
     has_parallax: bool
-    """Whether anything moved against anything else; if not, translations are 0."""
+    """Whether the camera moved before a static world; if not, translations are 0."""
+    is_contradicted: bool = False
+    """Whether something moved that no pose explains."""
 
 
 def localize(
@@ -64,33 +69,58 @@ def localize(
     most = max(range(len(matches)), key=lambda i: turns[i][1])
     if turns[most][1] < (_PARALLAX_PX if is_scaled else _FIRST_PARALLAX_PX):
         return still
-    known, trusted = points.points, points.points.certainty > 0
-    first = None if is_scaled else points.first_pose(most)
-    if first is not None:
-        known, trusted = first.points, first.trusted
-    elif not is_scaled:
+    poses = _refined(points, matches, before, still.poses, None, camera)
+    parallax = points.border_parallax(most, poses[most])
+    if parallax.is_absent:
         return still
-    poses = [_pose_alone(known, trusted, i, still.poses[i], camera) for i in range(len(matches))]
+    if not parallax.is_enough:
+        first = points.first_pose(most)
+        if first is not None and first.parallax.excels(parallax):
+            poses = _refined(points, matches, before, still.poses, first, camera)
+            parallax = first.parallax
+    if not is_scaled and not parallax.is_enough:
+        return still
+    if parallax.is_contradicted:
+        return replace(still, is_contradicted=True)
+    return Localized(poses, has_parallax=True)
+
+
+def _refined(
+    points: _Sampled,
+    matches: list[Matches],
+    before: DepthMap,
+    still: list[Pose],
+    first: _First | None,
+    camera: Camera,
+) -> list[Pose]:
+    """Return all poses, from the depth that is known or from a first pose."""
+    known = points.points if first is None else first.points
+    trusted = known.certainty > 0 if first is None else first.trusted
+    poses = [_pose_alone(known, trusted, i, still[i], camera) for i in range(len(matches))]
     if first is not None:
-        poses[most] = first.pose
+        poses[first.partner] = first.pose
     carried = carry(before, matches[0], poses[0], camera)
     rho, certainty = points.sample(carried.inverse_depth), points.sample(carried.certainty)
     start = known.inverse_depths
     if first is None:
         start = np.where(certainty > 0, rho, start)
     joint = replace(known, inverse_depths=start, known=rho, certainty=certainty)
-    return Localized(adjust(joint, poses, camera, _JOINT_ROUNDS)[1], has_parallax=True)
+    return adjust(joint, poses, camera, _JOINT_ROUNDS)[1]
 
 
 @dataclass(frozen=True)
 class _First:
-    """The first pose of a stream."""
+    """A pose that rests on matches alone."""
 
+    partner: int
+    """Whose it is."""
     pose: Pose
     points: Points
     """With the inverse depths that it gives."""
     trusted: Bool[np.ndarray, " n"]
     """Which of them the essential matrix explains."""
+    parallax: Parallax
+    """What the border of the picture says of it."""
 
 
 class _Sampled:
@@ -144,6 +174,13 @@ class _Sampled:
         enough = seen.sum() > _SMALLEST_OVERLAP * self._num_held
         return rotation, float(np.median(parallax)) if enough else 0.0
 
+    def border_parallax(self, partner: int, pose: Pose) -> Parallax:
+        """Return what the border of the picture shows of parallax."""
+        seen = self.points.trust[partner] > 0
+        return border_parallax(
+            self.pixels[seen], self.points.seen[partner][seen], pose, self._camera
+        )
+
     def first_pose(self, partner: int) -> _First | None:
         """Return the pose from the essential matrix, in the unit of the depth known beforehand.
 
@@ -161,10 +198,19 @@ class _Sampled:
         good &= (inverse_depths > 0) & (points.certainty > 0)
         if good.sum() < _FEWEST_POINTS:
             return None
+        if _rank_correlation(points.known[good], inverse_depths[good]) < _SMALLEST_CORRELATION:
+            return None
         unit = float(np.median(points.known[good] / inverse_depths[good]))
         depths = np.where(good, inverse_depths * unit, points.known)
         scaled = Pose(pose.rotation, pose.translation / unit)
-        return _First(scaled, replace(points, inverse_depths=depths), good)
+        parallax = self.border_parallax(partner, pose)
+        return _First(partner, scaled, replace(points, inverse_depths=depths), good, parallax)
+
+
+def _rank_correlation(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> float:
+    """Return Spearman's rank correlation."""
+    a, b = (np.argsort(np.argsort(values)) for values in (first, second))
+    return float(np.corrcoef(a, b)[0, 1])
 
 
 def _pose_alone(

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from core.depth.motion.camera import Camera
+from core.depth.motion.picture import Grey
 
-Grey = UInt8[np.ndarray, "h2 w2"]
 EstimateFlow = Callable[[Grey, Grey], Float32[np.ndarray, "h2 w2 2"]]
 """Displacements (u, v) in pixels of the first picture's pixels until the second one, such as
 :func:`core.geometry.optical_flow.grey_flow`."""

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from core.depth.motion.depth_map import DepthMap, fuse
-from core.depth.motion.matching import EstimateFlow, Grey
+from core.depth.motion.matching import EstimateFlow
+from core.depth.motion.picture import Picture
 from core.depth.motion.stream import MotionDepth
 
 _WINDOW = 15
@@ -21,7 +22,7 @@ _NEAR_PERCENTILE = 99.5
 
 
 def clip_depth(
-    pictures: Sequence[Grey], *, fov: float, flow: EstimateFlow
+    pictures: Sequence[Picture], *, fov: float, flow: EstimateFlow
 ) -> list[DepthMap] | None:
     """Return the depth of every frame of a clip, all in one unit.
 
@@ -29,7 +30,7 @@ def clip_depth(
     depth, it is their mean, weighted by certainty. Memory grows with the clip, by 0.6 MB a frame.
 
     Args:
-        pictures: Grey, as :func:`core.depth.motion.stream.working_picture` makes them.
+        pictures: As :func:`core.depth.motion.picture.working_picture` makes them.
         fov: Angle of view along the longer side, degrees.
         flow: Gives the flow between two pictures.
 
@@ -64,7 +65,7 @@ def confidence(depth: DepthMap) -> Float32[np.ndarray, "h w"]:
 
 
 def _one_way(
-    pictures: Sequence[Grey], fov: float, flow: EstimateFlow
+    pictures: Sequence[Picture], fov: float, flow: EstimateFlow
 ) -> tuple[list[DepthMap], list[bool]]:
     stream = MotionDepth(fov=fov, flow=flow)
     depths: list[DepthMap] = []

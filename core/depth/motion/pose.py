@@ -14,6 +14,8 @@ OUTLIER_PX = 0.7
 """Deviation of a match, in pixels of the maps, from which on it counts little."""
 _FEWEST = 32
 _THRESHOLD_PX = 0.5
+_RULING_PX = 2.0
+"""Parallax from which on a match counts no more for the sign of a translation."""
 
 
 @dataclass(frozen=True)
@@ -72,5 +74,24 @@ def essential_pose(
     )
     if found is None or found.shape != (3, 3):
         return None
-    _, rotation, translation, mask = cv2.recoverPose(found, first, second, matrix, mask=mask)
-    return Pose(rotation, translation.ravel()), mask.ravel() > 0
+    inliers = mask.ravel() > 0
+    one, other, translation = cv2.decomposeEssentialMat(found)
+    # The other one is turned by half a turn: such pictures have no matches.
+    rotation = max(one, other, key=np.trace)
+    pose = Pose(rotation, translation.ravel())
+    ahead = _parallax_ahead(first[inliers], second[inliers], pose, camera)
+    # Distant points, whose sign is that of their noise, count little; one point does not rule.
+    if np.clip(ahead, -_RULING_PX, _RULING_PX).sum() < 0:
+        pose = pose.scaled(-1)
+    return pose, inliers
+
+
+def _parallax_ahead(
+    first: Float[np.ndarray, "n 2"], second: Float[np.ndarray, "n 2"], pose: Pose, camera: Camera
+) -> Float[np.ndarray, " n"]:
+    """Return the parallax of matches, pixels; it is negative for points behind the camera."""
+    rays = np.insert(first, 2, 1, axis=1) @ np.linalg.inv(camera.matrix).T
+    x, k = rays @ (camera.matrix @ pose.rotation).T, camera.matrix @ pose.translation
+    slope = k[:2] - second * k[2]
+    length = np.linalg.norm(slope, axis=1)
+    return (slope * (second - x[:, :2] / x[:, 2:])).sum(axis=1) / np.maximum(length, 1e-9)

@@ -7,24 +7,20 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from core.depth.motion.camera import Camera
 from core.depth.motion.carrying import carry
 from core.depth.motion.depth_map import DepthMap, fuse
 from core.depth.motion.field_of_view import USUAL_FOV
-from core.depth.motion.filling import complete, fill, guess
+from core.depth.motion.filling import complete, fill, guess, keep
 from core.depth.motion.localization import localize
-from core.depth.motion.matching import EstimateFlow, Grey, Matches, match
+from core.depth.motion.matching import EstimateFlow, Matches, match
+from core.depth.motion.picture import Grey, Picture
 from core.depth.motion.texture import Texture
 from core.depth.motion.triangulation import triangulate
 from core.geometry.optical_flow import grey_flow
 
-LONGER_SIDE = 512
-"""Pixels of the longer side of the pictures whose flow is estimated."""
-SHORTEST_SIDE = 32
-"""Pixels below which flow cannot be estimated."""
-_MAP_SHRINKING = 2
 _RING = 4
 """Most key frames that are kept besides the newest."""
 _RING_STEP_PX = 1.5
@@ -33,6 +29,8 @@ _SMALLEST_OVERLAP = 0.1
 """Share of matched pixels below which the key frame before shows something else."""
 _MUCH = 0.2
 """Share of pixels that were not seen before, from which on the picture alone is asked."""
+_MOST_CONTRADICTIONS = 2
+"""Key frames that may contradict a static world before depth from motion is given up."""
 _FADE = 0.98
 _NEAR_PERCENTILE = 99.0
 _NEAREST, _FARTHEST = 0.8, 0.2
@@ -56,6 +54,8 @@ class MotionState:
     """Whether it comes from motion."""
     near: float = 1.0
     """Inverse depth that is shown as 1."""
+    contradictions: int = 0
+    """How many of the newest key frames, one after the other, contradict a static world."""
 
 
 class MotionDepth:
@@ -79,23 +79,33 @@ class MotionDepth:
         """Forget what came before: the next key frame begins a new shot."""
         self.state = MotionState()
 
-    def push(self, grey: Grey, single: SinglePicture | None = None) -> Float32[np.ndarray, "h w"]:
+    def push(
+        self, picture: Picture, single: SinglePicture | None = None
+    ) -> Float32[np.ndarray, "h w"] | None:
         """Take the next key frame and return its relative inverse depth in [0, 1].
 
-        Where there is no parallax, the depth of the frame before is carried along the flow.
+        None as long as the shot has no parallax. Where the camera stops later on, the depth of the
+        key frame before is carried along the flow.
 
         Args:
-            grey: Of the size that :func:`working_size` gives; one size for the whole stream.
+            picture: Of :func:`~core.depth.motion.picture.working_picture`; one size for the whole
+                stream.
             single: Gives the frame's inverse depth from the picture alone, in [0, 1] and of any
                 size. It is asked for the first frame of a shot, and where much of a frame was not
                 seen before. By default a slope from the bottom, near, to the top, far.
         """
-        depth = self.advance(grey, single)
+        depth = self.advance(picture, single)
+        if not self.state.is_scaled:
+            return None
         shown = np.clip(depth.inverse_depth / np.float32(self.state.near), 0, 1)
         return np.ascontiguousarray(shown, np.float32)
 
-    def advance(self, grey: Grey, single: SinglePicture | None = None) -> DepthMap:
-        """Take the next key frame and return its depth in the unit of the shot; see ``push``."""
+    def advance(self, picture: Picture, single: SinglePicture | None = None) -> DepthMap:
+        """Take the next key frame and return its depth in the unit of the shot; see ``push``.
+
+        Before there is parallax it is that of the picture alone.
+        """
+        grey = picture.grey
         camera = self._camera(grey)
         if self.state.newest is None or self.state.depth is None:
             return self._begin(grey, single, camera)
@@ -103,7 +113,7 @@ class MotionDepth:
         matches = [match(grey, partner, camera, self._flow) for partner in partners]
         if (matches[0].trust > 0).mean() < _SMALLEST_OVERLAP:
             return self._begin(grey, single, camera)
-        return self._go_on(grey, matches, single, camera)
+        return self._go_on(picture, matches, single, camera)
 
     def _begin(self, grey: Grey, single: SinglePicture | None, camera: Camera) -> DepthMap:
         depth = guess(_alone(single, camera))
@@ -119,7 +129,7 @@ class MotionDepth:
 
     def _go_on(
         self,
-        grey: Grey,
+        picture: Picture,
         matches: list[Matches],
         single: SinglePicture | None,
         camera: Camera,
@@ -127,8 +137,11 @@ class MotionDepth:
         state = self.state
         assert state.depth is not None
         assert state.newest is not None
-        texture = Texture(grey, camera)
+        texture = Texture(picture.grey, camera)
         found = localize(matches, texture.corners, state.depth, camera, is_scaled=state.is_scaled)
+        contradictions = state.contradictions + 1 if found.is_contradicted else 0
+        if contradictions > _MOST_CONTRADICTIONS:
+            return self._begin(picture.grey, single, camera)
         depth = carry(
             state.depth, matches[0], found.poses[0], camera, is_still=not found.has_parallax
         )
@@ -138,20 +151,22 @@ class MotionDepth:
                 for m, pose in zip(matches, found.poses, strict=True)
             ]
             depth = fuse(depth, triangulate(held, camera))
-        if (depth.certainty == 0).mean() > _MUCH:
+        if state.is_scaled and (depth.certainty == 0).mean() > _MUCH:
             depth = complete(depth, _alone(single, camera))
-        # What nothing renews would be blurred a little more with each key frame.
-        depth = fill(depth, holes_only=not found.has_parallax)
-        near = float(np.percentile(depth.inverse_depth[::4, ::4], _NEAR_PERCENTILE))
+        filled = fill(depth, picture.colors)
+        kept = keep(depth, filled, sure_only=found.has_parallax)
+        shown = filled if found.has_parallax else kept
+        near = float(np.percentile(shown.inverse_depth[::4, ::4], _NEAR_PERCENTILE))
         self.state = replace(
             state,
-            newest=grey,
+            newest=picture.grey,
             ring=self._ring(matches),
-            depth=depth,
+            depth=kept,
             is_scaled=state.is_scaled or found.has_parallax,
             near=max(near, _FADE * state.near),
+            contradictions=contradictions,
         )
-        return depth
+        return shown
 
     def _ring(self, matches: list[Matches]) -> tuple[Grey, ...]:
         """Return the ring, with the key frame before if enough has moved since its newest."""
@@ -166,7 +181,7 @@ class MotionDepth:
         return (*state.ring, state.newest)[-_RING:]
 
     def _camera(self, grey: Grey) -> Camera:
-        height, width = (side // _MAP_SHRINKING for side in grey.shape)
+        height, width = (side // 2 for side in grey.shape)
         known = self._known_camera
         if known is None or (known.height, known.width) != (height, width):
             self._known_camera = known = Camera.of_fov(height, width, self._fov)
@@ -186,17 +201,3 @@ def slope(height: int, width: int) -> Float32[np.ndarray, "h w"]:
     """Return the inverse depth of a picture that nothing is known of: near below, far above."""
     rows = np.linspace(_FARTHEST, _NEAREST, height, dtype=np.float32)
     return np.repeat(rows[:, None], width, axis=1)
-
-
-def working_size(height: int, width: int) -> tuple[int, int]:
-    """Return the even size at which frames of a size are looked at; only tiny ones are enlarged."""
-    scale = min(1.0, LONGER_SIDE / max(height, width))
-    rows, columns = (2 * round(side * scale / 2) for side in (height, width))
-    return max(SHORTEST_SIDE, rows), max(SHORTEST_SIDE, columns)
-
-
-def working_picture(image: UInt8[np.ndarray, "h w 3"]) -> Grey:
-    """Return an RGB image in grey at its working size."""
-    height, width = working_size(*image.shape[:2])
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from core.depth.motion.camera import Camera
-from core.depth.motion.matching import Grey, Matches
+from core.depth.motion.matching import Matches
+from core.depth.motion.picture import Grey
 from core.depth.motion.pose import Pose
 
 _WINDOW = 9

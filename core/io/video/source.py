@@ -10,6 +10,7 @@ import av.error
 from av.container import InputContainer
 
 from core.checks import UserError
+from core.io.focal_length import field_of_view_of_video
 from core.io.frame_source import Frame, FrameSource, OnError
 from core.io.reading import one_line_errors, require_regular
 from core.io.video.clock import FrameClock
@@ -40,6 +41,9 @@ class VideoSource(FrameSource):
             stream = find_video(container, str(path))
             self._fps = stream.average_rate or stream.guessed_rate
             self._announced_frames = stream.frames or None
+            self._field_of_view = field_of_view_of_video(
+                {**container.metadata, **stream.metadata}, stream.width, stream.height
+            )
 
     @property
     def expected_frames(self) -> int | None:
@@ -55,6 +59,11 @@ class VideoSource(FrameSource):
     def fps(self) -> Fraction | None:
         """Average frame rate in 1/s; None when the file does not say."""
         return self._fps
+
+    @property
+    def field_of_view(self) -> float | None:
+        """From the focal length that phones note; None when the file does not say."""
+        return self._field_of_view
 
     def _decode(self) -> Generator[Frame, None, None]:
         with one_line_errors(self._damaged), _open(self._file) as container:

@@ -63,8 +63,14 @@ def draw_perspective_scenes(
     indices: Sequence[int],
     options: ProceduralOptions,
     device: torch.device,
+    *,
+    camera: CameraMotion | None = None,
 ) -> PerspectiveScenes:
-    """Draw the scenes of ``indices``, each a function of (layout, seed, index) alone."""
+    """Draw the scenes of ``indices``, each a function of (layout, seed, index) alone.
+
+    With ``camera`` they are seen by that one, whose travel is fitted to each scene as that of the
+    cameras that are drawn.
+    """
     rng = SceneRandom(f"{seed}:{layout}", indices)
     scene_colors = draw_scene_colors(rng)
     # Plain surfaces need stronger colours and contrasts to have those of real frames.
@@ -72,7 +78,8 @@ def draw_perspective_scenes(
     lighting = draw_lighting(rng, scene_colors)
     lighting = replace(lighting, contrast=(_CONTRAST * lighting.contrast).clamp(max=1.6))
     world = _LAYOUTS[layout](rng, scene_colors)
-    camera = draw_camera_motion(rng, 2.0 * options.camera_motion)
+    drawn = draw_camera_motion(rng, 2.0 * options.camera_motion)
+    camera = drawn if camera is None else camera
     sensor = draw_sensor(rng, options.sensor_blur, options.sensor_noise)
     paths = _draw_paths(rng, world, options)
 
