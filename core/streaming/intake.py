@@ -124,7 +124,7 @@ class Intake:
 
             def found() -> Float[Tensor, "1 1 h w"]:
                 values = from_motion(native, fit)
-                return no_depth() if values is None else values
+                return _no_depth(fit.model_size, native.device) if values is None else values
 
             return found
         estimate = self._estimate_depth
