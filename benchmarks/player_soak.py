@@ -29,6 +29,8 @@ from tests.viewer.chromium import EXECUTABLE, Chromium
 
 _READ_EVERY = 10.0
 _MOST_GROWTH = 0.1
+_PATIENCE_S = 600
+"""Within which the browser answers, also on a machine with much else to do."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def main() -> None:
     readings: list[tuple[int, int]] = []
     with (
         tempfile.TemporaryDirectory() as profile,
-        Chromium(Path(profile), options.size) as browser,
+        Chromium(Path(profile), options.size, patience=_PATIENCE_S) as browser,
     ):
         play(browser, options.page)
         count = round(60 * options.minutes / _READ_EVERY)

@@ -57,28 +57,38 @@ def lift_means(
     return torch.stack([x * across, -z * lens.aspect * across, depth], dim=-1), valid
 
 
-def lift(gaussians: DynamicGaussians, lens: Lens) -> LiftedGaussians:
+def lift(
+    gaussians: DynamicGaussians, lens: Lens, slopes: Float[Tensor, "b n 2"] | None = None
+) -> LiftedGaussians:
     """Place still Gaussians so that a pinhole camera sees what the orthographic view shows.
 
     With ``Z`` the depth, ``f`` the focal length and ``r`` the aspect of the lens, a centre goes to
     ``(x Z/f, -z r Z/f, Z)``: in a camera at the origin it projects onto the very pixel where the
     orthographic view has it. Axis scales grow by ``Z/f`` along x, ``r Z/f`` along z and the mean of
-    the two along the depth, so that the footprint is kept as well (exactly so on the optical axis;
-    towards the edges the depth axis adds a little).
+    the two along the depth, whose axis is the ray through the centre, so that the footprint is kept
+    as well.
 
     Args:
         gaussians: Scenes as they are at one time, see :func:`core.geometry.motion.freeze_at`.
             Whatever motion and opacity windows they have is left aside.
         lens: Field of view and aspect of the *picture*; where the model's frame was stretched, the
             aspect before stretching, so that the lifted scene has natural proportions.
+        slopes: By how much Gaussians recede along canonical x and z, see
+            :func:`core.geometry.surfaces.surface_slopes`; None lets them face the input camera.
     """
     means, valid = lift_means(gaussians.means, lens)
     across = means[..., 2] / lens.focal
     down = lens.aspect * across
     along = (across + down) / 2
     zero = torch.zeros_like(across)
-    rows = [(across, zero, zero), (zero, zero, -down), (zero, along, zero)]
-    to_pinhole = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)  # (b, n, 3, 3)
+    ray = means * (along / means[..., 2])[..., None]
+    to_pinhole = torch.stack(  # (b, n, 3, 3)
+        [torch.stack([across, zero, zero], -1), ray, torch.stack([zero, -down, zero], -1)], dim=-1
+    )
+    if slopes is not None:
+        to_pinhole = to_pinhole + torch.stack(
+            [slopes[..., :1] * ray, torch.zeros_like(ray), slopes[..., 1:] * ray], dim=-1
+        )
     return LiftedGaussians(
         means=means,
         covars=to_pinhole @ covariances(gaussians.scales, gaussians.quats) @ to_pinhole.mT,

@@ -18,6 +18,7 @@ from core.recording import Recorded
 from core.rendering import SteadyRenderer
 from core.rendering.coverage import even_coverage
 from core.rendering.perspective import flatten, render_perspective
+from core.scene_file import grid_of
 from core.streaming import Interval
 from core.types import DynamicGaussians, RenderOutput
 
@@ -61,7 +62,10 @@ class OrbitView:
 
     def lift(self, interval: Interval, time: float) -> LiftedGaussians:
         """Return the scene of an interval at a pair time."""
-        return lift(freeze_at(interval.gaussians, time), self._lens)
+        return lift(freeze_at(interval.gaussians, time), self._lens, self._slopes(interval))
+
+    def _slopes(self, interval: Interval) -> Float[Tensor, "1 n 2"]:
+        return interval.slopes(grid_of(interval.num_first, self._fit.model_size), self._lens)
 
     def draw(self, scene: LiftedGaussians, phase: float) -> UInt8[Tensor, "h w 3"]:
         """Return the picture of a lifted scene from a place on the ellipse, in rounds."""
@@ -79,7 +83,8 @@ class OrbitView:
         if self._orbit is None:
             self._fit_orbit(self.lift(interval, times[0]))
         poses = send(self._poses(phases), device)
-        flat = self._flatten(gaussians, send(torch.tensor(list(times)), device), poses)
+        moments = send(torch.tensor(list(times)), device)
+        flat = self._flatten(gaussians, self._slopes(interval), moments, poses)
         background = self._background_on(device)
         started = self._renderer.start(
             flat,
@@ -94,12 +99,13 @@ class OrbitView:
     def _seen(
         self,
         gaussians: DynamicGaussians,
+        slopes: Float[Tensor, "1 n 2"],
         times: Float[Tensor, " t"],
         poses: Float[Tensor, "t 4 4"],
     ) -> DynamicGaussians:
         """Return one scene at several times, each seen by its own camera."""
         scenes = DynamicGaussians.cat([freeze_at(gaussians, time) for time in times])
-        scenes = lift(scenes, self._lens)
+        scenes = lift(scenes, self._lens, slopes)
         sizes = (self._image_size, self._fit.model_size)
         return flatten(scenes, poses, self._view_lens, *sizes)[0]
 

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from core.geometry.cameras import Lens, fit_orbit, look_at
 from core.geometry.fit import FrameFit, Window
-from core.geometry.lift import lift
-from core.geometry.motion import freeze_at
 from core.outputs.options import CameraName
 from core.outputs.orbit_view import OrbitView
 from core.outputs.pictures import depth_in_colors, seen_inverse_depth
@@ -136,7 +134,7 @@ class SceneView:
             )
         if self._camera == "orbit":
             return self._orbit.render(self._orbit.lift(interval, time), phase)
-        scene = lift(freeze_at(interval.gaussians, time), self._lens)
+        scene = self._orbit.lift(interval, time)
         if self._focus_depth is None:
             depths = scene.means[scene.valid][:, 2]
             self._focus_depth = fit_orbit(depths, self._lens).focus_depth

@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from core.geometry.cameras import Lens
 from core.geometry.motion import freeze_at
+from core.geometry.surfaces import surface_slopes
 from core.types import DynamicGaussians
 
 
@@ -74,6 +77,16 @@ class Interval:
         """The Gaussians without the survivors: what a scene file holds."""
         own = self.gaussians.num_gaussians - self.num_survivors
         return self.gaussians.select(slice(own), dim=1)
+
+    def slopes(self, grid_size: tuple[int, int], lens: Lens) -> Float[Tensor, "1 n 2"]:
+        """Return by how much the Gaussians recede; survivors face the input camera.
+
+        Args:
+            grid_size: Rows and columns of a key frame.
+            lens: See :func:`core.geometry.surfaces.surface_slopes`.
+        """
+        own = surface_slopes(self.own_gaussians.means, grid_size, lens)
+        return F.pad(own, (0, 0, 0, self.num_survivors))
 
     @cached_property
     def fading(self) -> DynamicGaussians | None:

@@ -21,11 +21,13 @@ def show_result(path: Path, options: ViewerOptions) -> None:
     # Here, since PyTorch takes seconds: help and wrong options are answered without it.
     from core.scene_file import open_scene
     from core.viewer.feed import RecordedFeed
+    from core.viewer.parts import find_parts
     from core.viewer.server import ViewerServer
 
     with open_scene(path) as reader:
         _ = reader.window  # refuses a file without an interval
-        with ViewerServer(RecordedFeed(reader), options.host, options.port) as server:
+        feed = RecordedFeed(reader, find_parts(path))
+        with ViewerServer(feed, options.host, options.port) as server:
             _logger.info("%s shows %s until Ctrl-C.", server.address, path)
             threading.Event().wait()
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from core.checks import UserError
 from core.logging import get_logger
 from core.scene_file import SceneHeader, SceneReader
 from core.scene_file.records import HEADER, pack_record
+from core.viewer.parts import Parts
 
 _logger = get_logger(__name__)
 
@@ -137,15 +139,17 @@ class RecordedFeed:
 
     Args:
         reader: The open file; its owner closes it.
+        parts: What is shown beside it, sent once the scene is.
     """
 
-    def __init__(self, reader: SceneReader) -> None:
+    def __init__(self, reader: SceneReader, parts: Future[Parts] | None = None) -> None:
         self.greeting: dict[str, object] = {"live": False}
         """What a viewer is told first."""
         self._reader = reader
+        self._parts = parts
 
     async def follow(self) -> AsyncGenerator[Message, None]:
-        """Yield parts of the file, and at last where it is damaged or cut short, if it is."""
+        """Yield the file, what belongs to it, and at last where it is damaged or cut short."""
         reader, ended = self._reader, ""
         if not reader.is_complete:
             ended = f"The file is cut short: the scene ends at {reader.window[1]:.2f} s."
@@ -163,4 +167,8 @@ class RecordedFeed:
                 records = b""
         if records:
             yield {"share": 1.0}, records
+        if self._parts is not None:
+            # Shielded: a viewer that leaves must not cancel what others wait for.
+            for name, data in (await asyncio.shield(asyncio.wrap_future(self._parts))).items():
+                yield {"part": name}, data
         yield {"ended": ended}, b""

@@ -10,6 +10,7 @@ import torch
 from core.checks import UserError
 from core.io import write_bytes
 from core.scene_file import open_scene
+from core.viewer.parts import INPUT, TRACKS, embed
 from core.viewer.tracks import write_tracks
 
 _PLAYER = Path(__file__).parent / "assets" / "player.html"
@@ -50,17 +51,12 @@ def write_player(
             f"{scene.name} has {size / 1e6:.0f} MB, and browsers open pages of scenes up to "
             f"{_MAX_SCENE / 1e6:.0f} MB; render.py makes videos of it."
         )
-    tracks = write_tracks(scene, device)
-    parts = [("tracks", "application/json", tracks.encode())]
+    parts = {TRACKS: write_tracks(scene, device).encode()}
     if video is not None:
-        parts.append(("input", "text/plain", base64.b64encode(_read(video))))
-    # What a page that is cut short lacks are these, and only then the end of the scene.
-    more = [
-        f'</script>\n<script type="{kind}" id="{name}" data-length="{len(text)}">'.encode() + text
-        for name, kind, text in parts
-    ]
+        parts[INPUT] = _read(video)
     before, after = _PLAYER.read_bytes().split(_PLACE_OF_SCENE)
-    write_bytes(path, b"".join([before, base64.b64encode(_read(scene)), *more, after]))
+    # What a page that is cut short lacks are these parts, and only then the end of the scene.
+    write_bytes(path, b"".join([before, base64.b64encode(_read(scene)), embed(parts), after]))
 
 
 def _read(path: Path) -> bytes:

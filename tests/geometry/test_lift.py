@@ -51,6 +51,7 @@ def test_centers_project_onto_the_very_pixel(height: int, width: int, fov: float
 
 def test_axis_scales_follow_the_depth() -> None:
     gaussians, lens = scene(), Lens(60.0, 288 / 512)
+    gaussians.means[..., [0, 2]] = 0  # elsewhere the ray is askew
     lifted = lift(gaussians, lens)
     across = lifted.means[..., 2] / lens.focal
     factors = torch.stack(
@@ -75,11 +76,12 @@ def test_rotated_covariances_are_carried_by_the_same_map() -> None:
         )
         world = rotation @ torch.diag(gaussians.scales[0, i] ** 2) @ rotation.T
         depth = lifted.means[0, i, 2].item()
-        turned = world[[0, 2, 1]][:, [0, 2, 1]]  # x, up, depth
         across = depth / lens.focal
-        mean = across * (1 + lens.aspect) / 2
-        factor = torch.tensor([across, -across * lens.aspect, mean], dtype=torch.float64)
-        torch.testing.assert_close(lifted.covars[0, i], factor[:, None] * turned * factor)
+        to_pinhole = torch.zeros(3, 3, dtype=torch.float64)
+        to_pinhole[0, 0] = across
+        to_pinhole[1, 2] = -across * lens.aspect
+        to_pinhole[:, 1] = lifted.means[0, i] / depth * across * (1 + lens.aspect) / 2  # the ray
+        torch.testing.assert_close(lifted.covars[0, i], to_pinhole @ world @ to_pinhole.T)
 
 
 def test_what_left_the_depth_range_is_marked() -> None:

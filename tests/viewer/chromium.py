@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Any
 
 EXECUTABLE = shutil.which("chromium") or shutil.which("google-chrome")
-_TIMEOUT = 60
 # Chromium reads the pipe at descriptor 3 and writes it at 4.
 _AT_3_AND_4 = """
 import fcntl, os, sys
@@ -34,6 +33,7 @@ class Chromium:
         size: Width and height of the page, CSS pixels.
         dark: Whether the person likes dark pages.
         mobile: Whether it is a telephone.
+        patience: Seconds within which it answers; a busy machine needs more.
     """
 
     def __init__(
@@ -43,8 +43,10 @@ class Chromium:
         *,
         dark: bool = False,
         mobile: bool = False,
+        patience: float = 120,
     ) -> None:
         assert EXECUTABLE is not None
+        self._patience = patience
         self.errors: list[str] = []
         self._answers: Queue[dict[str, Any]] = Queue()
         self._number = 0
@@ -136,9 +138,9 @@ class Chromium:
         self._out.write(json.dumps(message).encode() + b"\0")
         while True:
             try:
-                answer = self._answers.get(timeout=_TIMEOUT)
+                answer = self._answers.get(timeout=self._patience)
             except Empty:
-                raise TimeoutError(f"{method} takes more than {_TIMEOUT} s") from None
+                raise TimeoutError(f"{method} takes more than {self._patience:g} s") from None
             if answer["id"] == self._number:
                 assert "error" not in answer, (method, answer["error"])
                 return answer["result"]
@@ -154,8 +156,8 @@ class Chromium:
     def wait_for(self, condition: str) -> None:
         """Wait until an expression in the page is true."""
         self.run(
-            f"new Promise((done, fail) => {{ const end = Date.now() + {1000 * _TIMEOUT - 2000};"
-            f" const look = () => {{ if ({condition}) done(true);"
+            f"new Promise((done, fail) => {{ const end = Date.now() +"
+            f" {1000 * self._patience - 2000}; const look = () => {{ if ({condition}) done(true);"
             " else if (Date.now() > end) fail(new Error(document.body.innerText));"
             " else setTimeout(look, 5); }; look(); })"
         )

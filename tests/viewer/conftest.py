@@ -18,8 +18,13 @@ GRID = (18, 32)
 WriteScene = Callable[..., Path]
 
 
-def key_frame(seed: int, *, turned_in_picture: bool) -> DynamicGaussians:
-    """Draw Gaussians of a key frame, turned anyhow or within the picture; they move and fade."""
+def key_frame(
+    seed: int, *, turned_in_picture: bool, on_a_surface: bool = False
+) -> DynamicGaussians:
+    """Draw Gaussians of a key frame, turned anyhow or within the picture; they move and fade.
+
+    They are anywhere in depth, or on the ground and a wall behind it.
+    """
     random = torch.Generator().manual_seed(seed)
     rows, columns = GRID
     count = rows * columns
@@ -34,7 +39,8 @@ def key_frame(seed: int, *, turned_in_picture: bool) -> DynamicGaussians:
         half = uniform(-math.pi, math.pi)
         quats = torch.stack([half.cos(), 0 * half, half.sin(), 0 * half], dim=-1)
         scales[..., 1] = (scales[..., 0] + scales[..., 2]) / 2
-    means = torch.stack([x + uniform(-0.05, 0.05), uniform(0, 1), z + uniform(-0.05, 0.05)], -1)
+    depths = (0.3 - 0.6 * z).clamp_min(0.2 + 0.1 * x) if on_a_surface else uniform(0, 1)
+    means = torch.stack([x + uniform(-0.05, 0.05), depths, z + uniform(-0.05, 0.05)], -1)
     return DynamicGaussians(
         means=means,
         motion=uniform(-0.2, 0.2, 2, 3) * torch.tensor([1, 0.3, 1]),
@@ -62,10 +68,14 @@ def write_scene(tmp_path: Path) -> WriteScene:
         frame_size: tuple[int, int] = (90, 160),
         *,
         turned_in_picture: bool = False,
+        on_a_surface: bool = False,
     ) -> Path:
         header = SceneHeader((144, 256), GRID, frame_size, fit_mode, frames_per_second=10)
         path = tmp_path / "scene.ssplat"
-        frames = [key_frame(seed, turned_in_picture=turned_in_picture) for seed in range(3)]
+        frames = [
+            key_frame(seed, turned_in_picture=turned_in_picture, on_a_surface=on_a_surface)
+            for seed in range(3)
+        ]
         with SceneWriter(path, header) as writer:
             for i in range(2):
                 writer.append(interval(frames[i], frames[i + 1]), i, i + 1, opens=i == 0)

@@ -15,6 +15,8 @@ from core.scene_file import SceneHeader, SceneWriter, open_scene
 from core.streaming import StoredScene
 from core.tracking import grid_points, track
 from core.viewer import html, write_player
+from core.viewer.parts import find_parts
+from core.viewer.tracks import write_tracks
 from tests.viewer.conftest import WriteScene
 
 HEADER = SceneHeader((48, 80), (6, 10), (96, 160), source="</script>")
@@ -63,6 +65,24 @@ def test_the_page_holds_tracks_and_the_input(write_scene: WriteScene, tmp_path: 
     )
     bits = np.unpackbits(np.frombuffer(base64.b64decode(moving["visible"]), np.uint8))
     assert (bits[: 5 * count].reshape(5, count) == expected.visible.numpy()).all()
+
+
+def test_a_server_finds_what_a_page_holds_of_its_scene(
+    write_scene: WriteScene, tmp_path: Path
+) -> None:
+    scene, page, video = write_scene(), tmp_path / "scene.html", tmp_path / "input.mp4"
+    with open_scene(scene) as reader:
+        tracks = write_tracks(reader).encode()
+    assert find_parts(scene).result(10) == {"tracks": tracks}, "without a page"
+    video.write_bytes(b"frames")
+    write_player(page, scene, video)
+    assert find_parts(scene).result(10) == {"tracks": tracks, "input": b"frames"}
+    whole = page.read_bytes()
+    page.write_bytes(whole[: whole.index(b'id="input"') + 32])
+    assert find_parts(scene).result(10) == {"tracks": tracks}, "cut short"
+    other = write_scene(turned_in_picture=True)
+    page.write_bytes(whole)
+    assert list(find_parts(other).result(10)) == ["tracks"], "a page of another scene"
 
 
 def test_what_is_no_scene_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,17 +6,21 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from core.io.video import VideoWriter
 from core.scene_file import SceneEncoder, SceneHeader, open_scene
 from core.scene_file.records import pack_record
+from core.viewer import write_player
 from core.viewer.feed import LiveFeed, LivePart, RecordedFeed
+from core.viewer.parts import find_parts
 from core.viewer.server import ViewerServer
 from tests.viewer.chromium import Chromium
 from tests.viewer.conftest import GRID, WriteScene, interval, key_frame
-from tests.viewer.test_player import seek, seen
+from tests.viewer.test_player import press, seek, seen
 
 pytestmark = pytest.mark.slow
 HEADER = SceneHeader((144, 256), GRID, (90, 160), frames_per_second=10, source="synthetic")
@@ -126,10 +130,17 @@ def test_a_page_outlives_its_server_and_finds_the_next(browser: Chromium) -> Non
     browser.errors.clear()
 
 
-def test_a_result_is_played_from_the_server(browser: Chromium, write_scene: WriteScene) -> None:
+def test_a_result_is_played_from_the_server(
+    browser: Chromium, write_scene: WriteScene, tmp_path: Path
+) -> None:
+    scene, video = write_scene(), tmp_path / "input.mp4"
+    with VideoWriter(video, (90, 160), 10) as writer:
+        for i in range(31):
+            writer.write(np.full((90, 160, 3), 8 * i, np.uint8))
+    write_player(scene.with_suffix(".html"), scene, video)
     with (
-        open_scene(write_scene()) as reader,
-        ViewerServer(RecordedFeed(reader), "127.0.0.1", 0) as server,
+        open_scene(scene) as reader,
+        ViewerServer(RecordedFeed(reader, find_parts(scene)), "127.0.0.1", 0) as server,
     ):
         visit(browser, server)
         browser.wait_for("note.hidden && +time.max === 3")
@@ -141,3 +152,8 @@ def test_a_result_is_played_from_the_server(browser: Chromium, write_scene: Writ
     first = seen(browser)
     seek(browser, 1.5)
     assert np.abs(seen(browser) - first).max() > 0.1
+    press(browser, "t")
+    drawn = "trails.getContext('2d').getImageData(0, 0, trails.width, trails.height).data"
+    browser.wait_for(f"!trails.hidden && {drawn}.some(value => value > 0)")
+    press(browser, "i")
+    browser.wait_for("video.checkVisibility() && video.duration > 3 && video.currentTime > 1.4")

@@ -21,6 +21,7 @@ from core.geometry.canonical import depth_from_inverse_depth
 from core.geometry.fit import FitMode
 from core.geometry.lift import lift
 from core.geometry.motion import freeze_at
+from core.geometry.surfaces import surface_slopes
 from core.io.video import VideoWriter
 from core.outputs.scene_view import SceneView
 from core.rendering.perspective import render_perspective
@@ -93,18 +94,19 @@ def test_the_picture_at_the_input_camera_is_that_of_the_rasteriser(
         assert psnr(seen(browser), expected.depth_colors) > 35
 
 
+@pytest.mark.parametrize("on_a_surface", [False, True])
 def test_other_views_are_those_of_a_pinhole_camera(
-    browser: Chromium, write_scene: WriteScene
+    browser: Chromium, write_scene: WriteScene, on_a_surface: bool
 ) -> None:
-    scene = write_scene()
+    scene, turns = write_scene(on_a_surface=on_a_surface), 12 if on_a_surface else 3
     show(browser, scene)
     browser.run("picture.focus()")
-    press(browser, "ArrowRight", 3)
+    press(browser, "ArrowRight", turns)
     press(browser, "ArrowDown", 2)
     press(browser, "-", 1)
     browser.wait_for("!home.disabled")
     seek(browser, 0.4)
-    yaw, pitch, distance = 3 * 0.03, 2 * 0.03, 1.1
+    yaw, pitch, distance = turns * 0.03, 2 * 0.03, 1.1
     width, height = browser.run("[picture.width, picture.height]")
     with open_scene(scene) as reader:
         gaussians = reader.read_interval(0)
@@ -120,11 +122,22 @@ def test_other_views_are_those_of_a_pinhole_camera(
     pose = torch.eye(4)
     pose[:3, :3] = torch.stack([right, torch.linalg.cross(forward, right), forward])
     pose[:3, 3] = -pose[:3, :3] @ (torch.tensor([0, 0, focus]) - distance * focus * forward)
-    still = lift(freeze_at(gaussians, 0.4), lens)
-    rendered = render_perspective(
-        still, pose[None], lens, (height, width), background, model_size=reader.header.image_size
+    still = freeze_at(gaussians, 0.4)
+    slopes = surface_slopes(gaussians.means, reader.header.grid_size, lens)
+    receding, facing = (
+        render_perspective(
+            scene,
+            pose[None],
+            lens,
+            (height, width),
+            background,
+            model_size=reader.header.image_size,
+        ).rgb[0]
+        for scene in (lift(still, lens, slopes), lift(still, lens))
     )
-    assert psnr(seen(browser), rendered.rgb[0]) > LEAST_PSNR
+    assert psnr(seen(browser), receding) > LEAST_PSNR
+    if on_a_surface:
+        assert psnr(seen(browser), facing) < LEAST_PSNR - 5
 
 
 def test_controls_change_the_picture(browser: Chromium, write_scene: WriteScene) -> None:

@@ -1,6 +1,7 @@
 // Attributes of Gaussians, decoded from the blocks of a scene file.
 
 import { damaged, Fields, MAX_DEGREE, SceneError, type Header, type Interval, type KeyFrame } from "./records";
+import { shearAlongSurfaces } from "./surfaces";
 
 const MAX_VALUE = 1e4;
 const MOTION_KIND = 16;
@@ -10,7 +11,7 @@ const { fround } = Math;
 export interface StaticGaussians {
   /** x, inverse depth, z, opacity. */
   places: Float32Array;
-  /** xx, xy, xz, yy, yz, zz. */
+  /** xx, xy, xz, yy, yz, zz; the axis y is the ray. */
   covariances: Float32Array;
   /** r, g, b. */
   colors: Float32Array;
@@ -168,6 +169,7 @@ export async function readKeyFrame(frame: KeyFrame, header: Header): Promise<Sta
     colors[3 * i + 1] = clamped(green[i]);
     colors[3 * i + 2] = clamped(blue[i]);
   }
+  shearAlongSurfaces(covariances, places, header);
   return { places, covariances, colors };
 }
 

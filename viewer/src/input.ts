@@ -14,9 +14,8 @@ export class InputFrames {
   /** Browsers round their own time. */
   private sought = -1;
 
-  /** Takes an MP4 in base64 that begins when the scene does; `failed` is called if it cannot be played. */
-  constructor(private readonly video: HTMLVideoElement, base64: string, failed: () => void) {
-    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  /** Takes an MP4 that begins when the scene does; `failed` is called if it cannot be played. */
+  constructor(private readonly video: HTMLVideoElement, bytes: Uint8Array<ArrayBuffer>, failed: () => void) {
     video.addEventListener("seeked", () => this.seek());
     video.addEventListener("loadedmetadata", () => this.seek());
     video.addEventListener("error", failed, { once: true });

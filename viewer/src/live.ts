@@ -13,6 +13,7 @@ export interface Guide {
 export interface Followed {
   follow(guide: Guide): void;
   play(isPlaying: boolean): void;
+  addPart(name: string, bytes: Uint8Array<ArrayBuffer>): void;
 }
 
 /** What a server says of itself, of the records that follow, and at the end. */
@@ -30,6 +31,8 @@ interface Facts {
   skipped?: number;
   /** Of a file, what has been sent with these records. */
   share?: number;
+  /** Tracks or input frames follow, and no records. */
+  part?: string;
   ended?: string;
 }
 
@@ -158,6 +161,11 @@ export class Live implements Guide {
   }
 
   private take(records: ArrayBuffer): void {
+    if (this.facts.part) {
+      this.player!.addPart(this.facts.part, new Uint8Array(records));
+      this.isAsking = false;
+      return this.ask();
+    }
     const request: AppendRequest = { kind: "append", bytes: new Uint8Array(records), limit: this.limit };
     this.worker.postMessage(request, [records]);
   }
@@ -173,7 +181,10 @@ export class Live implements Guide {
       this.pursuit.step(keyTimes, performance.now());
       this.zero = this.captured - 1000 * keyTimes.at(-1)!;
       this.tell();
-    } else this.say(`Loading … ${Math.floor(100 * (this.facts.share ?? 0))} %`);
+    } else {
+      const share = this.facts.share ?? 0;
+      this.say(share < 1 ? `Loading … ${Math.floor(100 * share)} %` : "");
+    }
     if (this.isFollowing) this.ask();
   }
 

@@ -1,5 +1,6 @@
 // The page: plays the scene that it holds.
 
+import { bytesOf } from "./base64";
 import { Camera, depthRowOf, shownOf, type View } from "./camera";
 import { attachControls } from "./controls";
 import { fitted, InputFrames, lay, type Placement } from "./input";
@@ -78,8 +79,8 @@ class Player implements Followed {
     this.seconds = start;
     this.frameTime = header.frameRate ? 1 / header.frameRate : (end - start) / 100;
     slider.step = "any";
-    const isWhole = this.takeParts();
     this.listen();
+    const isWhole = this.takeParts();
     this.layout();
     for (const control of document.querySelectorAll<HTMLInputElement>("#controls [disabled]")) control.disabled = false;
     if (!scene.isComplete) say(`The file is cut short: the scene ends at ${end.toFixed(2)} s.`);
@@ -91,19 +92,34 @@ class Player implements Followed {
   /** Takes tracks and input frames, where the page holds them; returns whether it holds all of both. */
   private takeParts(): boolean {
     const [tracks, input] = [takePart("tracks"), takePart("input")];
-    if (tracks?.isWhole) this.tracks = new Tracks(tracks.text, this.scene.header.frameRate);
-    if (input?.isWhole) {
-      this.input = new InputFrames(video, input.text, () => {
-        say("This browser cannot play the video of the input frames.");
-        placements[0].checked = true;
-        comparing.hidden = true;
-        this.layout();
-      });
-    }
-    trackBox.parentElement!.hidden = !this.tracks;
-    comparing.hidden = !this.input;
-    element("partkeys").textContent = (this.tracks ? " · T: tracks" : "") + (this.input ? " · I: input" : "");
+    if (tracks?.isWhole) this.addTracks(tracks.text);
+    if (input?.isWhole) this.addInput(bytesOf(input.text));
     return (tracks?.isWhole ?? true) && (input?.isWhole ?? true);
+  }
+
+  /** Takes what a server sends after the scene. */
+  addPart(name: string, bytes: Uint8Array<ArrayBuffer>): void {
+    if (name === "tracks") this.addTracks(new TextDecoder().decode(bytes));
+    else this.addInput(bytes);
+    this.layout();
+    this.refresh();
+  }
+
+  private addTracks(text: string): void {
+    this.tracks = new Tracks(text, this.scene.header.frameRate);
+    trackBox.parentElement!.hidden = false;
+    element("partkeys").append(" · T: tracks");
+  }
+
+  private addInput(bytes: Uint8Array<ArrayBuffer>): void {
+    comparing.hidden = false;
+    element("partkeys").append(" · I: input");
+    this.input = new InputFrames(video, bytes, () => {
+      say("This browser cannot play the video of the input frames.");
+      placements[0].checked = true;
+      comparing.hidden = true;
+      this.layout();
+    });
   }
 
   private markKeyFrames(times: number[]): void {

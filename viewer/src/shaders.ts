@@ -91,8 +91,10 @@ void main() {
   if (perspective) {
     // The lift: every centre projects onto its pixel in a pinhole camera at the origin.
     vec2 across = depth / focal;
-    mat3 lift = mat3(across.x, 0.0, 0.0, 0.0, 0.0, (across.x + across.y) * 0.5, 0.0, -across.y, 0.0);
-    vec3 view = rotation * vec3(mean.x * across.x, -mean.z * across.y, depth) + shift;
+    vec3 lifted = vec3(mean.x * across.x, -mean.z * across.y, depth);
+    vec3 ray = lifted * ((across.x + across.y) * 0.5 / depth);
+    mat3 lift = mat3(across.x, 0.0, 0.0, ray, 0.0, -across.y, 0.0);
+    vec3 view = rotation * lifted + shift;
     if (view.z <= near) return;
     center = focal * vec2(view.x, -view.y) / view.z;
     vec2 steep = clamp(center, -1.3, 1.3);

@@ -6,8 +6,11 @@ const BINS = 1 << 16;
 const starts = new Uint32Array(BINS + 1);
 let keys = new Float32Array(0);
 
+/** Inverse depths from the farthest to the nearest, of which a normalised inverse depth is a share. */
+export const INVERSE_DEPTHS = 9.8;
+
 /** Depth of a normalised inverse depth, as everywhere in the project. */
-export const depthOf = (inverseDepth: number) => 1 / (inverseDepth * 9.8 + 0.2 + 1e-6);
+export const depthOf = (inverseDepth: number) => 1 / (inverseDepth * INVERSE_DEPTHS + 0.2 + 1e-6);
 
 /** Share of an interval within which what it no longer holds fades out. */
 export const CROSSFADE = 0.05;

@@ -1,5 +1,6 @@
 // Tracks of points over the picture: where each is, and the way that it came.
 
+import { bytesOf } from "./base64";
 import { project, type View } from "./camera";
 
 /** Frames over which a trail reaches back, and seconds where the frame rate is not known. */
@@ -15,10 +16,6 @@ interface Group {
   places: Float32Array;
   /** 1 of a point that nothing covers, of each at each time. */
   visible: Uint8Array;
-}
-
-function bytesOf(base64: string): Uint8Array {
-  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }
 
 /** Tracks as core/viewer/tracks.py writes them. */

@@ -1,6 +1,7 @@
 // Decodes the scene and sorts it for each picture, away from the page.
 
 import { checkPixels } from "./attributes";
+import { bytesOf } from "./base64";
 import { GrowingScene, type Limit } from "./growing";
 import { locate, readScene, type Header, type SceneFile } from "./records";
 import { SceneDecoder, type IntervalScene } from "./scene";
@@ -73,12 +74,6 @@ const page = self as unknown as {
 let decoder: SceneDecoder | null = null;
 let growing: GrowingScene | null = null;
 let scene: IntervalScene | null = null;
-
-function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
-  const text = base64.trim();
-  // A page that is cut short may end inside of a group of four characters.
-  return Uint8Array.from(atob(text.slice(0, text.length & ~3)), (letter) => letter.charCodeAt(0));
-}
 
 function extentOf({ keyFrames, intervals }: SceneFile): { keyTimes: number[]; window: [number, number] } {
   const [first, second] = [intervals[0].first, intervals.at(-1)!.second];
