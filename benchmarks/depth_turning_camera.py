@@ -95,7 +95,7 @@ def draw(case: Case, layout: Layout, index: int) -> Clip:
     clip = _render(layout, index, case.camera(), _KEY_FRAMES)
     if not case.has_subject:
         return clip
-    texture = _render("room", index + 20, CASES[1].camera(), 1).frames[0]
+    texture = _render("room", index + 20, Case("still").camera(), 1).frames[0]
     return _with_subject(clip, texture)
 
 

@@ -22,7 +22,7 @@ _SMALLEST_OVERLAP = 0.4
 _PARALLAX_PX = 0.2
 """Median parallax, in pixels of the maps, below which a camera is taken to turn only."""
 _FIRST_PARALLAX_PX = 1.0
-"""The same for the first poses of a stream, which rest on nothing else."""
+"""The same as long as no depth comes from motion."""
 _FEWEST_INLIERS = 0.5
 _SMALLEST_CORRELATION = 0.2
 """Rank correlation with the depth known before below which a pose from matches is a wrong one."""
@@ -52,16 +52,17 @@ def localize(
 ) -> Localized:
     """Find the poses of partners from matches.
 
-    A first pose comes from the essential matrix of the partner with the most parallax (RANSAC),
-    later ones from the depth that is known. Then poses and inverse depths of a grid of points are
-    adjusted together.
+    Poses come from the depth that is known; then they and inverse depths of a grid of points are
+    adjusted together. Where the border of the picture contradicts them, that is done again from the
+    essential matrix of the partner with the most parallax (RANSAC). What has too little parallax at
+    the border, or contradicts every pose, is left with rotations.
 
     Args:
         matches: Of the key frame in each partner; the first is the key frame before.
         corners: How well the key frame's texture holds its matches, from 0 to 1.
         before: Depth of the key frame before.
         camera: The camera of all.
-        is_scaled: Whether ``before`` comes from motion, so that poses can rest on it.
+        is_scaled: Whether ``before`` comes from motion; if not, more proof is asked for.
     """
     points = _Sampled(matches, corners, before, camera)
     turns = [points.turn(i) for i in range(len(matches))]
@@ -93,7 +94,7 @@ def _refined(
     first: _First | None,
     camera: Camera,
 ) -> list[Pose]:
-    """Return all poses, from the depth that is known or from a first pose."""
+    """Return all poses, from the depth that is known or from that of a first pose."""
     known = points.points if first is None else first.points
     trusted = known.certainty > 0 if first is None else first.trusted
     poses = [_pose_alone(known, trusted, i, still[i], camera) for i in range(len(matches))]

@@ -106,7 +106,7 @@ class MotionDepth:
         Before there is parallax it is that of the picture alone.
         """
         grey = picture.grey
-        camera = self._camera(grey)
+        camera = self._camera(picture)
         if self.state.newest is None or self.state.depth is None:
             return self._begin(grey, single, camera)
         partners = self._partners()
@@ -180,8 +180,8 @@ class MotionDepth:
             return state.ring
         return (*state.ring, state.newest)[-_RING:]
 
-    def _camera(self, grey: Grey) -> Camera:
-        height, width = (side // 2 for side in grey.shape)
+    def _camera(self, picture: Picture) -> Camera:
+        height, width = picture.rgb.shape[:2]
         known = self._known_camera
         if known is None or (known.height, known.width) != (height, width):
             self._known_camera = known = Camera.of_fov(height, width, self._fov)
