@@ -33,6 +33,7 @@ def run(options: InferenceOptions) -> None:
     from core.outputs.clip_outputs import (
         FILES,
         PAGE,
+        SCENE,
         check_exports,
         export_outputs,
         write_outputs,
@@ -42,6 +43,7 @@ def run(options: InferenceOptions) -> None:
     from core.streaming import Session
     from core.streaming.reconstruct import ClipReconstructor, choose_fit
     from core.viewer import write_player
+    from core.viewer.following import following
 
     check_exports(options.outputs)
     inputs = [
@@ -91,8 +93,12 @@ def run(options: InferenceOptions) -> None:
     ]
     with session, staged_outputs(options.output_dir) as staging:
         reconstructor = ClipReconstructor(session, depth, options.max_frames or None)
-        player = partial(write_player, device=device) if options.html else None
-        write_outputs(reconstructor, source, fit, options.outputs, staging, facts, player)
+        if not options.html:
+            write_outputs(reconstructor, source, fit, options.outputs, staging, facts)
+        else:
+            with following(staging.folder / SCENE, device) as tracks:
+                player = partial(write_player, device=device, tracks=tracks)
+                write_outputs(reconstructor, source, fit, options.outputs, staging, facts, player)
     _logger.info("%s", options.output_dir / PAGE)
     export_outputs(options.output_dir, options.outputs)
 

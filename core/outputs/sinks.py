@@ -225,9 +225,10 @@ class OverviewSink:
         """Write the picture."""
         if self._shown is None:
             return
+        # First, since this may be a new thread: cuBLAS wants the context that kernels enter.
+        scene = self._view.lift(self._shown.interval, self._shown.time)
         images = FrameImages.of([self._shown])
         above = side_by_side_pictures(images, self._fit)[0]
-        scene = self._view.lift(self._shown.interval, self._shown.time)
         novel = self._view.draw(scene, _SIDEWAYS)
         depth = depth_pictures(images, self._fit)[0]
         below = torch.cat([depth.cpu(), novel], dim=1)

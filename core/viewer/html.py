@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -27,7 +28,12 @@ def served_player() -> bytes:
 
 
 def write_player(
-    path: Path, scene: Path, video: Path | None = None, *, device: torch.device | str = "cpu"
+    path: Path,
+    scene: Path,
+    video: Path | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    tracks: Callable[[], str | None] = lambda: None,
 ) -> None:
     """Write a page that plays a scene file.
 
@@ -39,6 +45,7 @@ def write_player(
         scene: The scene file.
         video: Its input frames as an MP4 that begins when the scene does, to be shown beside it.
         device: Where tracks are computed.
+        tracks: Gives those that were computed before, see :mod:`core.viewer.following`.
 
     Raises:
         UserError: If the scene cannot be read, is no scene file or too long for a browser, or the
@@ -51,7 +58,7 @@ def write_player(
             f"{scene.name} has {size / 1e6:.0f} MB, and browsers open pages of scenes up to "
             f"{_MAX_SCENE / 1e6:.0f} MB; render.py makes videos of it."
         )
-    parts = {TRACKS: write_tracks(scene, device).encode()}
+    parts = {TRACKS: (tracks() or write_tracks(scene, device)).encode()}
     if video is not None:
         parts[INPUT] = _read(video)
     before, after = _PLAYER.read_bytes().split(_PLACE_OF_SCENE)

@@ -14,7 +14,7 @@ import base64
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
@@ -35,7 +35,8 @@ _POINTS = 220
 """About how many; of frames of 16:9 they are 20 by 11."""
 _KEPT_INTERVALS = 8
 """Intervals over which a grid is followed; most of its points stay in the picture as long."""
-_THREADS = 4
+THREADS = 4
+"""In which groups are followed."""
 
 
 def write_tracks(scene: Path, device: torch.device | str = "cpu") -> str:
@@ -50,12 +51,16 @@ def write_tracks(scene: Path, device: torch.device | str = "cpu") -> str:
     """
     with open_scene(scene) as reader:
         fit = reader.header.fit
-        parts = _parts([interval.opens for interval in reader.intervals])
-    points = _grid(fit)
-    follow = partial(_follow, scene, points, torch.device(device))
-    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1), "tracks") as threads:
-        groups = [_group(tracks, fit) for tracks in threads.map(follow, parts)]
-    return json.dumps({"count": len(points), "groups": groups}, separators=(",", ":"))
+        parts = group_intervals([interval.opens for interval in reader.intervals])
+    follow = partial(follow_points, scene, device)
+    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "tracks") as threads:
+        return tracks_text(threads.map(follow, parts), fit)
+
+
+def tracks_text(groups: Iterable[PointTracks], fit: FrameFit) -> str:
+    """Return the text of all groups; see the module for what it holds."""
+    packed = [_group(tracks, fit) for tracks in groups]
+    return json.dumps({"count": len(_grid(fit)), "groups": packed}, separators=(",", ":"))
 
 
 def _grid(fit: FrameFit) -> Float[Tensor, "n 2"]:
@@ -66,8 +71,11 @@ def _grid(fit: FrameFit) -> Float[Tensor, "n 2"]:
     return grid + grid.new_tensor([window.left, window.top])
 
 
-def _parts(opens: Sequence[bool]) -> list[range]:
-    """Return the intervals of each group, from whether each one opens a shot."""
+def group_intervals(opens: Sequence[bool]) -> list[range]:
+    """Return the intervals of each group, from whether each one opens a shot.
+
+    Of a scene that grows, all but the last group stay what they are.
+    """
     begins: list[int] = []
     for number, is_opening in enumerate(opens):
         if not begins or is_opening or number - begins[-1] == _KEPT_INTERVALS:
@@ -75,12 +83,11 @@ def _parts(opens: Sequence[bool]) -> list[range]:
     return [range(*ends) for ends in pairwise([*begins, len(opens)])]
 
 
-def _follow(
-    path: Path, points: Float[Tensor, "n 2"], device: torch.device, numbers: range
-) -> PointTracks:
+def follow_points(path: Path, device: torch.device | str, numbers: range) -> PointTracks:
     """Follow a grid of points through some intervals of a file."""
     with open_scene(path) as reader:  # of this thread
         scene, tracks = StoredScene(reader, device), []
+        points = _grid(reader.header.fit)
         tracker = Tracker(points, reader.intervals[numbers[0]].first_time, reader.header.fit)
         for number in numbers:
             interval = scene.interval(number)
