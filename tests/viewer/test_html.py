@@ -71,8 +71,7 @@ def test_a_server_finds_what_a_page_holds_of_its_scene(
     write_scene: WriteScene, tmp_path: Path
 ) -> None:
     scene, page, video = write_scene(), tmp_path / "scene.html", tmp_path / "input.mp4"
-    with open_scene(scene) as reader:
-        tracks = write_tracks(reader).encode()
+    tracks = write_tracks(scene).encode()
     assert find_parts(scene).result(10) == {"tracks": tracks}, "without a page"
     video.write_bytes(b"frames")
     write_player(page, scene, video)
