@@ -29,7 +29,9 @@ from torch import Tensor
 from benchmarks.player_speed import split
 from core.checks import UserError, cli_errors
 from core.command_line import parse
+from core.geometry.cameras import Lens
 from core.geometry.lift import covariances
+from core.geometry.surfaces import surface_slopes
 from core.rendering.footprints import render_enlarged
 from core.scene_file import SceneHeader, open_scene
 from core.types import DynamicGaussians
@@ -67,9 +69,11 @@ def read_shaders() -> tuple[dict[str, str], dict[str, int]]:
     return {name: filled(source) for name, source in sources.items()}, numbers
 
 
-def texels_of(gaussians: DynamicGaussians) -> np.ndarray:
-    """Return what the page has on the GPU of each Gaussian."""
-    covars = covariances(gaussians.scales, gaussians.quats)[0]
+def texels_of(gaussians: DynamicGaussians, slopes: Float[Tensor, "n 2"]) -> np.ndarray:
+    """Return what the page has on the GPU of each Gaussian, sheared along its surface."""
+    shears = torch.eye(3).repeat(len(slopes), 1, 1)
+    shears[:, 1, [0, 2]] = slopes
+    covars = shears @ covariances(gaussians.scales, gaussians.quats)[0] @ shears.mT
     motion = gaussians.motion[0]  # (n, k, 3)
     x, d, z = gaussians.means[0].unbind(-1)
     entries = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
@@ -101,7 +105,8 @@ class Canvas:
             self._splats, [], index_buffer=indices, index_element_size=2
         )
         self._triangle = context.vertex_array(self._show, [])
-        texels = texels_of(gaussians)
+        lens = Lens(60.0, header.fit.aspect)
+        texels = texels_of(gaussians, surface_slopes(gaussians.means, header.grid_size, lens)[0])
         self._degree = gaussians.motion.shape[2]
         self._texels = self._texture(texels.reshape(-1, 4), 4, "f4")
         self._order = self._texture(np.zeros((len(texels), 1), np.uint32), 1, "u4")
