@@ -51,7 +51,7 @@ class Options:
 
     resume: str = str(EMBEDDED_MODEL)
     """The network."""
-    scenes: int = 1
+    scenes: int = 2
     """Scenes of each layout."""
 
 

@@ -15,7 +15,7 @@ from core.depth.motion.matching import Matches, follow
 from core.depth.motion.parallax import Parallax, border_parallax
 from core.depth.motion.pose import Pose, essential_pose, rotation_between
 
-_NUM_POINTS = 600
+_NUM_POINTS = 900
 _FEWEST_POINTS = 50
 _SMALLEST_OVERLAP = 0.4
 """Share of the points with texture that a partner must see to tell whether there is parallax."""
@@ -27,7 +27,7 @@ _FEWEST_INLIERS = 0.5
 _SMALLEST_CORRELATION = 0.2
 """Rank correlation with the depth known before below which a pose from matches is a wrong one."""
 _NOISE_PX = 0.3
-_POSE_ROUNDS, _JOINT_ROUNDS = 4, 4
+_POSE_ROUNDS, _JOINT_ROUNDS = 6, 5
 
 
 @dataclass(frozen=True)
