@@ -228,7 +228,8 @@ def run(
         "PYTHONPATH": os.pathsep.join(paths),
         "CLIP_BENCHMARK_START": repr(time.time()),
     }
-    arguments = ["--input_frames_path", clip, "--output_dir", folder / "out"]
+    # Depth from motion would come on top, on the CPU: docs/depth.md.
+    arguments = ["--input_frames_path", clip, "--output_dir", folder / "out", "--depth", "none"]
     arguments += ["--device", device, *(["--orbit_frames", "0"] if bare else [])]
     child = [sys.executable, Path(__file__).resolve(), "--measure", result, str(bare)]
     subprocess.run([*child, *arguments], cwd=checkout, env=environment, check=True)
