@@ -212,7 +212,7 @@ def test_the_input_is_shown_beside_the_scene_and_over_it(
             return np.asarray(image.convert("RGB"))[y, x].astype(float)
 
     def expect(color: Sequence[float] | np.ndarray) -> None:
-        for _ in range(50):  # a frame is shown some time after it has been sought
+        for _ in range(200):  # a frame is shown some time after it has been sought
             if np.abs(color_at(*middle) - color).max() <= 6:
                 return
         np.testing.assert_allclose(color_at(*middle), color, atol=6)

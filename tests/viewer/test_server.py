@@ -11,11 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
 from core.checks import UserError
@@ -202,6 +203,26 @@ def test_viewers_that_leave_or_take_nothing_hold_up_nobody() -> None:
         while server.num_viewers and time.monotonic() < end:
             time.sleep(0.01)
         assert server.num_viewers == 0
+
+
+def test_what_speaks_another_language_is_dropped(server: ViewerServer) -> None:
+    port = int(server.address.split(":")[2].strip("/"))
+    with socket.create_connection(("127.0.0.1", port), 5) as raw:
+        raw.sendall(bytes(range(256)) * 40 + b"\r\n\r\n")
+        with suppress(ConnectionError):
+            while raw.recv(1 << 16):
+                pass
+    with look(server) as viewer:
+        viewer.recv()
+        viewer.send(b"x" * 5000)
+        with pytest.raises(ConnectionClosedError, match="1009"):
+            viewer.recv(timeout=5)
+    with look(server) as viewer:
+        viewer.recv()
+        viewer.socket.sendall(b"\xff" * 300)  # no frame of a WebSocket
+        with pytest.raises(ConnectionClosedError):
+            viewer.recv(timeout=5)
+    assert get(server, "/")[0] == 200
 
 
 def receive(path: Path) -> tuple[bytes, str]:
