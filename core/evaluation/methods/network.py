@@ -24,6 +24,9 @@ from core.rendering import render
 from core.streaming import PairModel, StageTimer
 from core.types import DynamicGaussians, RenderOutput
 
+_FrameId = tuple[str, int]
+"""Clip, and place in it."""
+
 
 @dataclass(frozen=True)
 class Reconstruction:
@@ -70,7 +73,9 @@ class NetworkMethod:
         self.model = model
         """The network."""
         self._depth = depth
-        self._seen: dict[tuple[str, int], Any] = {}
+        # Of the pair that was reconstructed last, and of those before it.
+        self._encoded: dict[_FrameId, Any] = {}
+        self._motions: dict[tuple[_FrameId, _FrameId], Tensor] = {}
 
     @torch.inference_mode()
     def reconstruct(self, pair: Pair) -> Reconstruction:
@@ -81,10 +86,13 @@ class NetworkMethod:
         """
         keys = [*pair.history, pair.frames[0], pair.frames[-1]]
         encoded = [self._encode(pair.clip, frame) for frame in keys]
-        self._seen = {(pair.clip, key.index): code for key, code in zip(keys, encoded, strict=True)}
+        names = [(pair.clip, key.index) for key in keys]
+        self._encoded = dict(zip(names, encoded, strict=True))
+        before = [self._motion(*two) for two in pairwise(names[:-1])]
         with self.timer.stage("decode"):
-            scenes = [self.model.decode(*two) for two in pairwise(encoded)]
-            scene = self._continue_motion(scenes, [key.time for key in keys])
+            scene = self.model.decode(*encoded[-2:])
+            scene = self._continue_motion(scene, before, [key.time for key in keys])
+        self._motions = dict(zip(pairwise(names), [*before, scene.motion], strict=True))
         times = torch.tensor([[pair.times[j] for j in pair.places]], device=self.device)
         with self.timer.stage("render"):
             rendered = render(scene, times, self.network_size, backend=self.backend)
@@ -96,24 +104,30 @@ class NetworkMethod:
             return "files"
         return "none" if self._depth is None else "network"
 
+    def _motion(self, first: _FrameId, second: _FrameId) -> Tensor:
+        """Return the motion of a pair before."""
+        if (first, second) not in self._motions:
+            scene = self.model.decode(self._encoded[first], self._encoded[second])
+            self._motions[first, second] = scene.motion
+        return self._motions[first, second]
+
     def _continue_motion(
-        self, scenes: Sequence[DynamicGaussians], times: Sequence[float]
+        self, scene: DynamicGaussians, before: Sequence[Tensor], times: Sequence[float]
     ) -> DynamicGaussians:
-        """Return the last of consecutive scenes, whose motion goes on from those before."""
-        newest, *before = scenes[::-1]
+        """Return a pair whose motion goes on from that of the pairs before, oldest first."""
         if not before:
-            return newest
-        durations = np.diff(times)[::-1]  # of the newest pair first
+            return scene
+        durations = np.diff(times)[::-1]  # of the pair itself first
         lasted = torch.zeros(1, 2)
         lasted[0, : len(before)] = torch.from_numpy(durations[1:] / durations[0])
         motion = self.model.continue_motion(
-            newest.motion, before[0].motion, before[-1].motion, lasted.to(newest.means)
+            scene.motion, before[-1], before[0], lasted.to(scene.means)
         )
-        return replace(newest, motion=motion)
+        return replace(scene, motion=motion)
 
     def _encode(self, clip: str, frame: ClipFrame) -> Any:
-        if (clip, frame.index) in self._seen:
-            return self._seen[clip, frame.index]
+        if (clip, frame.index) in self._encoded:
+            return self._encoded[clip, frame.index]
         with self.timer.stage("resize"):
             pixels = torch.from_numpy(frame.image).to(self.device)
             native = rearrange(pixels, "h w c -> 1 c h w").float() / 255
