@@ -5,6 +5,7 @@ They take as long as the rest of a clip on a GPU, mostly in Python, whose lock t
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import signal
@@ -61,6 +62,8 @@ def follow_beside(scene: Path) -> Iterator[Callable[[], str | None]]:
     assert process.stdin is not None
     assert process.stdout is not None
     output = process.stdout
+    # The block may be that of a thread for which the program does not wait.
+    atexit.register(process.kill)
 
     def result() -> str | None:
         text = output.read().decode()
@@ -69,6 +72,7 @@ def follow_beside(scene: Path) -> Iterator[Callable[[], str | None]]:
     try:
         yield result
     finally:
+        atexit.unregister(process.kill)
         process.kill()
         process.wait()
         process.stdin.close()
@@ -110,4 +114,7 @@ def _opened(scene: Path) -> Iterator[SceneReader | None]:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other process
     torch.set_num_threads(1)
-    sys.stdout.write(_follow(Path(sys.argv[1])))
+    try:
+        sys.stdout.write(_follow(Path(sys.argv[1])))
+    except UserError:
+        sys.exit(1)  # the other process says what is wrong

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.checks import UserError
 from core.logging import get_logger
-from core.viewer.tracks import write_tracks
+from core.viewer.following import follow_beside
 
 _logger = get_logger(__name__)
 
@@ -72,5 +72,11 @@ def _find(scene: Path) -> Parts:
     page = scene.with_suffix(".html")
     parts = extract(page.read_bytes(), scene.read_bytes()) if page.is_file() else {}
     if TRACKS not in parts:
-        parts = {TRACKS: write_tracks(scene).encode(), **parts}
+        # In this process, PyTorch would abort where the program ends meanwhile.
+        with follow_beside(scene) as tracks:
+            text = tracks()
+        if text is not None:
+            parts = {TRACKS: text.encode(), **parts}
+        elif threading.main_thread().is_alive():
+            _logger.warning("tracks are left out: %s cannot be followed to its end.", scene.name)
     return parts

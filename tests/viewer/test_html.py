@@ -72,16 +72,16 @@ def test_a_server_finds_what_a_page_holds_of_its_scene(
 ) -> None:
     scene, page, video = write_scene(), tmp_path / "scene.html", tmp_path / "input.mp4"
     tracks = write_tracks(scene).encode()
-    assert find_parts(scene).result(10) == {"tracks": tracks}, "without a page"
+    assert find_parts(scene).result(100) == {"tracks": tracks}, "without a page"
     video.write_bytes(b"frames")
     write_player(page, scene, video)
-    assert find_parts(scene).result(10) == {"tracks": tracks, "input": b"frames"}
+    assert find_parts(scene).result(100) == {"tracks": tracks, "input": b"frames"}
     whole = page.read_bytes()
     page.write_bytes(whole[: whole.index(b'id="input"') + 32])
-    assert find_parts(scene).result(10) == {"tracks": tracks}, "cut short"
+    assert find_parts(scene).result(100) == {"tracks": tracks}, "cut short"
     other = write_scene(turned_in_picture=True)
     page.write_bytes(whole)
-    assert list(find_parts(other).result(10)) == ["tracks"], "a page of another scene"
+    assert list(find_parts(other).result(100)) == ["tracks"], "a page of another scene"
 
 
 def test_what_is_no_scene_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
