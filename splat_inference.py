@@ -19,9 +19,9 @@ _logger = get_logger(__name__)
 def run(options: InferenceOptions) -> None:
     """Reconstruct one clip or stream and write everything that shows it."""
     # Here, since PyTorch takes seconds: help and wrong options are answered without it.
-    from core.devices import choose_device, spare_host_threads, wake_gpu
+    from core.devices import choose_device, spare_host_threads, warm_up_gpu
 
-    wait_for_gpu = wake_gpu(options.device)  # beside the other imports
+    wait_for_gpu = warm_up_gpu(options.device)  # beside the other imports
     from core.depth.motion import MotionDepth
     from core.depth.motion.field_of_view import USUAL_FOV
     from core.depth.source import choose_depth

@@ -47,7 +47,7 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def wake_gpu(name: str) -> Callable[[], None]:
+def warm_up_gpu(name: str) -> Callable[[], None]:
     """Begin in the background what a GPU's first work waits for, while others import or load.
 
     That is the context, and the libraries of products and convolutions. What fails here fails
@@ -60,7 +60,7 @@ def wake_gpu(name: str) -> Callable[[], None]:
         What waits for it; to be called before CUDA graphs are recorded.
     """
 
-    def wake() -> None:
+    def warm_up() -> None:
         with suppress(Exception):
             if name == "auto" and not torch.cuda.is_available():
                 return
@@ -70,7 +70,7 @@ def wake_gpu(name: str) -> Callable[[], None]:
                 torch.nn.functional.conv2d(image, image)
                 torch.mm(image.flatten(2)[0], image.flatten(2)[0].mT)
 
-    thread = threading.Thread(target=wake, name="wake_gpu")
+    thread = threading.Thread(target=warm_up, name="warm_up_gpu")
     if name == "cpu":
         return lambda: None
     thread.start()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.checks import UserError
-from core.devices import choose_device, wake_gpu
+from core.devices import choose_device, warm_up_gpu
 
 
 def test_auto_finds_a_device() -> None:
@@ -28,10 +28,10 @@ def test_each_process_of_a_machine_gets_a_gpu_of_its_own(monkeypatch) -> None:
 
 @pytest.mark.parametrize("name", ["auto", "cpu", "cuda:99", "warp"])
 def test_what_cannot_be_woken_is_reported_later(name: str) -> None:
-    wake_gpu(name)()
+    warm_up_gpu(name)()
 
 
 @pytest.mark.gpu
-def test_a_gpu_is_awake_after_waiting() -> None:
-    wake_gpu("cuda")()
+def test_a_gpu_has_its_context_after_waiting() -> None:
+    warm_up_gpu("cuda")()
     assert torch.cuda.is_initialized()

@@ -1,6 +1,6 @@
-"""Tracks of the player, computed by another process while the scene file is written.
+"""Tracks of the player, computed by another process: while a scene file is written, or served.
 
-They take as long as the rest of a clip on a GPU, mostly in Python, whose lock the rest needs.
+Beside a GPU they take as long as the rest of a clip, mostly in Python, whose lock the rest needs.
 """
 
 from __future__ import annotations
