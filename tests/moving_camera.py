@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 
 from core.depth.motion.camera import Camera
 
 PICTURE = Camera.of_fov(96, 128, 60.0)
 _LEAN = 0.7
+_HALF_ROOM = 1.1
 MAP = Camera.of_fov(48, 64, 60.0)
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class View:
 
     def cast(self, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return surface (0 wall, 1 box, 2 mover), points of the world, and depths."""
-        rays = camera.rays.astype(np.float64) @ self.rotation.T
+        rays = camera.rays(_CPU).permute(1, 2, 0).double().numpy() @ self.rotation.T
         planes = [(4.0, (0.0, 0.0), np.inf), (2.0, (0.3, 0.1), 0.6)]
         if self.mover is not None:
             planes.append((3.0, self.mover, self.mover_half))
@@ -45,12 +48,18 @@ class View:
             at = rays * distance[..., None] + [self.x, 0, 0]
             hit = (np.abs(at[..., :2] - center) < half).all(axis=-1)
             surface[hit], points[hit], depths[hit] = index, at[hit], distance[hit]
+            if index == 0:
+                # Floor and ceiling, which meet the wall: the border of the picture is no plane.
+                distance = _HALF_ROOM / np.maximum(np.abs(rays[..., 1]), 1e-9)
+                hit = distance < depths
+                at = rays * distance[..., None] + [self.x, 0, 0]
+                points[hit], depths[hit] = at[hit], distance[hit]
         return surface, points, depths
 
     def picture(self) -> np.ndarray:
         """Return grey levels of a texture that is fixed to each surface."""
         surface, points, _ = self.cast(PICTURE)
-        u, v = points[..., 0] * 40 + 200, points[..., 1] * 40 + 200
+        u, v = points[..., 0] * 40 + 200, (points[..., 1] + points[..., 2]) * 40 + 200
         moved = self.mover or (0.0, 0.0)
         u = np.where(surface == 2, u - 40 * moved[0], u)
         v = np.where(surface == 2, v - 40 * moved[1], v)
@@ -74,8 +83,9 @@ class View:
         points = points.copy()
         if self.mover is not None and other.mover is not None:
             points[surface == 2, :2] += np.subtract(other.mover, self.mover)
-        there = (points - [other.x, 0, 0]) @ other.rotation @ PICTURE.matrix.T
-        return (there[..., :2] / there[..., 2:] - PICTURE.pixels).astype(np.float32)
+        there = (points - [other.x, 0, 0]) @ other.rotation
+        places = PICTURE.focal_px[0] * there[..., :2] / there[..., 2:]
+        return (places - PICTURE.pixels(_CPU).permute(1, 2, 0).numpy()).astype(np.float32)
 
 
 class ExactFlow:

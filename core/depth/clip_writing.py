@@ -9,7 +9,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float
+from torch import Tensor
 
 from core.checks import UserError
 from core.depth.motion.field_of_view import USUAL_FOV
@@ -89,5 +90,5 @@ def _write_clip(clip: list[Path], folders: Siblings, fov: float | None) -> str |
     return None
 
 
-def _at_size(values: Float32[np.ndarray, "h w"], size: tuple[int, int]) -> np.ndarray:
-    return cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
+def _at_size(values: Float[Tensor, "h w"], size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(values.numpy(), size, interpolation=cv2.INTER_LINEAR)

@@ -7,15 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float, Float32
 from torch import Tensor
 
 from core.depth.motion import MotionDepth
+from core.depth.motion.camera import Camera
+from core.depth.motion.frame_depth import FrameDepth, begin, go_on
 from core.depth.motion.picture import working_picture, working_size
 from core.depth.motion.stream import slope
 from core.geometry.fit import FrameFit
 from core.geometry.resample import resize
+from core.recording import Recorded
+from core.streaming.key_frames import Seen
+from core.streaming.pair_model import MatchingModel
+from core.types import TensorDataclass
 
 
 @dataclass(frozen=True)
@@ -48,5 +55,76 @@ class KeyFrameMotion:
         found = self.motion.push(working_picture(pixels), alone)
         if found is None:
             return None
-        depth = torch.from_numpy(found).to(native.device)
-        return fit.to_model(resize(depth[None, None], fit.input_size))
+        return fit.to_model(resize(found[None, None].to(native.device), fit.input_size))
+
+
+@dataclass(frozen=True)
+class MatchedState:
+    """All that is remembered of a shot."""
+
+    features: TensorDataclass | None = None
+    """What is matched of the newest key frame."""
+    found: FrameDepth | None = None
+    """Its depth."""
+
+
+class MatchedMotion:
+    """Finds depth of key frames from the matches of a network, which needs them in any case.
+
+    All of it runs where the network does, without the host having to wait for a GPU.
+
+    Args:
+        fov: Angle of view along the longer side of the frames, degrees.
+    """
+
+    def __init__(self, fov: float) -> None:
+        self._fov = fov
+        self._fit: FrameFit | None = None
+        self._go_on: Callable[[FrameDepth, Tensor, Tensor, Tensor], FrameDepth]
+        self.state = MatchedState()
+        """May be set to what it was before."""
+
+    def reset(self) -> None:
+        """Forget what came before: the next key frame begins a new shot."""
+        self.state = MatchedState()
+
+    def see(
+        self, matching: MatchingModel, image: Float[Tensor, "1 3 h w"], fit: FrameFit
+    ) -> Seen:
+        """Take the next key frame, as it enters the model."""
+        features = matching.see(image)
+        own = matching.own_inverse_depths(features)
+        before, found, matches = self.state.features, self.state.found, None
+        if before is None or found is None:
+            found = begin(_alone(own))
+        else:
+            matches = matching.match(before, features)
+            if fit != self._fit:
+                self._fit, self._go_on = fit, Recorded(_steps(fit, self._fov))
+            found = self._go_on(found, matches.flow, image, own)
+        self.state = MatchedState(features, found)
+        # What the network averages over the cells of its grid is there already.
+        depth = F.interpolate(found.relative[None, None], fit.model_size, mode="nearest")
+        return Seen(features, before, matches, depth)
+
+
+def _steps(fit: FrameFit, fov: float) -> Callable[[FrameDepth, Tensor, Tensor, Tensor], FrameDepth]:
+    """Return the work on one key frame, as a function of tensors that can be recorded."""
+
+    def steps(before: FrameDepth, flow: Tensor, image: Tensor, own: Tensor) -> FrameDepth:
+        size = (flow.shape[-2], flow.shape[-1])
+        back, there = flow.float() * (size[1] / image.shape[-1])
+        camera = Camera.of_fit(fit, size, fov)
+        return go_on(before, there, back, image[0], lambda: _alone(own), camera)
+
+    return steps
+
+
+def _alone(own: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "h w"]:
+    """Return the depth that a picture alone suggests; the two errors make up for each other."""
+    return (own[0, 0].float() + _slope(own)) / 2
+
+
+def _slope(like: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "h w"]:
+    rows = torch.linspace(0.2, 0.8, like.shape[-2], device=like.device)
+    return rows[:, None].expand(like.shape[-2:])

@@ -10,6 +10,21 @@ from torch import Tensor
 
 from core.checks import UserError, naming
 from core.streaming.interval import StreamFrame
+from core.types import TensorDataclass
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A key frame that a model with a matcher has seen before its depth was known."""
+
+    features: TensorDataclass
+    """What is matched of it."""
+    before: TensorDataclass | None
+    """The features of the key frame that it was matched with; None for a shot's first one."""
+    matches: TensorDataclass | None
+    """The matches of that key frame with this one."""
+    inverse_depth: Float[Tensor, "1 1 h w"]
+    """What they say of its depth."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +34,8 @@ class Candidate:
     frame: StreamFrame
     inverse_depth: Callable[[], Float[Tensor, "1 1 h w"]]
     """Returns its normalised inverse depth; called if it becomes a key frame."""
+    see: Callable[[], Seen] | None = None
+    """Where depth comes from matches, returns it with them."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,8 @@ class ChosenKeyFrame:
     """The frames of its shot after the key frame before, the key frame last."""
     inverse_depth: Float[Tensor, "1 1 h w"]
     """Its normalised inverse depth."""
+    seen: Seen | None = None
+    """What the network knows of it already."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +120,9 @@ class KeyFrameSelection:
         """Make the last of all frames since the newest key frame the next key frame."""
         frames = tuple(candidate.frame for candidate in candidates)
         with naming(f"frame {frames[-1].name}"):
-            key_frame = ChosenKeyFrame(frames, candidates[-1].inverse_depth())
+            newest = candidates[-1]
+            seen = None if newest.see is None else newest.see()
+            depth = newest.inverse_depth() if seen is None else seen.inverse_depth
+            key_frame = ChosenKeyFrame(frames, depth, seen)
         chosen = (*self.state.chosen, key_frame)
         self.state = replace(self.state, candidates=(), chosen=chosen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -55,6 +55,52 @@ class PairModel(Protocol[EncodedT]):
                 where there is none, whatever its motion.
         """
         ...
+
+
+class Flow(Protocol):
+    """Matches of ``b`` pairs of frames, a dataclass of tensors whose first axis is twice that."""
+
+    @property
+    def flow(self) -> Float[Tensor, "b2 2 h2 w2"]:
+        """From all first frames to the second ones, then back: pixels (u, v) of the frames."""
+        ...
+
+
+class MatchingModel(Protocol):
+    """The steps of a pair model that matches frames before it needs their depth.
+
+    A pair model has them if it has an attribute ``matching``; then its ``encode`` is ``see`` and
+    ``encode_seen``, and its ``decode`` is ``match`` and ``decode_matched``. What they exchange are
+    dataclasses of tensors.
+    """
+
+    def see(self, images: Float[Tensor, "b 3 h w"], /) -> Any:
+        """Return what is matched of frames, and what their own depth comes from."""
+        ...
+
+    def own_inverse_depths(self, features: Any, /) -> Float[Tensor, "b 1 h2 w2"]:
+        """Return the inverse depth, in [0, 1], that frames without any get."""
+        ...
+
+    def match(self, first: Any, second: Any, /) -> Any:
+        """Return a :class:`Flow` of pairs of frames; its grid is half the frames' size."""
+        ...
+
+    def encode_seen(
+        self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"],
+        features: Any, /,
+    ) -> Any:  # fmt: skip
+        """Encode frames that were seen."""
+        ...
+
+    def decode_matched(self, first: Any, second: Any, matches: Any, /) -> DynamicGaussians:
+        """Return the Gaussians of pairs that were matched, first with second."""
+        ...
+
+
+def matching_of(model: object) -> MatchingModel | None:
+    """Return the steps of a model that has a matcher; None for others."""
+    return getattr(model, "matching", None)
 
 
 def own_inverse_depth(

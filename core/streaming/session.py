@@ -20,16 +20,17 @@ from core.depth.motion import MotionDepth
 from core.geometry.fit import FitMode, FrameFit
 from core.rendering import SteadyRenderer
 from core.streaming.cuts import CutDetector, CutState
-from core.streaming.depth_from_motion import KeyFrameMotion
+from core.streaming.depth_from_motion import KeyFrameMotion, MatchedMotion
 from core.streaming.fusion import CROSSFADE, join, pruned_scene_at, start_interval
 from core.streaming.intake import ArrayLike, Depth, EstimateDepth, Intake
 from core.streaming.interval import Interval, StreamFrame
-from core.streaming.key_frames import Candidate, KeyFrameSelection, SelectionState
+from core.streaming.key_frames import Candidate, KeyFrameSelection, Seen, SelectionState
 from core.streaming.pair_model import (
     EncodedT,
     PairModel,
     configured_size,
     device_of,
+    matching_of,
     own_inverse_depth,
 )
 from core.streaming.stage_timer import StageTimer
@@ -127,18 +128,22 @@ class Session(Generic[EncodedT]):
                 f"Session: max_persistent is {max_persistent}; expected a whole number from 0 to "
                 f"{most}, four for each pixel of the image size."
             )
+        self._matched: MatchedMotion | None = None
+        on_its_own: KeyFrameMotion | None = None
+        if motion_depth is not None and motion_depth.flow is None and matching_of(model):
+            self._matched = MatchedMotion(motion_depth.fov)
+        elif motion_depth is not None:
+            on_its_own = KeyFrameMotion(
+                motion_depth, lambda image: own_inverse_depth(self._opened(), image)
+            )
+        self._motion: MatchedMotion | MotionDepth | None = self._matched or motion_depth
         self._intake = Intake(
             self._image_size,
             torch.device(device) if device is not None else device_of(model),
             fit,
             estimate_depth,
-            None
-            if motion_depth is None
-            else KeyFrameMotion(
-                motion_depth, lambda image: own_inverse_depth(self._opened(), image)
-            ),
+            on_its_own,
         )
-        self._motion_depth = motion_depth
         self._timeline: Timeline[EncodedT] = Timeline(
             self._image_size, max_persistent=max_persistent, backend=backend, timed=self._timed
         )
@@ -165,8 +170,8 @@ class Session(Generic[EncodedT]):
         self._intake.fit = None
         if self._cuts is not None:
             self._cuts.state = CutState()
-        if self._motion_depth is not None:
-            self._motion_depth.reset()
+        if self._motion is not None:
+            self._motion.reset()
         self._timeline.state = TimelineState()
         self._selection.state = SelectionState()
         self._time: float | None = None
@@ -233,7 +238,8 @@ class Session(Generic[EncodedT]):
             with self._timed("upload"), naming(f"frame {name}"):
                 prepared = self._intake.prepare(frame, depth)
             taken = StreamFrame(stamp, name, prepared.image)
-            candidate = Candidate(taken, cache(prepared.inverse_depth))
+            see = self._see(prepared.image) if depth is None else None
+            candidate = Candidate(taken, cache(prepared.inverse_depth), see)
             encoded = self._encode_early(model, candidate)
             is_cut = self._cuts is not None and self._cuts.is_cut(frame)
             intervals = self._finish_shot(model) if is_cut else []
@@ -396,7 +402,7 @@ class Session(Generic[EncodedT]):
         it: the last frame of the shot before comes first. An error is left to be raised
         where the frame is taken, after those of the shot that a cut ends.
         """
-        if self._batch_size > 1 or not self._selection.next_is_key or self._motion_depth:
+        if self._batch_size > 1 or not self._selection.next_is_key or self._motion:
             return None
         with suppress(UserError):
             with self._timed("depth"):
@@ -404,10 +410,17 @@ class Session(Generic[EncodedT]):
             return self._timeline.encode(model, [candidate.frame.image], [inverse_depth])
         return None
 
+    def _see(self, image: Float[Tensor, "1 3 h w"]) -> Callable[[], Seen] | None:
+        """Return what finds depth of a frame by the network's matches; None where nothing does."""
+        matched, matching, fit = self._matched, matching_of(self._opened()), self._intake.fit
+        if matched is None or matching is None or fit is None:
+            return None
+        return lambda: matched.see(matching, image, fit)
+
     def _finish_shot(self, model: PairModel[EncodedT]) -> list[Interval]:
         error = self._selection.end_shot()
-        if self._motion_depth is not None:
-            self._motion_depth.reset()
+        if self._motion is not None:
+            self._motion.reset()
         intervals = self._timeline.append(model, self._selection.take_chosen())
         static = self._timeline.end_shot()
         intervals += [] if static is None else [static]
@@ -421,7 +434,7 @@ class Session(Generic[EncodedT]):
         fit, time = self._intake.fit, self._time
         selection, timeline = self._selection.state, self._timeline.state
         cuts = None if self._cuts is None else self._cuts.state
-        motion = None if self._motion_depth is None else self._motion_depth.state
+        motion = None if self._motion is None else self._motion.state
         try:
             yield
         except IncompleteShotError:
@@ -431,8 +444,8 @@ class Session(Generic[EncodedT]):
             self._selection.state, self._timeline.state = selection, timeline
             if self._cuts is not None and cuts is not None:
                 self._cuts.state = cuts
-            if self._motion_depth is not None and motion is not None:
-                self._motion_depth.state = motion
+            if self._motion is not None and motion is not None:
+                self._motion.state = motion  # pyright: ignore[reportAttributeAccessIssue]
             raise
 
     def _timed(self, stage: str) -> AbstractContextManager[None]:

@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.streaming.interval import Interval, StreamFrame, stand_still
-from core.streaming.key_frames import ChosenKeyFrame
-from core.streaming.pair_model import EncodedT, PairModel
+from core.streaming.key_frames import ChosenKeyFrame, Seen
+from core.streaming.pair_model import EncodedT, PairModel, matching_of
 from core.streaming.survivors import Survivors, empty_pool, update_pool
-from core.types import DynamicGaussians
+from core.types import DynamicGaussians, TensorDataclass
 
 _KEPT_INTERVALS = 2
 """A key frame's Gaussians are shown from the key frame before it to the one after."""
@@ -32,6 +32,8 @@ class TimelineKeyFrame(Generic[EncodedT]):
     """As of :class:`ChosenKeyFrame`."""
     encoded: EncodedT
     """The network's encoding."""
+    seen: Seen | None = None
+    """As of :class:`ChosenKeyFrame`."""
 
     @property
     def time(self) -> float:
@@ -127,14 +129,12 @@ class Timeline(Generic[EncodedT]):
         if not chosen:
             return []
         if encoded is None:
-            encoded = self.encode(
-                model,
-                [key_frame.frames[-1].image for key_frame in chosen],
-                [key_frame.inverse_depth for key_frame in chosen],
-            )
+            encoded = self._encode_chosen(model, chosen)
         before = self.state.key_frame
         key_frames = [
-            TimelineKeyFrame(self.state.num_key_frames + i, key_frame.frames, encoded.element(i))
+            TimelineKeyFrame(
+                self.state.num_key_frames + i, key_frame.frames, encoded.element(i), key_frame.seen
+            )
             for i, key_frame in enumerate(chosen)
         ]
         chain = key_frames if before is None else [before, *key_frames]
@@ -147,9 +147,7 @@ class Timeline(Generic[EncodedT]):
             self.state = replace(self.state, single=single)
             return []
         with self._timed("decode"):
-            encodings = [key_frame.encoded for key_frame in chain]
-            cat = type(encoded).cat
-            decoded = model.decode(cat(encodings[:-1]), cat(encodings[1:]))
+            decoded = _decode(model, chain)
         intervals: list[Interval] = []
         for i, (first, second) in enumerate(pairwise(chain)):
             interval = _between(first, second, decoded.element(i), opens=opens and i == 0)
@@ -161,6 +159,19 @@ class Timeline(Generic[EncodedT]):
             self._keep(interval)
         self.state = replace(self.state, single=None)
         return intervals
+
+    def _encode_chosen(
+        self, model: PairModel[EncodedT], chosen: Sequence[ChosenKeyFrame]
+    ) -> EncodedT:
+        images = [key_frame.frames[-1].image for key_frame in chosen]
+        inverse_depths = [key_frame.inverse_depth for key_frame in chosen]
+        seen = [key_frame.seen.features for key_frame in chosen if key_frame.seen is not None]
+        matching = matching_of(model)
+        if matching is None or len(seen) < len(chosen):
+            return self.encode(model, images, inverse_depths)
+        with self._timed("encode"):
+            features = type(seen[0]).cat(seen)
+            return matching.encode_seen(_batch(images), _batch(inverse_depths), features)
 
     def _continue_motion(self, model: PairModel[EncodedT], interval: Interval) -> Interval:
         """Let the Gaussians of a decoded pair move on as they did in the intervals before."""
@@ -206,6 +217,35 @@ class Timeline(Generic[EncodedT]):
     def _keep(self, interval: Interval) -> None:
         closed = (*self.state.closed, interval)[-_KEPT_INTERVALS:]
         self.state = replace(self.state, closed=closed)
+
+
+def _decode(
+    model: PairModel[EncodedT], chain: Sequence[TimelineKeyFrame[EncodedT]]
+) -> DynamicGaussians:
+    """Decode the pairs of a chain, by their matches where all have been matched."""
+    encodings = [key_frame.encoded for key_frame in chain]
+    cat = type(encodings[0]).cat
+    first, second = cat(encodings[:-1]), cat(encodings[1:])
+    found = [_matches(one, other) for one, other in pairwise(chain)]
+    matches = [each for each in found if each is not None]
+    matching = matching_of(model)
+    if matching is None or len(matches) < len(found):
+        return model.decode(first, second)
+    # Each holds both directions of one pair; together all pairs come in one direction first.
+    ways = [each.split([1, 1]) for each in matches]
+    ordered = matches[0] if len(ways) == 1 else type(matches[0]).cat(
+        [there for there, _ in ways] + [back for _, back in ways]
+    )  # fmt: skip
+    return matching.decode_matched(first, second, ordered)
+
+
+def _matches(
+    first: TimelineKeyFrame[EncodedT], second: TimelineKeyFrame[EncodedT]
+) -> TensorDataclass | None:
+    """Return the matches of a pair, if it is these two that were matched."""
+    if first.seen is None or second.seen is None or second.seen.before is not first.seen.features:
+        return None
+    return second.seen.matches
 
 
 def _batch(parts: Sequence[Float[Tensor, "1 c h w"]]) -> Float[Tensor, "b c h w"]:

@@ -15,7 +15,7 @@ from core.streaming.pair_model import own_inverse_depth
 from tests.moving_camera import ExactFlow, View
 from tests.pixel_clips import MODEL_SIZE, PixelModel, Pixels
 
-VIEWS = [View(0.08 * i) for i in range(6)]
+VIEWS = [View(0.11 * i) for i in range(6)]
 
 
 @pytest.fixture(scope="module")

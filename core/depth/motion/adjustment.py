@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import cv2
-import numpy as np
-from einops import einsum
+import torch
 from jaxtyping import Float
+from torch import Tensor
 
-from core.depth.motion.camera import Camera
-from core.depth.motion.pose import OUTLIER_PX, Pose
+from core.depth.motion.pose import OUTLIER_PX, Pose, identity, solve
+from core.types import TensorDataclass
 
-_NEAREST_Z = 0.05
+NEAREST_Z = 0.05
 _SMALLEST = 1e-4
 """Inverse depth that points keep at least."""
 _SMALLEST_CERTAINTY = 1e-6
@@ -21,26 +20,62 @@ _DAMPING, _SMALLEST_DAMPING = 1e-4, 1e-9
 
 
 @dataclass(frozen=True)
-class Points:
+class Points(TensorDataclass):
     """Points of a key frame, their inverse depths, and where its partners see them."""
 
-    rays: Float[np.ndarray, "n 3"]
-    """Where they are seen."""
-    inverse_depths: Float[np.ndarray, " n"]
+    rays: Float[Tensor, "3 n"]
+    """Where they are seen; the third component is 1."""
+    inverse_depths: Float[Tensor, " n"]
     """Along ``rays``."""
-    known: Float[np.ndarray, " n"]
+    known: Float[Tensor, " n"]
     """Inverse depth as known beforehand."""
-    certainty: Float[np.ndarray, " n"]
+    certainty: Float[Tensor, " n"]
     """Inverse variance of ``known``; 0 where nothing is known."""
-    seen: Float[np.ndarray, "p n 2"]
-    """Pixels at which the partners see them."""
-    trust: Float[np.ndarray, "p n"]
+    seen: Float[Tensor, "p 2 n"]
+    """Places (u, v) at which the partners see them, pixels from the centre."""
+    trust: Float[Tensor, "p n"]
     """Inverse variance of ``seen``, 1/px^2."""
 
 
+@dataclass(frozen=True)
+class Linearized:
+    """Errors of reprojection, pixels, and their derivatives."""
+
+    error: Float[Tensor, "p 2 n"]
+    by_pose: Float[Tensor, "p 6 2 n"]
+    """A pose changes by a rotation from the left and a translation."""
+    by_depth: Float[Tensor, "p 2 n"]
+
+
+def linearize(
+    points: Points, rho: Float[Tensor, " n"], pose: Pose, focal: Float[Tensor, "2"]
+) -> Linearized:
+    """Return by how much partners see points elsewhere than they should.
+
+    Args:
+        points: The points.
+        rho: Their inverse depths.
+        pose: From the key frame to each partner.
+        focal: Focal lengths, pixels.
+    """
+    rotated = pose.rotation @ points.rays  # (p, 3, n)
+    y = torch.addcmul(rotated, rho, pose.translation[..., None])
+    z = y[:, 2:].clamp_min(NEAREST_Z)
+    uv = y[:, :2] / z
+    error = focal[:, None] * uv - points.seen
+    # Row c of the derivative of (u, v) by y is (e_c - uv_c e_3) / z.
+    unit = identity(3, uv.dtype, uv.device)[:2, :2, None].expand(len(uv), 2, 2, uv.shape[-1])
+    row = torch.cat((unit, -uv[:, None]), dim=1)  # (p, 3, 2, n)
+    turned = torch.linalg.cross(rotated[:, :, None].expand_as(row), row, dim=1)
+    slope = focal[:, None] / z  # (p, 2, n)
+    by_pose = torch.cat((turned, rho * row), dim=1) * slope[:, None]
+    by_depth = (row * pose.translation[:, :, None, None]).sum(dim=1) * slope
+    return Linearized(error, by_pose, by_depth)
+
+
 def adjust(
-    points: Points, poses: list[Pose], camera: Camera, rounds: int, *, poses_only: bool = False
-) -> tuple[Points, list[Pose]]:
+    points: Points, pose: Pose, focal: Float[Tensor, "2"], rounds: int, *, poses_only: bool = False
+) -> tuple[Float[Tensor, " n"], Pose]:
     """Minimise the reprojection error over poses and inverse depths by Gauss-Newton steps.
 
     Inverse depths are eliminated from the normal equations (Schur complement; Triggs et al. 2000).
@@ -48,95 +83,87 @@ def adjust(
 
     Args:
         points: The points.
-        poses: From the key frame to each partner.
-        camera: The camera of all.
+        pose: From the key frame to each partner.
+        focal: Focal lengths, pixels.
         rounds: Steps.
         poses_only: Leave the inverse depths as they are.
+
+    Returns:
+        Inverse depths and poses.
     """
     rho = points.inverse_depths
+    count = len(points.seen)
+    diagonal = identity(count, rho.dtype, rho.device)[:, None, :, None]
     for _ in range(rounds):
-        equations = _normal_equations(points, rho, poses, camera)
-        if poses_only:
-            equations = replace(equations, mixed=np.zeros_like(equations.mixed))
-        shared = equations.mixed / equations.by_depth
-        left = equations.by_pose - shared @ equations.mixed.T
-        left += np.diag(_DAMPING * np.diag(equations.by_pose) + _SMALLEST_DAMPING)
-        right = equations.pose_error - shared @ equations.depth_error
-        step = np.linalg.solve(left, -right)
-        poses = [_moved(pose, part) for pose, part in zip(poses, step.reshape(-1, 6), strict=True)]
+        linear = linearize(points, rho, pose, focal)
+        squared = linear.error.square().sum(dim=1)
+        weight = points.trust / (1 + squared / OUTLIER_PX**2).square()  # (p, n)
+        weighted = linear.by_pose * weight[:, None, None]
+        rows = weighted.flatten(2)  # (p, 6, 2n)
+        by_pose = rows @ linear.by_pose.flatten(2).mT
+        right = (rows @ linear.error.flatten(1)[..., None])[..., 0]  # (p, 6)
         if not poses_only:
-            change = (equations.depth_error + step @ equations.mixed) / equations.by_depth
-            rho = np.maximum(rho - change, _SMALLEST)
-    return replace(points, inverse_depths=rho), poses
+            by_depth = (weight * linear.by_depth.square().sum(dim=1)).sum(dim=0)
+            by_depth = by_depth + (points.certainty + _SMALLEST_CERTAINTY)
+            of_depth = (weight * (linear.by_depth * linear.error).sum(dim=1)).sum(dim=0)
+            of_depth = of_depth + points.certainty * (rho - points.known)
+            mixed = (weighted * linear.by_depth[:, None]).sum(dim=2).flatten(0, 1)  # (6p, n)
+            shared = mixed / by_depth
+        left = (by_pose[:, :, None] * diagonal).reshape(6 * count, 6 * count)
+        right = right.flatten()
+        if not poses_only:
+            left = left - shared @ mixed.mT
+            right = right - shared @ of_depth
+        damping = _DAMPING * (by_pose.diagonal(dim1=1, dim2=2).flatten()) + _SMALLEST_DAMPING
+        step = solve(left + torch.diag_embed(damping), -right)
+        pose = pose.moved(step.unflatten(0, (count, 6)))
+        if not poses_only:
+            rho = (rho - (of_depth + step @ mixed) / by_depth).clamp_min(_SMALLEST)
+    return rho, pose
 
 
-@dataclass(frozen=True)
-class _NormalEquations:
-    """Second derivatives of the error by poses and inverse depths, and its first derivatives."""
+def robust_turn(
+    points: Points, focal: Float[Tensor, "2"], sigma_px: float, rounds: int
+) -> tuple[Pose, Float[Tensor, "p n"]]:
+    """Return poses that only turn, and explain the matches best, and the distances they leave.
 
-    by_pose: Float[np.ndarray, "p6 p6"]
-    """Block diagonal: partners share inverse depths only."""
-    mixed: Float[np.ndarray, "p6 n"]
-    by_depth: Float[np.ndarray, " n"]
-    pose_error: Float[np.ndarray, " p6"]
-    depth_error: Float[np.ndarray, " n"]
-
-
-def _normal_equations(
-    points: Points, rho: Float[np.ndarray, " n"], poses: list[Pose], camera: Camera
-) -> _NormalEquations:
-    """Linearise the weighted errors of all partners."""
-    count = len(poses)
-    by_pose = np.zeros((6 * count, 6 * count))
-    mixed = np.zeros((6 * count, len(rho)))
-    pose_error = np.zeros(6 * count)
-    by_depth = points.certainty + _SMALLEST_CERTAINTY
-    depth_error = points.certainty * (rho - points.known)
-    for i, pose in enumerate(poses):
-        own = slice(6 * i, 6 * i + 6)
-        error, of_pose, of_depth = _linearize(points.rays, rho, points.seen[i], pose, camera)
-        squared = (error * error).sum(axis=1)
-        weight = points.trust[i] / (1 + squared / OUTLIER_PX**2) ** 2
-        weighted = of_pose * weight[:, None, None]  # (n, 2, 6)
-        rows = weighted.reshape(-1, 6)
-        by_pose[own, own] = rows.T @ of_pose.reshape(-1, 6)
-        pose_error[own] = rows.T @ error.ravel()
-        mixed[own] = einsum(weighted, of_depth, "n c p, n c -> p n")
-        by_depth = by_depth + weight * (of_depth * of_depth).sum(axis=1)
-        depth_error = depth_error + weight * (of_depth * error).sum(axis=1)
-    return _NormalEquations(by_pose, mixed, by_depth, pose_error, depth_error)
-
-
-def _linearize(
-    rays: Float[np.ndarray, "n 3"],
-    rho: Float[np.ndarray, " n"],
-    seen: Float[np.ndarray, "n 2"],
-    pose: Pose,
-    camera: Camera,
-) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n 2 6"], Float[np.ndarray, "n 2"]]:
-    """Return the reprojection error, and its derivatives by the pose and by inverse depth.
-
-    A pose changes by a rotation from the left and a translation.
+    Args:
+        points: The points; their inverse depths count nothing.
+        focal: Focal lengths, pixels.
+        sigma_px: Least deviation beyond which a match counts little; else it is their median.
+        rounds: Gauss-Newton steps.
     """
-    rotated = rays @ pose.rotation.T
-    y = rotated + rho[:, None] * pose.translation
-    z = np.maximum(y[:, 2], _NEAREST_Z)
-    f = camera.focal_px
-    u, v = y[:, 0] / z, y[:, 1] / z
-    center = camera.matrix[:2, 2]
-    error = np.stack((f * u + center[0], f * v + center[1]), axis=1) - seen
-    zero = np.zeros_like(z)
-    inverse = f / z
-    projection = np.stack(
-        (inverse, zero, -inverse * u, zero, inverse, -inverse * v), axis=1
-    ).reshape(-1, 2, 3)
-    rx, ry, rz = rotated.T
-    cross = np.stack((zero, rz, -ry, -rz, zero, rx, ry, -rx, zero), axis=1).reshape(-1, 3, 3)
-    by_pose = np.concatenate((projection @ cross, projection * rho[:, None, None]), axis=2)
-    by_depth = projection @ pose.translation
-    return error, by_pose, by_depth
+    count = len(points.seen)
+    far = torch.zeros_like(points.inverse_depths)
+    rotation = identity(3, far.dtype, far.device).expand(count, 3, 3)
+    pose = Pose(rotation, far.new_zeros(count, 3))
+    is_seen = points.trust > 0
+    weight = is_seen.to(far.dtype)
+    for _ in range(rounds):
+        linear = linearize(points, far, pose, focal)
+        by_turn = linear.by_pose[:, :3]
+        rows = (by_turn * weight[:, None, None]).flatten(2)
+        left = rows @ by_turn.flatten(2).mT
+        right = (rows @ linear.error.flatten(1)[..., None])[..., 0]
+        damping = torch.diag_embed(left.new_full((count, 3), _SMALLEST_DAMPING))
+        step = solve(left + damping, -right)
+        pose = pose.moved(torch.cat((step, torch.zeros_like(step)), dim=1))
+        squared = _turned_error(points, pose, focal)
+        scale = masked_median(squared, is_seen).clamp_min(sigma_px**2)
+        weight = is_seen / (1 + squared / scale[:, None]).square()
+    return pose, squared.sqrt()
 
 
-def _moved(pose: Pose, step: Float[np.ndarray, "6"]) -> Pose:
-    turn, _ = cv2.Rodrigues(step[:3])
-    return Pose(turn @ pose.rotation, pose.translation + step[3:])
+def _turned_error(points: Points, pose: Pose, focal: Float[Tensor, "2"]) -> Float[Tensor, "p n"]:
+    rotated = pose.rotation @ points.rays
+    uv = rotated[:, :2] / rotated[:, 2:].clamp_min(NEAREST_Z)
+    return (focal[:, None] * uv - points.seen).square().sum(dim=1)
+
+
+def masked_median(
+    values: Float[Tensor, "*batch n"], mask: Float[Tensor, "*batch n"]
+) -> Float[Tensor, "*batch"]:
+    """Return the lower median of the values that a mask leaves; infinite where it leaves none."""
+    ordered = torch.where(mask, values, torch.inf).sort(dim=-1).values
+    middle = (mask.sum(dim=-1, keepdim=True) - 1).clamp_min(0) // 2
+    return ordered.gather(-1, middle)[..., 0]

@@ -1,44 +1,88 @@
-"""The camera that motion is seen through: a pinhole with square pixels, centred."""
+"""The camera that motion is seen through: a centred pinhole."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 
-import numpy as np
-from jaxtyping import Float32, Float64
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.geometry.fit import FrameFit
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera whose pictures, or maps, are ``height`` by ``width``."""
+    """A camera whose maps are ``height`` by ``width``; (0, 0) is the centre of a map."""
 
     height: int
     width: int
-    focal_px: float
-    """Focal length in pixels of these pictures."""
+    focal_px: tuple[float, float]
+    """Focal length in pixels of the maps, along rows and along columns: (u, v)."""
+    content: tuple[float, float]
+    """How far from the centre, along u and v, maps show the picture; beyond lies padding."""
 
     @staticmethod
     def of_fov(height: int, width: int, fov: float) -> Camera:
-        """Return the camera that sees ``fov`` degrees along the longer side."""
-        return Camera(height, width, max(height, width) / 2 / math.tan(math.radians(fov) / 2))
+        """Return the camera that sees ``fov`` degrees along the longer side, by square pixels."""
+        focal = _focal_px(height, width, fov)
+        return Camera(height, width, (focal, focal), ((width - 1) / 2, (height - 1) / 2))
 
-    @cached_property
-    def matrix(self) -> Float64[np.ndarray, "3 3"]:
-        """From camera axes (right, down, forward) to homogeneous pixels; (0, 0) is a centre."""
-        u, v = (self.width - 1) / 2, (self.height - 1) / 2
-        return np.array([[self.focal_px, 0, u], [0, self.focal_px, v], [0, 0, 1]])
+    @staticmethod
+    def of_fit(fit: FrameFit, size: tuple[int, int], fov: float) -> Camera:
+        """Return the camera of maps of the model's picture.
 
-    @cached_property
-    def pixels(self) -> Float32[np.ndarray, "h w 2"]:
-        """Coordinates (u, v) of all pixels."""
-        v, u = np.mgrid[: self.height, : self.width].astype(np.float32)
-        return np.stack((u, v), axis=-1)
+        Args:
+            fit: How frames enter the model.
+            size: Height and width of the maps.
+            fov: Angle of view along the longer side of the frames, degrees.
+        """
+        focal = _focal_px(*fit.input_size, fov)
+        shrink_u, shrink_v = size[1] / fit.model_size[1], size[0] / fit.model_size[0]
+        width, height = fit.content.width * shrink_u, fit.content.height * shrink_v
+        by_axis = (focal * width / fit.source.width, focal * height / fit.source.height)
+        return Camera(*size, by_axis, ((width - 1) / 2, (height - 1) / 2))
 
-    @cached_property
-    def rays(self) -> Float32[np.ndarray, "h w 3"]:
-        """Where each pixel looks: camera axes, third component 1."""
-        rays = np.ones((self.height, self.width, 3), np.float32)
-        rays[..., :2] = (self.pixels - self.matrix[:2, 2]) / self.focal_px
-        return rays
+    def focal(self, like: Tensor) -> Float[Tensor, "2"]:
+        """Return the focal lengths as a tensor."""
+        return _constant(self.focal_px, like.dtype, like.device)
+
+    def edge(self, like: Tensor) -> Float[Tensor, "2"]:
+        """Return :attr:`content` as a tensor."""
+        return _constant(self.content, like.dtype, like.device)
+
+    def pixels(self, device: torch.device) -> Float[Tensor, "2 h w"]:
+        """Return the places (u, v) of all pixels."""
+        return _pixels(self.height, self.width, device)
+
+    def rays(self, device: torch.device) -> Float[Tensor, "3 h w"]:
+        """Return where each pixel looks: camera axes (right, down, forward), the third one 1."""
+        return _rays(self, device)
+
+
+def _focal_px(height: int, width: int, fov: float) -> float:
+    return max(height, width) / 2 / math.tan(math.radians(fov) / 2)
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _constant(
+    values: tuple[float, ...], dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, " k"]:
+    return torch.tensor(values, dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _pixels(height: int, width: int, device: torch.device) -> Float[Tensor, "2 h w"]:
+    v, u = (torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in (height, width))
+    return torch.stack((u.expand(height, width), v[:, None].expand(height, width))).to(device)
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _rays(camera: Camera, device: torch.device) -> Float[Tensor, "3 h w"]:
+    uv = camera.pixels(device) / torch.tensor(camera.focal_px, device=device)[:, None, None]
+    return torch.cat((uv, torch.ones_like(uv[:1])))

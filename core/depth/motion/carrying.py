@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
-import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
-from core.depth.motion.camera import Camera
-from core.depth.motion.depth_map import DepthMap
-from core.depth.motion.matching import Matches, follow
+from core.depth.motion.depth_map import SMALLEST, DepthMap
 from core.depth.motion.pose import Pose
 
 _LOSS = 0.05
 """What carrying adds to the deviation of an inverse depth, as a share of it."""
+_DOUBTFUL = 1.0
+"""Most relative certainty of depth that is carried along a flow that does not come home: where it
+fails, the depth before says more than the surroundings do."""
 _LOSS_OF_STILL = 0.01
-_SMALLEST = 0.02
-"""Inverse depth below which that deviation shrinks no further, unit of the stream."""
+"""The same where the camera only turned: nothing else would renew it."""
 
 
 def carry(
-    before: DepthMap, matches: Matches, pose: Pose, camera: Camera, *, is_still: bool = False
+    there: DepthMap,
+    is_matched: Bool[Tensor, "*shape"],
+    pose: Pose,
+    rays: Float[Tensor, "3 *shape"],
+    is_still: Bool[Tensor, ""] | None = None,
 ) -> DepthMap:
     """Return the depth of a key frame as the one before knows it.
 
     Args:
-        before: Depth of the key frame before.
-        matches: Of the new key frame in the one before.
+        there: Depth of the key frame before, read where the flow leads.
+        is_matched: Which pixels have a match.
         pose: From the new camera to the one before.
-        camera: The camera of both.
-        is_still: The camera only turned, so that little is lost: nothing else would renew it.
+        rays: Of the new camera.
+        is_still: Whether the camera only turned; by default it did not.
     """
-    rho = follow(before.inverse_depth, matches.flow, camera)
-    certainty = follow(before.certainty, matches.flow, camera)
+    rho, certainty = there.inverse_depth, there.certainty
     # A point at depth 1 / rho before is at z (R ray) + t there: solved for the new depth.
-    forward = camera.rays @ pose.rotation[2].astype(np.float32)
-    change = forward / np.maximum(1 - rho * np.float32(pose.translation[2]), 0.2)
-    moved = np.maximum(rho * change, 0)
-    known = (matches.trust > 0) & (certainty > 0)
-    variance = (
-        change**4 / np.where(known, certainty, 1)
-        + ((_LOSS_OF_STILL if is_still else _LOSS) * np.maximum(moved, _SMALLEST)) ** 2
-    )
-    return DepthMap(moved, np.where(known, 1 / variance, 0).astype(np.float32))
+    ahead, translation = pose.rotation[2].to(rho), pose.translation[2].to(rho)
+    forward = (ahead @ rays.flatten(1)).unflatten(0, rays.shape[1:])
+    change = forward / (1 - rho * translation).clamp_min(0.2)
+    moved = (rho * change).clamp_min(0)
+    loss = _LOSS if is_still is None else torch.where(is_still, _LOSS_OF_STILL, _LOSS)
+    variance = change.pow(4) / certainty.clamp_min(1e-9) + (
+        loss * moved.clamp_min(SMALLEST)
+    ).square()
+    sure = 1 / variance
+    doubtful = torch.minimum(sure, _DOUBTFUL / moved.clamp_min(SMALLEST).square())
+    carried = torch.where(is_matched, sure, doubtful)
+    return DepthMap(moved, torch.where(certainty > 0, carried, 0.0))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
-from jaxtyping import Float32
+from functools import lru_cache
+from itertools import combinations_with_replacement
 
-from core.depth.motion.depth_map import DepthMap
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from core.depth.motion.deciding import select
+from core.depth.motion.depth_map import SMALLEST, DepthMap
+from core.depth.motion.pose import solve
+from core.geometry.resample import resize
 
 _CELL = 4
 """Pixels a side of the cells on which surroundings are summed up."""
@@ -20,16 +27,16 @@ guess (an inverse depth that may be wrong by a half)."""
 _MOST = 20.0
 """Relative certainty beyond which a pixel counts no more, here: flow that bleeds over an edge is
 certain, too. Beyond it a value is known well."""
-_MEDIAN = 5
+_FEATURES = 5
 
 
-def guess(inverse_depth: Float32[np.ndarray, "h w"]) -> DepthMap:
+def guess(inverse_depth: Float[Tensor, "h w"]) -> DepthMap:
     """Return an inverse depth that may be wrong by a half."""
-    positive = np.maximum(inverse_depth, np.float32(0.02))
-    return DepthMap(positive, _LEAST / positive**2)
+    positive = inverse_depth.clamp_min(SMALLEST)
+    return DepthMap(positive, _LEAST / positive.square())
 
 
-def complete(depth: DepthMap, single: Float32[np.ndarray, "h w"]) -> DepthMap:
+def complete(depth: DepthMap, single: Float[Tensor, "h w"]) -> DepthMap:
     """Return a map that takes what it does not know from another one, in its own unit.
 
     Args:
@@ -37,23 +44,18 @@ def complete(depth: DepthMap, single: Float32[np.ndarray, "h w"]) -> DepthMap:
         single: Relative inverse depth of the same frame, brought to the unit of ``depth`` by the
             scale and shift that fit best where both are known.
     """
-    known = depth.certainty > 0
-    weight = np.minimum(depth.relative_certainty, np.float32(_MOST))[known]
-    if not len(weight):
-        return guess(single)
-    x, y = single[known], depth.inverse_depth[known]
-    mean_x, mean_y = np.average(x, weights=weight), np.average(y, weights=weight)
-    spread = np.average((x - mean_x) ** 2, weights=weight)
-    product = np.average((x - mean_x) * (y - mean_y), weights=weight)
-    scale = max(0.0, product / spread) if spread > 0 else 0.0
-    other = guess((mean_y + scale * (single - mean_x)).astype(np.float32))
-    return DepthMap(
-        np.where(known, depth.inverse_depth, other.inverse_depth),
-        np.where(known, depth.certainty, other.certainty),
-    )
+    weight = depth.relative_certainty.clamp_max(_MOST)
+    total = weight.sum().clamp_min(1e-6)
+    weight = weight / total
+    mean_x, mean_y = (weight * single).sum(), (weight * depth.inverse_depth).sum()
+    centred = single - mean_x
+    spread = (weight * centred.square()).sum()
+    product = (weight * centred * (depth.inverse_depth - mean_y)).sum()
+    scale = (product / spread.clamp_min(1e-9)).clamp_min(0)
+    return select(depth.certainty > 0, depth, guess(mean_y + scale * centred))
 
 
-def keep(depth: DepthMap, filled: DepthMap, *, sure_only: bool) -> DepthMap:
+def keep(depth: DepthMap, filled: DepthMap, *, sure_only: Bool[Tensor, ""]) -> DepthMap:
     """Return what is known as it was, and elsewhere what it was filled with.
 
     What is smoothed time and again would lose its edges.
@@ -63,12 +65,14 @@ def keep(depth: DepthMap, filled: DepthMap, *, sure_only: bool) -> DepthMap:
         filled: The same after :func:`fill`.
         sure_only: Keep only what is known well, and of the rest what it was filled with.
     """
-    known = depth.relative_certainty >= _MOST if sure_only else depth.certainty > 0
-    inverse = np.where(known, depth.inverse_depth, filled.inverse_depth)
+    least = torch.where(sure_only, _MOST, 0.0)
+    relative = depth.relative_certainty
+    known = (relative >= least) & (relative > 0)
+    inverse = torch.where(known, depth.inverse_depth, filled.inverse_depth)
     return DepthMap(inverse, filled.certainty)
 
 
-def fill(depth: DepthMap, colors: Float32[np.ndarray, "h w 3"]) -> DepthMap:
+def fill(depth: DepthMap, colors: Float[Tensor, "3 h w"]) -> DepthMap:
     """Return a map without holes or lone outliers, in which nothing is less than a guess.
 
     Around each pixel inverse depth is fitted, by certainty, as a linear function of colour and
@@ -78,52 +82,119 @@ def fill(depth: DepthMap, colors: Float32[np.ndarray, "h w 3"]) -> DepthMap:
 
     Args:
         depth: What is known.
-        colors: Of the same frame, in [0, 1].
+        colors: RGB of the same frame, in [0, 1].
     """
-    weight = np.minimum(depth.relative_certainty, np.float32(_MOST))
+    weight = depth.relative_certainty.clamp_max(_MOST)
     local = _local_fit(depth.inverse_depth, weight, _features(colors))
     mean = (weight * depth.inverse_depth + _LEAST * local) / (weight + _LEAST)
-    smooth = cv2.medianBlur(mean.astype(np.float32), _MEDIAN)
-    return DepthMap(smooth, np.maximum(depth.certainty, guess(smooth).certainty))
+    smooth = _median(mean)
+    return DepthMap(smooth, torch.maximum(depth.certainty, guess(smooth).certainty))
 
 
-def _features(colors: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 5"]:
-    """Return colours and place."""
-    height, width = colors.shape[:2]
-    v, u = np.mgrid[:height, :width].astype(np.float32) / width
-    return np.concatenate((colors, u[..., None], v[..., None]), axis=-1)
+def _median(values: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+    """Return the median over rows of five of the median over columns of five."""
+    height, width = values.shape
+    around = F.pad(values[None, None], (2, 2, 2, 2), mode="replicate")[0, 0]
+    rows = _median_of_five([around[i : i + height] for i in range(5)])
+    return _median_of_five([rows[:, i : i + width] for i in range(5)])
+
+
+def _median_of_five(values: list[Tensor]) -> Tensor:
+    a, b, c, d, e = values
+    low = torch.maximum(torch.minimum(a, b), torch.minimum(d, e))
+    high = torch.minimum(torch.maximum(a, b), torch.maximum(d, e))
+    return torch.maximum(torch.minimum(low, high), torch.minimum(torch.maximum(low, high), c))
+
+
+def _features(colors: Float[Tensor, "3 h w"]) -> Float[Tensor, "5 h w"]:
+    """Return lightness, two differences of colours, and place."""
+    tint = (_opponents(colors.device) @ colors.flatten(1)).view_as(colors)
+    return torch.cat((tint, _places(*colors.shape[1:], colors.device)))
 
 
 def _local_fit(
-    values: Float32[np.ndarray, "h w"],
-    weight: Float32[np.ndarray, "h w"],
-    features: Float32[np.ndarray, "h w k"],
-) -> Float32[np.ndarray, "h w"]:
+    values: Float[Tensor, "h w"], weight: Float[Tensor, "h w"], features: Float[Tensor, "k h w"]
+) -> Float[Tensor, "h w"]:
     """Return the weighted linear fit of values by features around each pixel, at least 0."""
-    height, width, count = features.shape
-    size = (-(-width // _CELL), -(-height // _CELL))
-    half = np.s_[::2, ::2]  # enough samples for a sum over cells
-    samples, sample_weight = values[half], weight[half]
+    count, height, width = features.shape
+    half = (..., slice(None, None, 2), slice(None, None, 2))  # enough samples for a sum over cells
+    ones = torch.ones_like(weight[half])[None]
+    table = torch.cat((ones, features[half], values[half][None]))
+    rows, columns = _pairs(count + 2, values.device)
+    products = table.index_select(0, rows) * (table * weight[half]).index_select(0, columns)
+    sums = _around(products)
+    total = sums[:1].clamp_min(1e-6)
+    moments = sums / total
+    first = moments[: count + 2]  # of 1, features, values
+    second = moments.index_select(0, _square(count, values.device)).unflatten(0, (count, count + 1))
+    spread = second - first[1 : count + 1, None] * first[None, 1:]  # (k, k + 1, h4, w4)
+    table = spread.permute(2, 3, 0, 1)
+    slopes = solve(table[..., :count] + _ridge(values.device), table[..., count])
+    offset = first[-1] - (slopes.permute(2, 0, 1) * first[1 : count + 1]).sum(dim=0)
+    coarse = torch.cat((slopes.permute(2, 0, 1), offset[None]))[None]
+    fine = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)[0]
+    return (fine[count] + (fine[:count] * features).sum(dim=0)).clamp_min(0)
 
-    def around(map_: Float32[np.ndarray, "h2 w2"]) -> Float32[np.ndarray, "h4 w4"]:
-        small = cv2.resize(map_ * sample_weight, size, interpolation=cv2.INTER_AREA)
-        wide = cv2.GaussianBlur(small, (0, 0), _FAR)
-        return cv2.GaussianBlur(small, (0, 0), _NEAR) + np.float32(_FAR_SHARE) * wide
 
-    total = np.maximum(around(np.ones_like(samples)), np.float32(1e-6))
-    planes = np.ascontiguousarray(np.moveaxis(features[half], -1, 0))
-    means = [around(plane) / total for plane in planes]
-    mean = around(samples) / total
-    matrix = np.empty((*size[::-1], count, count), np.float32)
-    right = np.empty((*size[::-1], count), np.float32)
-    for i, plane in enumerate(planes):
-        right[..., i] = around(plane * samples) / total - means[i] * mean
-        for j in range(i, count):
-            spread = around(plane * planes[j]) / total - means[i] * means[j]
-            matrix[..., i, j] = matrix[..., j, i] = spread
-        matrix[..., i, i] += _COLOR_VARIANCE if i < 3 else _PLACE_VARIANCE
-    slopes = np.linalg.solve(matrix, right[..., None])[..., 0]
-    offset = mean - sum(slopes[..., i] * means[i] for i in range(count))
-    fine = cv2.resize(slopes, (width, height), interpolation=cv2.INTER_LINEAR)
-    fit = cv2.resize(offset, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.maximum(fit + (fine * features).sum(axis=-1), 0)
+def _around(products: Float[Tensor, "k h2 w2"]) -> Float[Tensor, "k h4 w4"]:
+    """Return sums over what lies around the cells."""
+    height, width = products.shape[-2:]
+    size = (-(-2 * height // _CELL), -(-2 * width // _CELL))
+    small = resize(products[None], size)[0]
+    near, far = (
+        _gaussian(size[0], deviation, small.device)
+        @ small
+        @ _gaussian(size[1], deviation, small.device).mT
+        for deviation in (_NEAR, _FAR)
+    )
+    return near + _FAR_SHARE * far
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _gaussian(size: int, deviation: float, device: torch.device) -> Float[Tensor, "n n"]:
+    places = torch.arange(size, dtype=torch.float32)
+    weights = (-((places[:, None] - places) ** 2) / (2 * deviation**2)).exp()
+    return (weights / (deviation * (2 * torch.pi) ** 0.5)).to(device)
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _opponents(device: torch.device) -> Float[Tensor, "3 3"]:
+    """Return lightness, red less green and yellow less blue, about as large as in CIELAB / 100."""
+    rows = [[0.3, 0.59, 0.11], [0.8, -0.9, 0.1], [0.4, 0.5, -0.9]]
+    return torch.tensor(rows, device=device)
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _places(height: int, width: int, device: torch.device) -> Float[Tensor, "2 h w"]:
+    u, v = torch.arange(width) / width, torch.arange(height)[:, None] / width
+    return torch.stack((u.expand(height, width), v.expand(height, width))).to(device)
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _pairs(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the pairs of quantities whose products are summed up; those with the first first."""
+    pairs = [p for p in combinations_with_replacement(range(count), 2) if p[0] < count - 1]
+    return torch.tensor(pairs, device=device).unbind(1)
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _square(count: int, device: torch.device) -> Tensor:
+    """Return where the products of features with features and values are among the pairs."""
+    pairs = [p for p in combinations_with_replacement(range(count + 2), 2) if p[0] < count + 1]
+    place = {pair: i for i, pair in enumerate(pairs)}
+    wanted = [
+        place[min(i, j), max(i, j)] for i in range(1, count + 1) for j in range(1, count + 2)
+    ]
+    return torch.tensor(wanted, device=device)
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _ridge(device: torch.device) -> Float[Tensor, "k k"]:
+    variances = [_COLOR_VARIANCE] * 3 + [_PLACE_VARIANCE] * 2
+    return torch.diag(torch.tensor(variances)).to(device)

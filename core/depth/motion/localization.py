@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
+import torch
 from jaxtyping import Bool, Float
+from torch import Tensor
 
-from core.depth.motion.adjustment import Points, adjust
+from core.depth.motion.adjustment import Points, adjust, masked_median, robust_turn
 from core.depth.motion.camera import Camera
 from core.depth.motion.carrying import carry
+from core.depth.motion.deciding import select, where_needed
 from core.depth.motion.depth_map import DepthMap
-from core.depth.motion.matching import Matches, follow
-from core.depth.motion.parallax import Parallax, border_parallax
-from core.depth.motion.pose import Pose, essential_pose, rotation_between
+from core.depth.motion.matching import Matches
+from core.depth.motion.parallax import Border, border_cells, border_of, border_parallax
+from core.depth.motion.pose import Pose
+from core.depth.motion.texture import Structure, corners
+from core.depth.motion.translation_search import find_translation
+from core.types import TensorDataclass
 
 _NUM_POINTS = 900
 _FEWEST_POINTS = 50
@@ -23,213 +28,189 @@ _PARALLAX_PX = 0.2
 """Median parallax, in pixels of the maps, below which a camera is taken to turn only."""
 _FIRST_PARALLAX_PX = 1.0
 """The same as long as no depth comes from motion."""
-_FEWEST_INLIERS = 0.5
 _SMALLEST_CORRELATION = 0.2
 """Rank correlation with the depth known before below which a pose from matches is a wrong one."""
 _NOISE_PX = 0.3
-_POSE_ROUNDS, _JOINT_ROUNDS = 6, 5
+_TURN_ROUNDS, _POSE_ROUNDS, _JOINT_ROUNDS = 5, 6, 5
 
 
 @dataclass(frozen=True)
-class Localized:
+class Localized(TensorDataclass):
     """Poses of all partners."""
 
-    poses: list[Pose]
+    pose: Pose
     """From the key frame to each partner."""
-    has_parallax: bool
+    has_parallax: Bool[Tensor, ""]
     """Whether the camera moved before a static world; if not, translations are 0."""
-    is_contradicted: bool = False
+    is_contradicted: Bool[Tensor, ""]
     """Whether something moved that no pose explains."""
 
 
 def localize(
-    matches: list[Matches],
-    corners: Float[np.ndarray, "h w"],
-    before: DepthMap,
+    matches: Matches,
+    texture: Structure,
+    there: DepthMap,
     camera: Camera,
-    *,
-    is_scaled: bool,
+    is_scaled: Bool[Tensor, ""],
 ) -> Localized:
     """Find the poses of partners from matches.
 
     Poses come from the depth that is known; then they and inverse depths of a grid of points are
     adjusted together. Where the border of the picture contradicts them, that is done again from the
-    essential matrix of the partner with the most parallax (RANSAC). What has too little parallax at
-    the border, or contradicts every pose, is left with rotations.
+    translation, of all directions, that explains the matches of the partner with the most parallax.
+    What has too little parallax at the border, or contradicts every pose, is left with rotations.
 
     Args:
         matches: Of the key frame in each partner; the first is the key frame before.
-        corners: How well the key frame's texture holds its matches, from 0 to 1.
-        before: Depth of the key frame before.
+        texture: The structure tensor of the key frame.
+        there: Depth of the key frame before, read where the matches lead.
         camera: The camera of all.
-        is_scaled: Whether ``before`` comes from motion; if not, more proof is asked for.
+        is_scaled: Whether that depth comes from motion; if not, more proof is asked for.
     """
-    points = _Sampled(matches, corners, before, camera)
-    turns = [points.turn(i) for i in range(len(matches))]
-    still = Localized([Pose(rotation, np.zeros(3)) for rotation, _ in turns], has_parallax=False)
-    most = max(range(len(matches)), key=lambda i: turns[i][1])
-    if turns[most][1] < (_PARALLAX_PX if is_scaled else _FIRST_PARALLAX_PX):
-        return still
-    poses = _refined(points, matches, before, still.poses, None, camera)
-    parallax = points.border_parallax(most, poses[most])
-    if parallax.is_absent:
-        return still
-    if not parallax.is_enough:
-        first = points.first_pose(most)
-        if first is not None and first.parallax.excels(parallax):
-            poses = _refined(points, matches, before, still.poses, first, camera)
-            parallax = first.parallax
-    if not is_scaled and not parallax.is_enough:
-        return still
-    if parallax.is_contradicted:
-        return replace(still, is_contradicted=True)
-    return Localized(poses, has_parallax=True)
+    step = max(1, int((camera.height * camera.width / _NUM_POINTS) ** 0.5))
+    points, held = _sampled(matches, texture, there, camera, step)
+    focal = camera.focal(points.rays)
+    turned, distance = robust_turn(points, focal, _NOISE_PX, _TURN_ROUNDS)
+    is_seen = points.trust > 0
+    counts = is_seen.sum(dim=1)
+    enough = (counts >= _FEWEST_POINTS) & (counts > _SMALLEST_OVERLAP * held)
+    left = torch.where(enough, masked_median(distance, is_seen), 0.0)
+    most = left.argmax(dim=0, keepdim=True)
+    cells = border_cells(camera, step, focal.dtype, focal.device)
+    border = border_of(
+        camera.focal(points.rays)[:, None] * points.rays[:2],
+        points.seen.index_select(0, most)[0],
+        is_seen.index_select(0, most)[0],
+        cells,
+        focal,
+    )
 
+    def tried(start: _Start) -> _Tried:
+        pose = _refined(start, points, there, focal)
+        parallax = border_parallax(border, _element(pose, most), focal)
+        return _Tried(pose, parallax.explained - parallax.contradicted, parallax.is_enough,
+                      parallax.is_absent, parallax.is_contradicted)  # fmt: skip
 
-def _refined(
-    points: _Sampled,
-    matches: list[Matches],
-    before: DepthMap,
-    still: list[Pose],
-    first: _First | None,
-    camera: Camera,
-) -> list[Pose]:
-    """Return all poses, from the depth that is known or from that of a first pose."""
-    known = points.points if first is None else first.points
-    trusted = known.certainty > 0 if first is None else first.trusted
-    poses = [_pose_alone(known, trusted, i, still[i], camera) for i in range(len(matches))]
-    if first is not None:
-        poses[first.partner] = first.pose
-    carried = carry(before, matches[0], poses[0], camera)
-    rho, certainty = points.sample(carried.inverse_depth), points.sample(carried.certainty)
-    start = known.inverse_depths
-    if first is None:
-        start = np.where(certainty > 0, rho, start)
-    joint = replace(known, inverse_depths=start, known=rho, certainty=certainty)
-    return adjust(joint, poses, camera, _JOINT_ROUNDS)[1]
+    found = tried(_Start(turned, points.inverse_depths, points.certainty > 0))
+
+    known = found
+
+    def searched() -> _Tried:
+        start, is_possible = _search(points, turned, most, focal)
+        other = tried(start)
+        return select(is_possible & (other.gain > known.gain), other, known)
+
+    found = where_needed(~found.is_enough & ~found.is_absent, searched, found)
+    smallest = torch.where(is_scaled, _PARALLAX_PX, _FIRST_PARALLAX_PX)
+    moves = (left.amax() >= smallest) & ~found.is_absent & (is_scaled | found.is_enough)
+    has_parallax = moves & ~found.is_contradicted
+    return Localized(
+        select(has_parallax, found.pose, turned), has_parallax, moves & found.is_contradicted
+    )
 
 
 @dataclass(frozen=True)
-class _First:
-    """A pose that rests on matches alone."""
+class _Start(TensorDataclass):
+    """What poses are sought from."""
 
-    partner: int
-    """Whose it is."""
     pose: Pose
-    points: Points
-    """With the inverse depths that it gives."""
-    trusted: Bool[np.ndarray, " n"]
-    """Which of them the essential matrix explains."""
-    parallax: Parallax
-    """What the border of the picture says of it."""
+    inverse_depths: Float[Tensor, " n"]
+    trusted: Bool[Tensor, " n"]
+    """Which of them count."""
 
 
-class _Sampled:
-    """A grid of points of a key frame and where its partners see them."""
+@dataclass(frozen=True)
+class _Tried(TensorDataclass):
+    """Poses, and what the border says of them."""
 
-    def __init__(
-        self,
-        matches: list[Matches],
-        corners: Float[np.ndarray, "h w"],
-        before: DepthMap,
-        camera: Camera,
-    ) -> None:
-        step = max(1, int((camera.height * camera.width / _NUM_POINTS) ** 0.5))
-        self._grid = np.s_[step // 2 :: step, step // 2 :: step]
-        self._camera = camera
-        self.pixels = self.sample(camera.pixels)
-        held = self.sample(corners)
-        trust = np.stack([self.sample(m.trust) * held for m in matches])
-        self._num_held = max(1, int((held > 0).sum()))
-        certainty = self.sample(follow(before.certainty, matches[0].flow, camera))
-        rho = self.sample(follow(before.inverse_depth, matches[0].flow, camera))
-        self.points = Points(
-            rays=self.sample(camera.rays),
-            inverse_depths=rho,
-            known=rho,
-            certainty=certainty * (trust[0] > 0),
-            seen=np.stack([self.pixels + self.sample(m.flow) for m in matches]),
-            trust=trust,
-        )
-
-    def sample(self, values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, " n"]:
-        """Return the values, which may have channels, of the points, in double precision."""
-        picked = values[self._grid].astype(np.float64)
-        return picked.reshape(-1, *picked.shape[2:])
-
-    def turn(self, partner: int) -> tuple[Float[np.ndarray, "3 3"], float]:
-        """Return the rotation that explains matches best, and the parallax that it leaves.
-
-        The parallax is the median of the points, so that what moves by itself before a camera that
-        turns is not taken for it; 0 where too few are seen.
-        """
-        points, camera = self.points, self._camera
-        seen = points.trust[partner] > 0
-        if seen.sum() < _FEWEST_POINTS:
-            return np.eye(3), 0.0
-        places = points.seen[partner][seen]
-        there = np.linalg.solve(camera.matrix, np.insert(places, 2, 1, axis=1).T).T
-        rotation = rotation_between(points.rays[seen], there, _NOISE_PX / camera.focal_px)
-        turned = points.rays[seen] @ (camera.matrix @ rotation).T
-        parallax = np.linalg.norm(turned[:, :2] / turned[:, 2:] - places, axis=1)
-        enough = seen.sum() > _SMALLEST_OVERLAP * self._num_held
-        return rotation, float(np.median(parallax)) if enough else 0.0
-
-    def border_parallax(self, partner: int, pose: Pose) -> Parallax:
-        """Return what the border of the picture shows of parallax."""
-        seen = self.points.trust[partner] > 0
-        return border_parallax(
-            self.pixels[seen], self.points.seen[partner][seen], pose, self._camera
-        )
-
-    def first_pose(self, partner: int) -> _First | None:
-        """Return the pose from the essential matrix, in the unit of the depth known beforehand.
-
-        None if no pose explains most matches.
-        """
-        points, camera = self.points, self._camera
-        seen = points.trust[partner] > 0
-        found = essential_pose(self.pixels[seen], points.seen[partner][seen], camera)
-        if found is None or found[1].mean() < _FEWEST_INLIERS:
-            return None
-        pose, inliers = found
-        inverse_depths = _triangulate(points.rays, points.seen[partner], pose, camera)
-        good = np.zeros(len(inverse_depths), bool)
-        good[seen] = inliers
-        good &= (inverse_depths > 0) & (points.certainty > 0)
-        if good.sum() < _FEWEST_POINTS:
-            return None
-        if _rank_correlation(points.known[good], inverse_depths[good]) < _SMALLEST_CORRELATION:
-            return None
-        unit = float(np.median(points.known[good] / inverse_depths[good]))
-        depths = np.where(good, inverse_depths * unit, points.known)
-        scaled = Pose(pose.rotation, pose.translation / unit)
-        parallax = self.border_parallax(partner, pose)
-        return _First(partner, scaled, replace(points, inverse_depths=depths), good, parallax)
+    pose: Pose
+    gain: Float[Tensor, ""]
+    is_enough: Bool[Tensor, ""]
+    is_absent: Bool[Tensor, ""]
+    is_contradicted: Bool[Tensor, ""]
 
 
-def _rank_correlation(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> float:
-    """Return Spearman's rank correlation."""
-    a, b = (np.argsort(np.argsort(values)) for values in (first, second))
-    return float(np.corrcoef(a, b)[0, 1])
-
-
-def _pose_alone(
-    points: Points, trusted: Bool[np.ndarray, " n"], partner: int, start: Pose, camera: Camera
-) -> Pose:
-    """Return a partner's pose from the points' inverse depths as they are."""
-    one = replace(
-        points,
-        seen=points.seen[partner : partner + 1],
-        trust=points.trust[partner : partner + 1] * trusted,
+def _refined(start: _Start, points: Points, there: DepthMap, focal: Float[Tensor, "2"]) -> Pose:
+    """Return all poses, at first from the depth of the start as it is."""
+    alone = replace(
+        points, inverse_depths=start.inverse_depths, trust=points.trust * start.trusted
     )
-    return adjust(one, [start], camera, _POSE_ROUNDS, poses_only=True)[1][0]
+    _, pose = adjust(alone, start.pose, focal, _POSE_ROUNDS, poses_only=True)
+    known = DepthMap(points.known, points.certainty)
+    carried = carry(known, points.trust[0] > 0, _first(pose), points.rays)
+    rho, certainty = carried.inverse_depth, carried.certainty
+    joint = replace(
+        points,
+        inverse_depths=torch.where(certainty > 0, rho, start.inverse_depths),
+        known=rho,
+        certainty=certainty,
+    )
+    return adjust(joint, pose, focal, _JOINT_ROUNDS)[1]
 
 
-def _triangulate(
-    rays: Float[np.ndarray, "n 3"], seen: Float[np.ndarray, "n 2"], pose: Pose, camera: Camera
-) -> Float[np.ndarray, " n"]:
-    """Return the inverse depths of points from one partner; see ``triangulate``."""
-    x, k = rays @ (camera.matrix @ pose.rotation).T, camera.matrix @ pose.translation
-    slope, gap = k[:2] - seen * k[2], seen * x[:, 2:] - x[:, :2]
-    return (slope * gap).sum(axis=1) / np.maximum((slope * slope).sum(axis=1), 1e-12)
+def _search(
+    points: Points, turned: Pose, most: Tensor, focal: Float[Tensor, "2"]
+) -> tuple[_Start, Bool[Tensor, ""]]:
+    """Return the start that the matches alone suggest, in the unit of the depth known beforehand,
+    and whether it ranks depths as they were known."""
+    seen, trust = (x.index_select(0, most)[0] for x in (points.seen, points.trust))
+    found = find_translation(points.rays, seen, trust > 0, _element(turned, most), focal)
+    rho = found.inverse_depths
+    good = found.explained & (rho > 0) & (points.certainty > 0)
+    unit = masked_median(points.known / rho.clamp_min(1e-9), good)
+    is_possible = (good.sum() >= _FEWEST_POINTS) & found.is_found
+    is_possible &= _rank_correlation(points.known, rho, good) > _SMALLEST_CORRELATION
+    unit = torch.where(is_possible, unit, 1.0)
+    depths = torch.where(good, rho * unit, points.known)
+    is_most = torch.arange(len(points.seen), device=most.device) == most
+    pose = Pose(
+        torch.where(is_most[:, None, None], found.pose.rotation, turned.rotation),
+        torch.where(is_most[:, None], found.pose.translation / unit, turned.translation),
+    )
+    return _Start(pose, depths, good), is_possible
+
+
+def _sampled(
+    matches: Matches, texture: Structure, there: DepthMap, camera: Camera, step: int
+) -> tuple[Points, Tensor]:
+    """Return a grid of points in double precision, and how many of them have texture."""
+    grid = (..., slice(step // 2, None, step), slice(step // 2, None, step))
+    device = matches.flow.device
+
+    def sample(values: Float[Tensor, "*c h w"]) -> Float[Tensor, "*c n"]:
+        return values[grid].flatten(-2).double()
+
+    held = corners(sample(texture))
+    trust = sample(matches.trust) * held
+    rho = sample(there.inverse_depth)
+    points = Points(
+        rays=sample(camera.rays(device)),
+        inverse_depths=rho,
+        known=rho,
+        certainty=sample(there.certainty) * (trust[0] > 0),
+        seen=sample(camera.pixels(device) + matches.flow),
+        trust=trust,
+    )
+    return points, (held > 0).sum().clamp_min(1)
+
+
+def _rank_correlation(
+    first: Float[Tensor, " n"], second: Float[Tensor, " n"], mask: Bool[Tensor, " n"]
+) -> Float[Tensor, ""]:
+    """Return Spearman's rank correlation of what a mask leaves."""
+    number = mask.sum().clamp_min(2)
+
+    def ranks(values: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        order = torch.where(mask, values, torch.inf).argsort().argsort().double()
+        return (order - (number - 1) / 2) * mask
+
+    spread = (number.double().pow(3) - number) / 12
+    return (ranks(first) @ ranks(second)) / spread
+
+
+def _element(pose: Pose, index: Tensor) -> Pose:
+    return pose.map(lambda value: value.index_select(0, index)[0])
+
+
+def _first(pose: Pose) -> Pose:
+    return pose.map(lambda value: value[0])

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float
+from torch import Tensor
 
 from core.depth.motion.depth_map import DepthMap, fuse
-from core.depth.motion.matching import EstimateFlow
 from core.depth.motion.picture import Picture
-from core.depth.motion.stream import MotionDepth
+from core.depth.motion.stream import EstimateFlow, MotionDepth
 
 _WINDOW = 15
 """Frames before and after over which the unit of the way back is compared with that of the way
@@ -50,18 +50,17 @@ def clip_depth(
     ]
 
 
-def normalized(depths: Sequence[DepthMap]) -> list[Float32[np.ndarray, "h w"]]:
+def normalized(depths: Sequence[DepthMap]) -> list[Float[Tensor, "h w"]]:
     """Return inverse depths in [0, 1], by one factor for all of them."""
-    near = float(
-        np.median([np.percentile(depth.inverse_depth, _NEAR_PERCENTILE) for depth in depths])
-    )
-    return [np.clip(depth.inverse_depth / np.float32(near), 0, 1) for depth in depths]
+    nearest = [np.percentile(depth.inverse_depth.numpy(), _NEAR_PERCENTILE) for depth in depths]
+    near = float(np.median(nearest))
+    return [(depth.inverse_depth / near).clamp(0, 1) for depth in depths]
 
 
-def confidence(depth: DepthMap) -> Float32[np.ndarray, "h w"]:
+def confidence(depth: DepthMap) -> Float[Tensor, "h w"]:
     """Return a confidence in [0, 1]; it is 1/2 where an inverse depth deviates by a fifth of it."""
     relative = depth.relative_certainty
-    return relative / (relative + np.float32(_KNOWN))
+    return relative / (relative + _KNOWN)
 
 
 def _one_way(
@@ -80,9 +79,9 @@ def _unit_ratio(before: DepthMap, after: DepthMap) -> float:
     """Return the unit of the first map in that of the second; nan where nothing can be compared."""
     known = (before.relative_certainty > _KNOWN) & (after.relative_certainty > _KNOWN)
     known &= (before.inverse_depth > 0) & (after.inverse_depth > 0)
-    if known.mean() < 0.05:
+    if known.float().mean() < 0.05:
         return float("nan")
-    return float(np.median(before.inverse_depth[known] / after.inverse_depth[known]))
+    return float((before.inverse_depth[known] / after.inverse_depth[known]).median())
 
 
 def _local_median(ratios: Float[np.ndarray, " t"], place: int) -> float:
@@ -92,6 +91,4 @@ def _local_median(ratios: Float[np.ndarray, " t"], place: int) -> float:
 
 
 def _in_unit(depth: DepthMap, unit: float) -> DepthMap:
-    return DepthMap(
-        depth.inverse_depth * np.float32(unit), depth.certainty / np.float32(unit * unit)
-    )
+    return DepthMap(depth.inverse_depth * unit, depth.certainty / (unit * unit))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
-import cv2
-import numpy as np
+import torch
 from jaxtyping import Bool, Float
+from torch import Tensor
 
+from core.depth.motion.adjustment import masked_median
 from core.depth.motion.camera import Camera
-from core.depth.motion.pose import Pose
+from core.depth.motion.pose import Pose, identity, skew, solve
+from core.types import TensorDataclass
 
-_BORDER = np.pad(np.zeros((2, 4), bool), 1, constant_values=True)
-"""Cells of the picture, each of which counts the same; the outermost ones are its border."""
+_CELLS = (4, 6)
+"""Rows and columns of cells of the picture; the outermost ones are its border."""
 _FEWEST_IN_CELL = 5
 _PARALLAX_PX = 0.5
 """Distance from what a homography says, in pixels of the maps, from which on it is parallax; and
@@ -23,49 +26,67 @@ _ENOUGH, _LITTLE = 0.35, 0.1
 _DOUBTFUL, _CONTRADICTED = 0.15, 0.3
 _SMALLEST_COVERAGE = 0.35
 """Share of the border that must have matches: sky and plain roads have none."""
+_ROUNDS = 6
 
 
 @dataclass(frozen=True)
-class Parallax:
+class Border(TensorDataclass):
+    """Matches at the border of a picture, and which of them no homography explains."""
+
+    first: Float[Tensor, "2 n"]
+    """Pixels from the centre; those of all points, seen or not."""
+    second: Float[Tensor, "2 n"]
+    """Where the other frame shows them."""
+    leaves: Bool[Tensor, " n"]
+    """Where the best homography is more than half a pixel off."""
+    share: Float[Tensor, " n"]
+    """What each match counts, so that each cell counts the same; all together 1, or 0."""
+    coverage: Float[Tensor, ""]
+    """Share of the border that has matches."""
+
+
+@dataclass(frozen=True)
+class Parallax(TensorDataclass):
     """What the border of a picture shows, as shares of its matches."""
 
-    seen: float
+    seen: Float[Tensor, ""]
     """No homography explains them: the camera does not only turn or zoom, nor see one plane."""
-    explained: float
+    explained: Float[Tensor, ""]
     """No homography does, but the pose does."""
-    contradicted: float
+    contradicted: Float[Tensor, ""]
     """Far from the epipolar lines of the pose."""
-    coverage: float
+    coverage: Float[Tensor, ""]
     """Share of the border that has matches at all."""
 
     @property
-    def is_enough(self) -> bool:
+    def is_enough(self) -> Bool[Tensor, ""]:
         """Whether a first pose can rest on it."""
-        return (
-            self.explained > _ENOUGH
-            and self.contradicted < _DOUBTFUL
-            and self.coverage >= _SMALLEST_COVERAGE
-        )
+        enough = (self.explained > _ENOUGH) & (self.contradicted < _DOUBTFUL)
+        return enough & (self.coverage >= _SMALLEST_COVERAGE)
 
-    def excels(self, other: Parallax) -> bool:
+    def excels(self, other: Parallax) -> Bool[Tensor, ""]:
         """Whether this pose explains more of the same matches than another one does."""
         return self.explained - self.contradicted > other.explained - other.contradicted
 
     @property
-    def is_absent(self) -> bool:
+    def is_absent(self) -> Bool[Tensor, ""]:
         """Whether the border moves as before a camera that turns, whatever the middle does."""
         return self.seen < _LITTLE
 
     @property
-    def is_contradicted(self) -> bool:
+    def is_contradicted(self) -> Bool[Tensor, ""]:
         """Whether what moves is no static world before this camera."""
         return self.contradicted > _CONTRADICTED
 
 
-def border_parallax(
-    first: Float[np.ndarray, "n 2"], second: Float[np.ndarray, "n 2"], pose: Pose, camera: Camera
-) -> Parallax:
-    """Return what the border shows of parallax.
+def border_of(
+    first: Float[Tensor, "2 n"],
+    second: Float[Tensor, "2 n"],
+    is_seen: Bool[Tensor, " n"],
+    cells: Float[Tensor, "c n"],
+    focal: Float[Tensor, "2"],
+) -> Border:
+    """Return what moves at the border, and by which homography.
 
     A camera that turns or zooms moves the picture of a static world by a homography, whatever its
     focal length. A subject that it follows is in the middle: a pose that explains how the subject
@@ -73,51 +94,99 @@ def border_parallax(
     by where matches are in place of how many).
 
     Args:
-        first: Pixels of matches.
+        first: Pixels of matches, from the centre.
         second: Where they are in the other frame.
-        pose: From the first camera to the second.
-        camera: The camera of both.
+        is_seen: Which of them are matches.
+        cells: Of :func:`border_cells`.
+        focal: Focal lengths, pixels.
     """
-    size = np.array([camera.height, camera.width])
-    rows, columns = (first[:, ::-1] * _BORDER.shape / size).astype(int).T
-    cells = rows * _BORDER.shape[1] + columns
-    held = np.bincount(cells, minlength=_BORDER.size) >= _FEWEST_IN_CELL
-    held &= _BORDER.ravel()
-    coverage = float(held.sum() / _BORDER.sum())
-    inside = held[cells]
-    if not inside.any():
-        return Parallax(0.0, 0.0, 0.0, 0.0)
-    first, second, cells = first[inside], second[inside], cells[inside]
-    matrix, _ = cv2.findHomography(
-        first, second, method=cv2.USAC_MAGSAC, ransacReprojThreshold=1.0, maxIters=1000
-    )
-    if matrix is None:
-        return Parallax(0.0, 0.0, 0.0, 0.0)
-    moved = cv2.perspectiveTransform(first[None], matrix)[0]
-    leaves = np.linalg.norm(moved - second, axis=1) > _PARALLAX_PX
-    distance = epipolar_distance(first, second, pose, camera)
+    seen = is_seen.to(cells.dtype)
+    counts = cells @ seen
+    held = (counts >= _FEWEST_IN_CELL).to(cells.dtype)
+    number = held.sum()
+    inside = (held @ cells) * seen
+    share = (held / (counts * number.clamp_min(1)).clamp_min(1)) @ cells * seen
+    distance = _from_homography(first, second, inside, focal)
+    return Border(first, second, distance > _PARALLAX_PX, share, number / len(cells))
 
-    def share(chosen: Bool[np.ndarray, " n"]) -> float:
-        hits = np.bincount(cells, chosen, minlength=len(held))[held]
-        return float((hits / np.bincount(cells, minlength=len(held))[held]).mean())
 
+def border_parallax(border: Border, pose: Pose, focal: Float[Tensor, "2"]) -> Parallax:
+    """Return how well a pose, from the first camera to the second, explains the border."""
+    distance = epipolar_distance(border.first, border.second, pose, focal)
+    leaves = border.leaves.to(distance.dtype)
     return Parallax(
-        seen=share(leaves),
-        explained=share(leaves & (distance < _PARALLAX_PX)),
-        contradicted=share(distance > _CONTRADICTION_PX),
-        coverage=coverage,
+        seen=border.share @ leaves,
+        explained=border.share @ (leaves * (distance < _PARALLAX_PX)),
+        contradicted=border.share @ (distance > _CONTRADICTION_PX).to(distance.dtype),
+        coverage=border.coverage,
     )
 
 
 def epipolar_distance(
-    first: Float[np.ndarray, "n 2"], second: Float[np.ndarray, "n 2"], pose: Pose, camera: Camera
-) -> Float[np.ndarray, " n"]:
+    first: Float[Tensor, "2 n"],
+    second: Float[Tensor, "2 n"],
+    pose: Pose,
+    focal: Float[Tensor, "2"],
+) -> Float[Tensor, " n"]:
     """Return how far matches are from the epipolar geometry of a pose (Sampson), pixels."""
-    x, y, z = pose.translation
-    essential = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ pose.rotation
-    inverse = np.linalg.inv(camera.matrix)
-    fundamental = inverse.T @ essential @ inverse
-    a, b = (np.insert(pixels, 2, 1, axis=1) for pixels in (first, second))
-    there, back = a @ fundamental.T, b @ fundamental
-    slopes = (there[:, :2] ** 2).sum(axis=1) + (back[:, :2] ** 2).sum(axis=1)
-    return np.abs((b * there).sum(axis=1)) / np.sqrt(np.maximum(slopes, 1e-20))
+    essential = skew(pose.translation) @ pose.rotation
+    a, b = (torch.cat((p / focal[:, None], torch.ones_like(p[:1]))) for p in (first, second))
+    there, back = essential @ a, essential.mT @ b
+    slopes = torch.cat((there[:2], back[:2])) / focal.repeat(2)[:, None]
+    return (b * there).sum(dim=0).abs() / slopes.square().sum(dim=0).clamp_min(1e-20).sqrt()
+
+
+def _from_homography(
+    first: Float[Tensor, "2 n"],
+    second: Float[Tensor, "2 n"],
+    inside: Float[Tensor, " n"],
+    focal: Float[Tensor, "2"],
+) -> Float[Tensor, " n"]:
+    """Return how far matches are from the homography that explains most of them, pixels."""
+    x, y = first / focal[:, None]
+    u, v = second / focal[:, None]
+    zero, one = torch.zeros_like(x), torch.ones_like(x)
+    along_u = torch.stack((x, y, one, zero, zero, zero, -u * x, -u * y))
+    along_v = torch.stack((zero, zero, zero, x, y, one, -v * x, -v * y))
+    rows = torch.stack((along_u, along_v), dim=1)  # (8, 2, n)
+    goal = torch.stack((u, v))
+    weight = inside
+    damping = 1e-9 * identity(8, x.dtype, x.device)
+    is_inside = inside > 0
+    ray = torch.stack((x, y, one))
+    squared = zero
+    for _ in range(_ROUNDS):
+        weighted = (rows * weight).flatten(1)
+        h = solve(weighted @ rows.flatten(1).mT + damping, weighted @ goal.flatten())
+        matrix = torch.cat((h, h.new_ones(1))).unflatten(0, (3, 3))
+        there = matrix @ ray
+        error = (there[:2] / there[2:].clamp_min(0.05) - goal) * focal[:, None]
+        squared = error.square().sum(dim=0)
+        scale = masked_median(squared, is_inside).clamp(_PARALLAX_PX**2 / 4, 1e6)
+        weight = inside / (1 + squared / scale).square()
+    return squared.sqrt()
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def border_cells(
+    camera: Camera, step: int, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "c n"]:
+    """Return which points of a grid lie in which cell of the picture's border.
+
+    Args:
+        camera: The camera of the maps.
+        step: Distance of the points, pixels; the first one lies half of it from the corner.
+        dtype: Of the table.
+        device: Where it is kept.
+    """
+    uv = camera.pixels(torch.device("cpu"))[:, step // 2 :: step, step // 2 :: step].flatten(1)
+    edge = torch.tensor(camera.content)[:, None] + 0.5
+    share = ((uv + edge) / (2 * edge)).clamp(0, 1 - 1e-6)
+    number = torch.tensor([_CELLS[1], _CELLS[0]])[:, None]
+    column, row = (share * number).long()
+    at_border = (row == 0) | (row == _CELLS[0] - 1) | (column == 0) | (column == _CELLS[1] - 1)
+    at_border &= (uv.abs() <= edge).all(dim=0)
+    table = torch.zeros(_CELLS[0] * _CELLS[1], uv.shape[1], dtype=dtype)
+    table[row * _CELLS[1] + column, torch.arange(uv.shape[1])] = at_border.to(dtype)
+    return table[table.any(dim=1)].to(device)

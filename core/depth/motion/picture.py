@@ -1,4 +1,4 @@
-"""What is kept of a frame: grey levels for flow, and colours that tell surfaces apart."""
+"""Frames at the size at which OpenCV estimates their flow."""
 
 from __future__ import annotations
 
@@ -6,30 +6,41 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+import torch
+from einops import rearrange
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
 LONGER_SIDE = 512
 """Pixels of the longer side of the pictures whose flow is estimated."""
 SHORTEST_SIDE = 32
 """Pixels below which flow cannot be estimated."""
-_MAP_SHRINKING = 2
 
 Grey = UInt8[np.ndarray, "h2 w2"]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A frame at its working size."""
+    """A frame at its working size, twice that of its maps."""
 
-    grey: Grey
-    """What flow is estimated from."""
-    rgb: UInt8[np.ndarray, "h w 3"]
-    """At the size of the maps, half as large."""
+    rgb: UInt8[np.ndarray, "h2 w2 3"]
+    """Its colours."""
 
     @property
-    def colors(self) -> Float32[np.ndarray, "h w 3"]:
-        """Colours in CIELAB, lightness from 0 to 1 and the others in the same unit."""
-        return cv2.cvtColor(self.rgb.astype(np.float32) / 255, cv2.COLOR_RGB2Lab) / 100
+    def grey(self) -> Grey:
+        """What flow is estimated from."""
+        return cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY)
+
+    @property
+    def image(self) -> Float[Tensor, "3 h2 w2"]:
+        """RGB in [0, 1]."""
+        return rearrange(torch.from_numpy(self.rgb), "h w c -> c h w") / 255
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """Height and width of its maps."""
+        height, width = self.rgb.shape[:2]
+        return height // 2, width // 2
 
 
 def working_size(height: int, width: int) -> tuple[int, int]:
@@ -42,9 +53,4 @@ def working_size(height: int, width: int) -> tuple[int, int]:
 def working_picture(image: UInt8[np.ndarray, "h w 3"]) -> Picture:
     """Return an RGB image at its working size."""
     height, width = working_size(*image.shape[:2])
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    map_size = (width // _MAP_SHRINKING, height // _MAP_SHRINKING)
-    return Picture(
-        cv2.cvtColor(small, cv2.COLOR_RGB2GRAY),
-        cv2.resize(small, map_size, interpolation=cv2.INTER_AREA),
-    )
+    return Picture(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))

@@ -1,97 +1,74 @@
-"""Relative pose of two key frames from matches."""
+"""Relative poses of key frames."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
-import cv2
-import numpy as np
-from jaxtyping import Float, Float64
+import torch
+from einops import einsum
+from jaxtyping import Float
+from torch import Tensor
 
-from core.depth.motion.camera import Camera
+from core.types import TensorDataclass
 
 OUTLIER_PX = 0.7
 """Deviation of a match, in pixels of the maps, from which on it counts little."""
-_FEWEST = 32
-_THRESHOLD_PX = 0.5
-_RULING_PX = 2.0
-"""Parallax from which on a match counts no more for the sign of a translation."""
 
 
 @dataclass(frozen=True)
-class Pose:
+class Pose(TensorDataclass):
     """Takes points of one key frame's camera axes to those of another: ``R x + t``."""
 
-    rotation: Float64[np.ndarray, "3 3"]
+    rotation: Float[Tensor, "*batch 3 3"]
     """``R``."""
-    translation: Float64[np.ndarray, "3"]
+    translation: Float[Tensor, "*batch 3"]
     """``t``, in the unit of the stream."""
 
-    def scaled(self, factor: float) -> Pose:
-        """Return the pose with its translation in another unit."""
-        return Pose(self.rotation, self.translation * factor)
+    def moved(self, step: Float[Tensor, "*batch 6"]) -> Pose:
+        """Return the pose turned from the left by ``step[:3]``, and moved by ``step[3:]``."""
+        return Pose(turn(step[..., :3]) @ self.rotation, self.translation + step[..., 3:])
 
 
-def rotation_between(
-    first: Float[np.ndarray, "n 3"], second: Float[np.ndarray, "n 3"], sigma: float
-) -> Float64[np.ndarray, "3 3"]:
-    """Return the rotation that brings directions nearest to others, robustly.
+def turn(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Return rotations about vectors by nearly their length (Cayley's map; exact for small ones)."""
+    half = skew(vector) / 2
+    share = 2 / (1 + vector.square().sum(dim=-1) / 4)
+    return identity(3, vector.dtype, vector.device) + share[..., None, None] * (half + half @ half)
 
-    Kabsch (1976), reweighted five times with Geman-McClure's weights.
 
-    Args:
-        first: Rays, of any length.
-        second: The rays that they shall become.
-        sigma: Deviation, as an angle, beyond which a pair counts little.
+def skew(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Return the matrices of cross products with vectors."""
+    return einsum(vector, _generators(vector.dtype, vector.device), "... k, k i j -> ... i j")
+
+
+def solve(
+    matrix: Float[Tensor, "*batch k k"], right: Float[Tensor, "*batch k"]
+) -> Float[Tensor, "*batch k"]:
+    """Solve small positive definite systems by elimination.
+
+    The solvers of PyTorch make the host wait for a GPU, or cannot be recorded.
     """
-    a, b = (rays / np.linalg.norm(rays, axis=1, keepdims=True) for rays in (first, second))
-    weights = np.ones(len(a))
-    rotation = np.eye(3)
-    for _ in range(5):
-        u, _, vt = np.linalg.svd(b.T @ (a * weights[:, None]))
-        rotation = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
-        squared = ((a @ rotation.T - b) ** 2).sum(axis=1)
-        scale = max(sigma**2, float(np.median(squared)))
-        weights = 1 / (1 + squared / scale) ** 2
-    return rotation
+    unit = identity(matrix.shape[-1], matrix.dtype, matrix.device)
+    table = torch.cat((matrix, right[..., None]), dim=-1)
+    for i in range(matrix.shape[-1]):
+        row = table[..., i : i + 1, 1:] / table[..., i : i + 1, :1]
+        column = table[..., :1] - unit[:, i : i + 1]
+        table = torch.addcmul(table[..., 1:], column, row, value=-1)  # less column i
+    return table[..., 0]
 
 
-def essential_pose(
-    first: Float[np.ndarray, "n 2"], second: Float[np.ndarray, "n 2"], camera: Camera
-) -> tuple[Pose, Float[np.ndarray, " n"]] | None:
-    """Return the pose with a translation of length 1 that explains most matches, and which ones.
-
-    Args:
-        first: Pixels.
-        second: Where they are seen in the other frame.
-        camera: The camera of both.
-    """
-    if len(first) < _FEWEST:
-        return None
-    matrix = camera.matrix
-    found, mask = cv2.findEssentialMat(
-        first, second, matrix, method=cv2.USAC_MAGSAC, prob=0.999, threshold=_THRESHOLD_PX
-    )
-    if found is None or found.shape != (3, 3):
-        return None
-    inliers = mask.ravel() > 0
-    one, other, translation = cv2.decomposeEssentialMat(found)
-    # The other one is turned by half a turn: such pictures have no matches.
-    rotation = max(one, other, key=np.trace)
-    pose = Pose(rotation, translation.ravel())
-    ahead = _parallax_ahead(first[inliers], second[inliers], pose, camera)
-    # Distant points, whose sign is that of their noise, count little; one point does not rule.
-    if np.clip(ahead, -_RULING_PX, _RULING_PX).sum() < 0:
-        pose = pose.scaled(-1)
-    return pose, inliers
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def identity(size: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "k k"]:
+    """Return an identity matrix, which is kept: a stream asks for the same all the time."""
+    return torch.eye(size, dtype=dtype, device=device)
 
 
-def _parallax_ahead(
-    first: Float[np.ndarray, "n 2"], second: Float[np.ndarray, "n 2"], pose: Pose, camera: Camera
-) -> Float[np.ndarray, " n"]:
-    """Return the parallax of matches, pixels; it is negative for points behind the camera."""
-    rays = np.insert(first, 2, 1, axis=1) @ np.linalg.inv(camera.matrix).T
-    x, k = rays @ (camera.matrix @ pose.rotation).T, camera.matrix @ pose.translation
-    slope = k[:2] - second * k[2]
-    length = np.linalg.norm(slope, axis=1)
-    return (slope * (second - x[:, :2] / x[:, 2:])).sum(axis=1) / np.maximum(length, 1e-9)
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _generators(dtype: torch.dtype, device: torch.device) -> Float[Tensor, "3 3 3"]:
+    table = torch.zeros(3, 3, 3, dtype=dtype)
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        table[i, k, j], table[i, j, k] = 1, -1
+    return table.to(device)

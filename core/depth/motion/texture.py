@@ -2,58 +2,82 @@
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
-from jaxtyping import Float32
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
 
 from core.depth.motion.camera import Camera
 from core.depth.motion.matching import Matches
-from core.depth.motion.picture import Grey
 from core.depth.motion.pose import Pose
 
-_WINDOW = 9
-"""Side of the window over which gradients are averaged, pixels of the picture."""
-_ENOUGH = 30.0
-"""Mean squared gradient, (grey levels / pixel)^2, at which a match counts half."""
+_WINDOW = 5
+"""Side of the window over which gradients are averaged, pixels of the maps."""
+_ENOUGH = 5.0
+"""Mean squared gradient, (grey levels / pixel of the picture)^2, at which a match counts half."""
 _LEAST = 1.0
 """The same below which it counts nothing, when poses are sought."""
 
+Structure = Float[Tensor, "3 h w"]
+"""Structure tensor (Foerstner and Guelch 1987) of each pixel of a map: xx, xy, yy."""
 
-class Texture:
-    """The structure tensor of a key frame (Foerstner and Guelch 1987), at the size of its maps."""
 
-    def __init__(self, grey: Grey, camera: Camera) -> None:
-        picture = grey.astype(np.float32)
-        x = cv2.Scharr(picture, -1, 1, 0, scale=1 / 32)
-        y = cv2.Scharr(picture, -1, 0, 1, scale=1 / 32)
-        size = (camera.width, camera.height)
-        self._xx, self._xy, self._yy = (
-            cv2.resize(cv2.blur(product, (_WINDOW, _WINDOW)), size, interpolation=cv2.INTER_AREA)
-            for product in (x * x, x * y, y * y)
-        )
-        self._camera = camera
+def structure(grey: Float[Tensor, "h2 w2"]) -> Structure:
+    """Return the structure tensor, at half the size, of a picture of grey levels up to 255."""
+    around = F.pad(grey[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
+    across, down = around[:, 2:] - around[:, :-2], around[2:] - around[:-2]
+    x = torch.add(3 * (across[:-2] + across[2:]), across[1:-1], alpha=10)  # Scharr, times 32
+    y = torch.add(3 * (down[:, :-2] + down[:, 2:]), down[:, 1:-1], alpha=10)
+    halved = halve(torch.stack((x * x, x * y, y * y)))
+    reach = _WINDOW // 2
+    around = F.pad(halved[None], (reach, reach, reach, reach), mode="replicate")[0]
+    return _sums(_sums(around, 1), 2) * (1 / (32 * _WINDOW) ** 2)
 
-    @property
-    def corners(self) -> Float32[np.ndarray, "h w"]:
-        """How well matches are held in both directions, in [0, 1]; 0 where not at all.
 
-        From the smaller eigenvalue of the structure tensor (Shi and Tomasi 1994).
-        """
-        half = (self._xx + self._yy) / 2
-        least = half - np.sqrt(((self._xx - self._yy) / 2) ** 2 + self._xy**2)
-        return np.where(least > _LEAST, least / (least + np.float32(_ENOUGH)), 0)
+def halve(values: Float[Tensor, "c h2 w2"]) -> Float[Tensor, "c h w"]:
+    """Average over 2 by 2 pixels."""
+    rows = values[:, ::2] + values[:, 1::2]
+    return (rows[..., ::2] + rows[..., 1::2]) * 0.25
 
-    def along_epipolar_lines(self, matches: Matches, pose: Pose) -> Matches:
-        """Trust matches less where the picture is the same along their epipolar lines.
 
-        There a flow only goes on from its surroundings, and depth rests on its length alone.
-        """
-        camera = self._camera
-        k = (camera.matrix @ pose.translation).astype(np.float32)
-        direction = k[:2] - (camera.pixels + matches.flow) * k[2]
-        u, v = direction[..., 0], direction[..., 1]
-        energy = self._xx * u * u + 2 * self._xy * u * v + self._yy * v * v
-        length = u * u + v * v
-        return Matches(
-            matches.flow, matches.trust * energy / (energy + _ENOUGH * length + np.float32(1e-9))
-        )
+def _sums(values: Float[Tensor, "c h w"], dim: int) -> Tensor:
+    """Return the sums over windows along one axis."""
+    length = values.shape[dim] - _WINDOW + 1
+    total = values.narrow(dim, 0, length)
+    for i in range(1, _WINDOW):
+        total = total + values.narrow(dim, i, length)
+    return total
+
+
+def corners(texture: Float[Tensor, "3 *shape"]) -> Float[Tensor, "*shape"]:
+    """Return how well matches are held in both directions, in [0, 1]; 0 where not at all.
+
+    From the smaller eigenvalue of the structure tensor (Shi and Tomasi 1994).
+    """
+    xx, xy, yy = texture
+    least = (xx + yy) / 2 - (((xx - yy) / 2).square() + xy.square()).sqrt()
+    return torch.where(least > _LEAST, least / (least + _ENOUGH), 0.0)
+
+
+def trust_along_epipolar_lines(
+    texture: Structure, matches: Matches, pose: Pose, camera: Camera
+) -> Matches:
+    """Trust matches less where the picture is the same along their epipolar lines.
+
+    There a flow only goes on from its surroundings, and depth rests on its length alone.
+    """
+    u, v = epipolar_slopes(matches.flow, pose, camera).unbind(1)
+    xx, xy, yy = texture
+    energy = xx * u * u + 2 * (xy * u * v) + yy * v * v
+    length = u * u + v * v
+    return Matches(matches.flow, matches.trust * energy / (energy + _ENOUGH * length + 1e-9))
+
+
+def epipolar_slopes(
+    flow: Float[Tensor, "p 2 h w"], pose: Pose, camera: Camera
+) -> Float[Tensor, "p 2 h w"]:
+    """Return along what, pixels a unit of inverse depth (up to a factor), partners see pixels."""
+    along = pose.translation.to(flow.dtype)
+    k = camera.focal(flow) * along[:, :2]
+    arrivals = camera.pixels(flow.device) + flow
+    return k[..., None, None] - arrivals * along[:, 2, None, None, None]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
+import torch
 
+from core.depth.motion.adjustment import NEAREST_Z
 from core.depth.motion.camera import Camera
 from core.depth.motion.depth_map import DepthMap
 from core.depth.motion.matching import Matches
 from core.depth.motion.pose import OUTLIER_PX, Pose
+from core.depth.motion.texture import epipolar_slopes
 
 _ROUNDS = 3
-_NEAREST_Z = 0.05
-_BEHIND = np.float32(0.1)
+_BEHIND = 0.1
 """What is left of the certainty where the best inverse depth is negative."""
 
 
-def triangulate(partners: list[tuple[Matches, Pose]], camera: Camera) -> DepthMap:
+def triangulate(matches: Matches, pose: Pose, camera: Camera) -> DepthMap:
     """Return the inverse depths that explain the matches best, and how certain they are.
 
     With ``x = K R ray``, ``k = K t`` and the pixel ``q`` of a partner, ``x + rho k ~ (q, 1)`` is
@@ -24,33 +25,34 @@ def triangulate(partners: list[tuple[Matches, Pose]], camera: Camera) -> DepthMa
     1985), so that what moves by itself, which no inverse depth explains, is not certain.
 
     Args:
-        partners: Matches with each partner, and the pose from the key frame to it.
+        matches: Matches with each partner.
+        pose: From the key frame to each partner.
         camera: The camera of all.
     """
-    rows = []
-    for matches, pose in partners:
-        matrix = (camera.matrix @ pose.rotation).astype(np.float32)
-        x = camera.rays @ matrix.T
-        k = (camera.matrix @ pose.translation).astype(np.float32)
-        q = camera.pixels + matches.flow
-        slope = k[:2] - q * k[2]
-        gap = q * x[..., 2:] - x[..., :2]
-        # A sum over two channels costs more by NumPy than it does written out.
-        square = slope[..., 0] * slope[..., 0] + slope[..., 1] * slope[..., 1]
-        product = slope[..., 0] * gap[..., 0] + slope[..., 1] * gap[..., 1]
-        rest = gap[..., 0] * gap[..., 0] + gap[..., 1] * gap[..., 1]
-        rows.append((square, product, rest, x[..., 2], k[2], matches.trust))
-    rho = np.zeros((camera.height, camera.width), np.float32)
-    certainty = rho
-    for round_ in range(_ROUNDS):
-        certainty, total = np.zeros_like(rho), np.zeros_like(rho)
-        for square, product, rest, x2, k2, trust in rows:
-            z = np.maximum(x2 + rho * k2, np.float32(_NEAREST_Z))
-            weight = trust / (z * z)
-            if round_:
-                error = (rho * (rho * square - 2 * product) + rest) / (z * z)
-                weight /= (1 + error / np.float32(OUTLIER_PX**2)) ** 2
-            certainty += weight * square
-            total += weight * product
-        rho = total / np.maximum(certainty, np.float32(1e-6))
-    return DepthMap(np.maximum(rho, 0), np.where(rho > 0, certainty, certainty * _BEHIND))
+    flow = matches.flow
+    rotation, translation = pose.rotation.to(flow.dtype), pose.translation.to(flow.dtype)
+    rays = camera.rays(flow.device)
+    x = (rotation @ rays.flatten(1)).unflatten(-1, rays.shape[1:])  # (p, 3, h, w)
+    slope = epipolar_slopes(flow, pose, camera)
+    arrivals = camera.pixels(flow.device) + flow
+    gap = arrivals * x[:, 2:] - x[:, :2] * camera.focal(flow)[:, None, None]
+    (slope_u, slope_v), (gap_u, gap_v) = slope.unbind(1), gap.unbind(1)
+    square = slope_u * slope_u + slope_v * slope_v
+    product = slope_u * gap_u + slope_v * gap_v
+    rest = gap_u * gap_u + gap_v * gap_v
+    x2, k2 = x[:, 2], translation[:, 2, None, None]
+    weight = matches.trust / x2.clamp_min(NEAREST_Z).square()
+    certainty, rho = _least_squares(weight, square, product)
+    for _ in range(_ROUNDS - 1):
+        per_z = (x2 + rho * k2).clamp_min(NEAREST_Z).square().reciprocal()
+        error = torch.addcmul(rest, rho, torch.addcmul(-2 * product, rho, square)) * per_z
+        weight = matches.trust * per_z / (1 + error / OUTLIER_PX**2).square()
+        certainty, rho = _least_squares(weight, square, product)
+    return DepthMap(rho.clamp_min(0), torch.where(rho > 0, certainty, _BEHIND * certainty))
+
+
+def _least_squares(
+    weight: torch.Tensor, square: torch.Tensor, product: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    certainty = (weight * square).sum(dim=0)
+    return certainty, (weight * product).sum(dim=0) / certainty.clamp_min(1e-6)

@@ -21,6 +21,8 @@ from core.depth import DepthAnythingV2
 from core.devices import has_c_compiler
 from core.models.blocks import FeedForward
 from core.models.matching.dynamic_heads import DynamicHeads as MatchingHeads
+from core.models.matching.feature_encoder import FrameFeatures
+from core.models.matching.matcher import Matches
 from core.models.matching.network import MatchableFrame, MatchingNetwork
 from core.models.matching.static_heads import PixelHead
 from core.models.network import Network
@@ -89,6 +91,11 @@ class FastModel:
             self._side = torch.cuda.Stream(self.device)
             self._encode = Recorded(self._in_precision(self._encode_side_by_side))
             self._decode = Recorded(self._decode)
+        self.matching: FastMatching | None = None
+        """The network's steps for streams that find depth from matches, if it has a matcher."""
+        if isinstance(model, MatchingNetwork):
+            is_recorded = on_cuda and acceleration != "none"
+            self.matching = FastMatching(model, self._in_precision, is_recorded=is_recorded)
 
     def encode(
         self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"], /
@@ -146,6 +153,35 @@ class FastModel:
                 return function(*arguments)
 
         return in_half
+
+
+class FastMatching:
+    """The steps of a network with a matcher, one by one; see :class:`MatchingNetwork`.
+
+    Args:
+        model: The network.
+        in_precision: Makes a function run in the precision wanted.
+        is_recorded: Whether steps are recorded as CUDA graphs.
+    """
+
+    def __init__(
+        self,
+        model: MatchingNetwork,
+        in_precision: Callable[[Callable[..., Any]], Callable[..., Any]],
+        *,
+        is_recorded: bool,
+    ) -> None:
+        def fast(function: Callable[..., T]) -> Callable[..., T]:
+            prepared = in_precision(function)
+            return Recorded(prepared) if is_recorded else prepared
+
+        self.see: Callable[[Tensor], FrameFeatures] = fast(model.see)
+        self.own_inverse_depths: Callable[[FrameFeatures], Tensor] = fast(model.own_inverse_depths)
+        self.match: Callable[[FrameFeatures, FrameFeatures], Matches] = fast(model.match)
+        self.encode_seen: Callable[[Tensor, Tensor, FrameFeatures], MatchableFrame]
+        self.encode_seen = fast(model.encode_seen)
+        self.decode_matched: Callable[[MatchableFrame, MatchableFrame, Matches], DynamicGaussians]
+        self.decode_matched = fast(model.decode_matched)
 
 
 class FastDepth:

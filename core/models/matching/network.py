@@ -14,7 +14,7 @@ from core.models.matching.config import MatchingConfig
 from core.models.matching.curved_motion import curve_motion
 from core.models.matching.dynamic_heads import DynamicHeads, PairDynamics
 from core.models.matching.feature_encoder import FeatureEncoder, FrameFeatures
-from core.models.matching.matcher import Matcher
+from core.models.matching.matcher import Matcher, Matches
 from core.models.matching.static_heads import STRIDE, CorrectedGaussians, StaticHeads
 from core.models.network import Network
 from core.models.options import expect_size
@@ -65,7 +65,8 @@ class StaticMatchingModel(nn.Module):
         self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"]
     ) -> CorrectedGaussians:
         """Turn frames into static Gaussians; see :meth:`encode` for the arguments."""
-        return self._run(images, inverse_depths)[1]
+        expect_size(images, inverse_depths, self.config)
+        return self.heads(images, inverse_depths, self.encoder(images))
 
     def encode(
         self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"]
@@ -80,15 +81,18 @@ class StaticMatchingModel(nn.Module):
         Raises:
             UserError: If the frames are not of the size that the network was built for.
         """
-        features, gaussians = self._run(images, inverse_depths)
-        return MatchableFrame(features, F.avg_pool2d(images, STRIDE), gaussians.final)
+        return self.encode_seen(images, inverse_depths, self.encoder(images))
 
-    def _run(
-        self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"]
-    ) -> tuple[FrameFeatures, CorrectedGaussians]:
+    def encode_seen(
+        self,
+        images: Float[Tensor, "b 3 h w"],
+        inverse_depths: Float[Tensor, "b 1 h w"],
+        features: FrameFeatures,
+    ) -> MatchableFrame:
+        """Do what :meth:`encode` does with frames whose features are there already."""
         expect_size(images, inverse_depths, self.config)
-        features = self.encoder(images)
-        return features, self.heads(images, inverse_depths, features)
+        gaussians = self.heads(images, inverse_depths, features).final
+        return MatchableFrame(features, F.avg_pool2d(images, STRIDE), gaussians)
 
 
 class DynamicModel(nn.Module):
@@ -107,8 +111,12 @@ class DynamicModel(nn.Module):
     def forward(self, both: MatchableFrame) -> tuple[PairDynamics, list[Float[Tensor, "b2 2 h w"]]]:
         """Match all first frames of ``both`` with its second frames, which come after them."""
         matches, flows = self.matcher(both.features)
+        return self.move(both, matches), flows
+
+    def move(self, both: MatchableFrame, matches: Matches) -> PairDynamics:
+        """Do what :meth:`forward` does with pairs whose matches are there already."""
         depths = both.gaussians.means[..., 1].unflatten(1, both.colors.shape[-2:])[:, None]
-        return self.heads(matches, both.colors, depths), flows
+        return self.heads(matches, both.colors, depths)
 
 
 class MatchingNetwork(Network):
@@ -146,6 +154,44 @@ class MatchingNetwork(Network):
         """
         both = MatchableFrame.cat((first, second))
         return _scene(both, self.dynamic(both)[0])
+
+    @property
+    def matching(self) -> MatchingNetwork:
+        """What a stream that finds depth from matches asks of a network."""
+        return self
+
+    def see(self, images: Float[Tensor, "b 3 h w"]) -> FrameFeatures:
+        """Return what :meth:`match` compares of frames; depth plays no part in it."""
+        expect_size(images, images[:, :1], self.config)
+        return self.static.encoder(images)
+
+    def own_inverse_depths(self, features: FrameFeatures) -> Float[Tensor, "b 1 h2 w2"]:
+        """Return the inverse depth, in (0, 1), that frames without any get."""
+        return self.static.heads.depth(features)
+
+    def match(self, first: FrameFeatures, second: FrameFeatures) -> Matches:
+        """Match pairs of frames.
+
+        Returns:
+            The matches of all first frames in the second ones, then the other way.
+        """
+        return self.dynamic.matcher(FrameFeatures.cat((first, second)))[0]
+
+    def encode_seen(
+        self,
+        images: Float[Tensor, "b 3 h w"],
+        inverse_depths: Float[Tensor, "b 1 h w"],
+        features: FrameFeatures,
+    ) -> MatchableFrame:
+        """Do what :meth:`encode` does with frames that :meth:`see` has seen."""
+        return self.static.encode_seen(images, inverse_depths, features)
+
+    def decode_matched(
+        self, first: MatchableFrame, second: MatchableFrame, matches: Matches
+    ) -> DynamicGaussians:
+        """Do what :meth:`decode` does with pairs that :meth:`match` has matched."""
+        both = MatchableFrame.cat((first, second))
+        return _scene(both, self.dynamic.move(both, matches))
 
     def forward(
         self, frames: Float[Tensor, "b 2 3 h w"], inverse_depths: Float[Tensor, "b 2 1 h w"]

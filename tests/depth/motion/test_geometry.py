@@ -2,101 +2,182 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
-from core.depth.motion.adjustment import Points, adjust
+from core.depth.motion.adjustment import Points, adjust, robust_turn
 from core.depth.motion.camera import Camera
 from core.depth.motion.depth_map import DepthMap, fuse
 from core.depth.motion.matching import Matches
-from core.depth.motion.pose import Pose, essential_pose, rotation_between
+from core.depth.motion.parallax import border_cells, border_of, border_parallax
+from core.depth.motion.pose import Pose, solve, turn
+from core.depth.motion.translation_search import find_translation
 from core.depth.motion.triangulation import triangulate
+from core.geometry.fit import FrameFit
 
 CAMERA = Camera.of_fov(48, 64, 60.0)
+CPU = torch.device("cpu")
+RAYS = CAMERA.rays(CPU)
+FOCAL = CAMERA.focal(torch.zeros((), dtype=torch.float64))
 
 
-def _turn(*axis: float) -> np.ndarray:
-    return cv2.Rodrigues(np.array(axis))[0]
+def _pose(turned: tuple[float, ...], moved: tuple[float, ...]) -> Pose:
+    rotation = torch.from_numpy(cv2.Rodrigues(np.array(turned, float))[0])
+    return Pose(rotation, torch.tensor(moved, dtype=torch.float64))
 
 
-def _project(rays: np.ndarray, rho: np.ndarray, pose: Pose) -> np.ndarray:
-    there = (rays @ pose.rotation.T + rho[..., None] * pose.translation) @ CAMERA.matrix.T
-    return there[..., :2] / there[..., 2:]
+def _poses(*poses: Pose) -> Pose:
+    return Pose(
+        torch.stack([p.rotation for p in poses]), torch.stack([p.translation for p in poses])
+    )
 
 
-def _scene() -> np.ndarray:
-    return np.random.default_rng(0).uniform(0.2, 0.6, (48, 64)).astype(np.float32)
+def _project(rays: Tensor, rho: Tensor, pose: Pose, camera: Camera = CAMERA) -> Tensor:
+    there = pose.rotation @ rays + rho * pose.translation[:, None]
+    return camera.focal(there)[:, None] * there[:2] / there[2:]
+
+
+def _scene() -> Tensor:
+    return torch.from_numpy(np.random.default_rng(0).uniform(0.2, 0.6, (48, 64))).float()
+
+
+def _points(seen: Tensor, rays: Tensor, rho: Tensor) -> Points:
+    return Points(
+        rays=rays,
+        inverse_depths=rho,
+        known=rho,
+        certainty=torch.zeros_like(rho),
+        seen=seen,
+        trust=torch.full((len(seen), len(rho)), 10.0).double(),
+    )
 
 
 def test_poses_and_inverse_depths_are_found_together_among_outliers() -> None:
     rng = np.random.default_rng(1)
-    rays = CAMERA.rays.reshape(-1, 3)[::4].astype(np.float64)
-    rho = rng.uniform(0.2, 0.6, len(rays))
-    truth = [Pose(_turn(0.01, -0.02, 0), np.array([0.1, 0, 0.05])),
-             Pose(_turn(0, 0.03, 0.01), np.array([0.3, 0.05, 0]))]  # fmt: skip
-    seen = np.stack([_project(rays, rho, pose) for pose in truth])
-    seen[:, ::7] += rng.uniform(3, 9, seen[:, ::7].shape)
-    points = Points(
-        rays=rays,
-        inverse_depths=rho * rng.uniform(0.9, 1.1, len(rho)),
+    rays = RAYS.flatten(1)[:, ::4].double()
+    rho = torch.from_numpy(rng.uniform(0.2, 0.6, rays.shape[1]))
+    truth = [_pose((0.01, -0.02, 0), (0.1, 0, 0.05)), _pose((0, 0.03, 0.01), (0.3, 0.05, 0))]
+    seen = torch.stack([_project(rays, rho, pose) for pose in truth])
+    seen[..., ::7] += torch.from_numpy(rng.uniform(3, 9, seen[..., ::7].shape))
+    points = replace(
+        _points(seen, rays, rho * torch.from_numpy(rng.uniform(0.9, 1.1, len(rho)))),
         known=rho,
-        certainty=np.where(np.arange(len(rho)) < 100, 1e4, 0.0),
-        seen=seen,
-        trust=np.full(seen.shape[:2], 10.0),
+        certainty=torch.where(torch.arange(len(rho)) < 100, 1e4, 0.0).double(),
     )
-    start = [Pose(pose.rotation, 0.8 * pose.translation) for pose in truth]
-    found, poses = adjust(points, start, CAMERA, 15)
-    for pose, true in zip(poses, truth, strict=True):
-        assert np.abs(pose.translation - true.translation).max() < 2e-3
-        assert np.abs(pose.rotation - true.rotation).max() < 1e-3
-    inliers = np.arange(len(rho)) % 7 != 0
-    assert np.median(np.abs(found.inverse_depths / rho - 1)[inliers]) < 0.01
+    true = _poses(*truth)
+    found, pose = adjust(points, Pose(true.rotation, 0.8 * true.translation), FOCAL, 15)
+    assert (pose.translation - true.translation).abs().max() < 2e-3
+    assert (pose.rotation - true.rotation).abs().max() < 1e-3
+    inliers = torch.arange(len(rho)) % 7 != 0
+    assert (found / rho - 1).abs()[inliers].median() < 0.01
 
 
-def test_the_essential_matrix_gives_the_direction_of_motion() -> None:
-    rays, rho = CAMERA.rays.reshape(-1, 3)[::5], _scene().reshape(-1)[::5]
-    true = Pose(_turn(0, 0.02, 0), np.array([0.3, 0, 0.1]))
-    first = CAMERA.pixels.reshape(-1, 2)[::5].astype(np.float64)
-    found = essential_pose(first, _project(rays.astype(np.float64), rho, true), CAMERA)
-    assert found is not None
-    pose, inliers = found
-    direction = true.translation / np.linalg.norm(true.translation)
-    assert pose.translation @ direction > 0.999
-    assert inliers.mean() > 0.95
-    assert essential_pose(first[:10], first[:10], CAMERA) is None
+def test_the_translation_is_found_from_matches_alone() -> None:
+    rays, rho = RAYS.flatten(1)[:, ::5].double(), _scene().flatten()[::5].double()
+    for moved in ((0.3, 0.0, 0.1), (-0.3, 0.1, -0.1), (0.02, 0.0, 0.3)):
+        true = _pose((0, 0.02, 0), moved)
+        seen = _project(rays, rho, true)
+        seen[:, ::6] += 5
+        points = _points(seen[None], rays, rho)
+        turned, _ = robust_turn(points, FOCAL, 0.3, 5)
+        is_seen = torch.ones(len(rho), dtype=torch.bool)
+        start = Pose(turned.rotation[0], turned.translation[0])
+        found = find_translation(rays, seen, is_seen, start, FOCAL)
+        direction = true.translation / true.translation.norm()
+        assert found.is_found
+        # Directions are tried on a grid of some 15 degrees, and adjusted afterwards.
+        assert found.pose.translation @ direction > 0.97
+        good = found.explained & (torch.arange(len(rho)) % 6 != 0)
+        ranks = torch.corrcoef(torch.stack((found.inverse_depths[good], rho[good])))
+        assert ranks[0, 1] > 0.7
 
 
 def test_a_rotation_is_found_beside_outliers() -> None:
-    rays = CAMERA.rays.reshape(-1, 3)[::5].astype(np.float64)
-    true = _turn(0.02, -0.05, 0.03)
-    turned = rays @ true.T
-    turned[::5] += 0.2
-    assert np.abs(rotation_between(rays, turned, 1e-3) - true).max() < 1e-3
+    rays = RAYS.flatten(1)[:, ::5].double()
+    true = _pose((0.02, -0.05, 0.03), (0, 0, 0))
+    seen = _project(rays, torch.zeros(rays.shape[1]).double(), true)
+    seen[:, ::5] += 9
+    pose, distance = robust_turn(_points(seen[None], rays, torch.ones(rays.shape[1]).double()),
+                                 FOCAL, 0.3, 5)  # fmt: skip
+    assert (pose.rotation[0] - true.rotation).abs().max() < 1e-3
+    assert distance.median() < 0.02
+
+
+def test_the_border_tells_a_moving_camera_from_one_that_turns_and_zooms() -> None:
+    camera = Camera.of_fov(144, 256, 60.0)
+    rays = camera.rays(CPU)[:, 3::6, 3::6].flatten(1).double()
+    first = camera.focal(rays)[:, None] * rays[:2]
+    rng = np.random.default_rng(2)
+    rho = torch.from_numpy(rng.uniform(0.2, 0.6, rays.shape[1]))
+    cells = border_cells(camera, 6, torch.float64, CPU)
+    focal = camera.focal(rays)
+    every = torch.ones(rays.shape[1], dtype=torch.bool)
+    turned = _pose((0.02, 0.06, 0.01), (0, 0, 0))
+    zoomed = 1.03 * _project(rays, rho, turned, camera)
+    border = border_of(first, zoomed, every, cells, focal)
+    assert border_parallax(border, turned, focal).is_absent
+    moving = _pose((0.0, 0.02, 0.0), (0.15, 0.0, 0.05))
+    seen = _project(rays, rho, moving, camera)
+    border = border_of(first, seen, every, cells, focal)
+    assert border_parallax(border, moving, focal).is_enough
+    wrong = _pose((0.0, 0.02, 0.0), (0.0, 0.3, 0.0))
+    assert border_parallax(border, wrong, focal).is_contradicted
+    few = first.sum(dim=0) > 100  # a corner
+    assert not border_parallax(border_of(first, seen, few, cells, focal), moving, focal).is_enough
 
 
 def test_triangulation_of_several_partners_and_what_contradicts_it() -> None:
     rho = _scene()
-    partners = []
-    for translation in ([0.2, 0, 0], [0.1, 0.1, 0.2]):
-        pose = Pose(_turn(0.01, 0.02, 0), np.array(translation))
-        flow = _project(CAMERA.rays, rho, pose) - CAMERA.pixels
-        flow[:8, :8] += [0, 5]  # along no epipolar line of both
-        partners.append(
-            (Matches(flow.astype(np.float32), np.full(rho.shape, 10, np.float32)), pose)
-        )
-    depth = triangulate(partners, CAMERA)
-    assert np.abs(depth.inverse_depth / rho - 1)[8:].max() < 1e-2
-    moving = np.median(depth.certainty[:8, :8])
-    assert moving < 0.05 * np.median(depth.certainty[8:])
+    poses = _poses(*(_pose((0.01, 0.02, 0), moved) for moved in ((0.2, 0, 0), (0.1, 0.1, 0.2))))
+    flows = []
+    for i in range(2):
+        pose = poses.map(lambda value, i=i: value[i])
+        seen = _project(RAYS.flatten(1).double(), rho.flatten().double(), pose)
+        flow = seen.unflatten(1, rho.shape).float() - CAMERA.pixels(CPU)
+        flow[1, :8, :8] += 5  # along no epipolar line of both
+        flows.append(flow)
+    matches = Matches(torch.stack(flows), torch.full((2, *rho.shape), 10.0))
+    depth = triangulate(matches, poses, CAMERA)
+    assert (depth.inverse_depth / rho - 1).abs()[8:].max() < 1e-2
+    moving = depth.certainty[:8, :8].median()
+    assert moving < 0.05 * depth.certainty[8:].median()
 
 
 def test_maps_are_fused_by_certainty_unless_they_differ() -> None:
     def flat(value: float, certainty: float) -> DepthMap:
-        return DepthMap(np.full((2, 2), value, np.float32), np.full((2, 2), certainty, np.float32))
+        return DepthMap(torch.full((2, 2), value), torch.full((2, 2), certainty))
 
     mean = fuse(flat(1.0, 1.0), flat(2.0, 3.0))
-    assert np.allclose(mean.inverse_depth, 1.75)
-    assert np.allclose(mean.certainty, 4.0)
+    assert torch.allclose(mean.inverse_depth, torch.tensor(1.75))
+    assert torch.allclose(mean.certainty, torch.tensor(4.0))
     contradicted = fuse(flat(1.0, 100.0), flat(2.0, 100.0))
     assert (contradicted.inverse_depth > 1.9).all()
-    assert np.allclose(fuse(flat(1.0, 2.0), flat(9.0, 0.0)).inverse_depth, 1.0)
+    assert torch.allclose(fuse(flat(1.0, 2.0), flat(9.0, 0.0)).inverse_depth, torch.tensor(1.0))
+
+
+def test_small_systems_are_solved_and_turns_are_rotations() -> None:
+    rows = torch.rand(7, 6, 9, dtype=torch.float64)
+    matrix, right = rows @ rows.mT, torch.rand(7, 6, dtype=torch.float64)
+    assert torch.allclose(solve(matrix, right), torch.linalg.solve(matrix, right))
+    found = turn(torch.tensor([[0.3, -0.2, 0.1]], dtype=torch.float64))
+    assert torch.allclose(found @ found.mT, torch.eye(3).double(), atol=1e-12)
+    expected = torch.from_numpy(cv2.Rodrigues(np.array([0.3, -0.2, 0.1]))[0])
+    assert torch.allclose(found[0], expected, atol=5e-3)
+
+
+def test_the_model_s_camera_sees_where_the_frame_s_pixels_look() -> None:
+    """A point at 20 degrees to the right and 10 down keeps its place, however frames fit."""
+    native = Camera.of_fov(90, 120, 60.0)
+    ray = torch.tensor([np.tan(0.35), np.tan(0.17)], dtype=torch.float64)
+    place = native.focal(ray) * ray + torch.tensor([59.5, 44.5])
+    for mode in ("stretch", "crop", "pad"):
+        fit = FrameFit((90, 120), (64, 128), mode)
+        camera = Camera.of_fit(fit, (32, 64), 60.0)
+        expected = fit.points_to_model(place) - torch.tensor([63.5, 31.5])
+        assert torch.allclose(camera.focal(ray) * ray, expected / 2, atol=0.3), mode
+        shown = torch.tensor([fit.content.width, fit.content.height]) / 2
+        assert torch.allclose(2 * camera.edge(ray) + 1, shown.double())

@@ -1,0 +1,117 @@
+"""Depth of one key frame from its flow to the one before and from what was known of that one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from core.depth.motion.camera import Camera
+from core.depth.motion.carrying import carry
+from core.depth.motion.deciding import where_needed
+from core.depth.motion.depth_map import DepthMap, fuse
+from core.depth.motion.filling import complete, fill, guess, keep
+from core.depth.motion.localization import localize
+from core.depth.motion.matching import Tracks, match, no_tracks
+from core.depth.motion.texture import halve, structure, trust_along_epipolar_lines
+from core.depth.motion.triangulation import triangulate
+from core.types import TensorDataclass
+
+_PARTNERS = 4
+"""Earlier key frames that each one is compared with."""
+_SMALLEST_OVERLAP = 0.1
+"""Share of matched pixels below which the key frame before shows something else."""
+_MUCH = 0.2
+"""Share of pixels that were not seen before, from which on the picture alone is asked."""
+_MOST_CONTRADICTIONS = 2
+"""Key frames that may contradict a static world before depth from motion is given up."""
+_FADE = 0.98
+_NEAR_SHARE = 0.01
+_SMALLEST_NEAR = 1e-3
+
+
+@dataclass(frozen=True)
+class FrameDepth(TensorDataclass):
+    """Depth of the newest key frame, with all that the next one needs."""
+
+    shown: DepthMap
+    """Without holes and outliers."""
+    kept: DepthMap
+    """As the next key frame takes it on."""
+    tracks: Tracks
+    """Where its pixels were seen before."""
+    is_scaled: Bool[Tensor, ""]
+    """Whether depth comes from motion."""
+    near: Float[Tensor, ""]
+    """Inverse depth that is shown as 1."""
+    contradictions: Float[Tensor, ""]
+    """How many of the newest key frames, one after the other, contradict a static world."""
+
+    @property
+    def relative(self) -> Float[Tensor, "h w"]:
+        """Inverse depth in [0, 1]; zeros as long as it does not come from motion."""
+        return (self.shown.inverse_depth / self.near).clamp(0, 1) * self.is_scaled
+
+
+def begin(alone: Float[Tensor, "h w"]) -> FrameDepth:
+    """Return the depth of a shot's first key frame: that of the picture alone."""
+    depth = guess(alone)
+    zero = alone.new_zeros(())
+    return FrameDepth(depth, depth, no_tracks(_PARTNERS, alone), zero > 0, zero + 1, zero)
+
+
+def go_on(
+    before: FrameDepth,
+    there: Float[Tensor, "2 h w"],
+    back: Float[Tensor, "2 h w"],
+    image: Float[Tensor, "3 h2 w2"],
+    alone: Callable[[], Float[Tensor, "h w"]],
+    camera: Camera,
+) -> FrameDepth:
+    """Return the depth of the next key frame of a shot.
+
+    Args:
+        before: Depth of the key frame before.
+        there: Flow from the key frame to the one before, in pixels of the maps.
+        back: Flow from that one to the key frame.
+        image: RGB in [0, 1], twice the size of the maps.
+        alone: Gives inverse depth from the picture alone, in [0, 1]; asked, on the CPU, where a
+            shot begins anew or much is new only.
+        camera: The camera of the maps.
+    """
+    tracks, known = match(there, back, before.kept, before.tracks, camera)
+    red, green, blue = image
+    texture = structure(255 * (0.299 * red + 0.587 * green + 0.114 * blue))
+    matches = tracks.matches
+    found = localize(matches, texture, known, camera, before.is_scaled)
+    is_matched = matches.trust[0] > 0
+    moves = found.has_parallax
+    pose = found.pose.map(lambda value: value[0])
+    carried = carry(known, is_matched, pose, camera.rays(there.device), ~moves)
+
+    def renewed() -> DepthMap:
+        held = trust_along_epipolar_lines(texture, matches, found.pose, camera)
+        return fuse(carried, triangulate(held, found.pose, camera))
+
+    seen = where_needed(moves, renewed, carried)
+    much_is_new = (seen.certainty == 0).float().mean() > _MUCH
+    depth = where_needed(before.is_scaled & much_is_new, lambda: complete(seen, alone()), seen)
+    filled = fill(depth, halve(image))
+    kept = keep(depth, filled, sure_only=moves)
+    shown = where_needed(moves, lambda: filled, kept)
+    contradictions = (before.contradictions + 1) * found.is_contradicted
+    near = torch.maximum(_nearest(shown), _FADE * before.near)
+    following = FrameDepth(shown, kept, tracks, before.is_scaled | moves, near, contradictions)
+    is_other = is_matched.float().mean() < _SMALLEST_OVERLAP
+    begins = is_other | (contradictions > _MOST_CONTRADICTIONS)
+    return where_needed(begins, lambda: begin(alone()), following)
+
+
+def _nearest(depth: DepthMap) -> Float[Tensor, ""]:
+    """Return the inverse depth that the nearest hundredth of the picture exceeds."""
+    samples = depth.inverse_depth[::4, ::4].flatten()
+    count = max(1, round(_NEAR_SHARE * len(samples)))
+    return samples.topk(count).values[-1].clamp_min(_SMALLEST_NEAR)

@@ -1,0 +1,119 @@
+"""The direction in which a camera moved, from matches alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from core.depth.motion.adjustment import NEAREST_Z
+from core.depth.motion.pose import Pose, identity, solve, turn
+from core.types import TensorDataclass
+
+_DIRECTIONS = 96
+"""Directions that are tried, evenly over half a sphere."""
+_ROUNDS = 3
+_EXPLAINED_PX = 0.5
+_RULING_PX = 2.0
+"""Parallax from which on a match counts no more for the sign of a translation."""
+_FEWEST_EXPLAINED = 0.5
+
+
+@dataclass(frozen=True)
+class Found(TensorDataclass):
+    """A pose with a translation of length 1, and what follows from it."""
+
+    pose: Pose
+    """From the first camera to the second."""
+    inverse_depths: Float[Tensor, " n"]
+    """Of the points, in its unit; negative behind the camera."""
+    explained: Bool[Tensor, " n"]
+    """Which matches lie near their epipolar lines."""
+    is_found: Bool[Tensor, ""]
+    """Whether most do."""
+
+
+def find_translation(
+    rays: Float[Tensor, "3 n"],
+    seen: Float[Tensor, "2 n"],
+    is_seen: Bool[Tensor, " n"],
+    start: Pose,
+    focal: Float[Tensor, "2"],
+) -> Found:
+    """Return the translation that explains most matches, of directions all around.
+
+    For a direction, what flow leaves across the epipolar lines is linear in a small rotation, and
+    has no depth in it (Heeger and Jepson 1992). That rotation is found for all directions at once,
+    robustly (Geman and McClure 1985), and the direction with the least error taken.
+
+    Args:
+        rays: Where points are seen.
+        seen: Where the second camera sees them, pixels from the centre.
+        is_seen: Which points have a match.
+        start: A pose that only turns, near to the true rotation.
+        focal: Focal lengths, pixels.
+    """
+    rotated = start.rotation @ rays
+    x, y = uv = rotated[:2] / rotated[2:].clamp_min(NEAREST_Z)
+    flow = seen - focal[:, None] * uv
+    of_turn = focal[:, None, None] * torch.stack((
+        torch.stack((-x * y, 1 + x * x, -y)), torch.stack((-1 - y * y, x * y, x))
+    ))  # (2, 3, n)  # fmt: skip
+    directions = _directions(x.dtype, x.device)  # (k, 3)
+    slope = focal[:, None] * (directions[:, :2, None] - uv * directions[:, 2:, None])  # (k, 2, n)
+    length = slope.square().sum(dim=1).clamp_min(1e-12).sqrt()
+    across_u, across_v = -slope[:, 1] / length, slope[:, 0] / length  # (k, n)
+    goal = across_u * flow[0] + across_v * flow[1]
+    of_u, of_v = of_turn
+    products = torch.cat([
+        (one[:, None] * other).flatten(0, 1)
+        for one, other in ((of_u, of_u), (of_v, of_v), (of_u, of_v), (of_v, of_u))
+    ], dim=1)  # (9, 4n)  # fmt: skip
+    squares = (across_u * across_u, across_v * across_v, across_u * across_v)
+    mask = is_seen.to(x.dtype)
+    weight = mask.expand_as(goal)
+    omega = goal.new_zeros(len(goal), 3)
+    squared = goal
+    damping = 1e-6 * identity(3, x.dtype, x.device)
+    for _ in range(_ROUNDS):
+        uu, vv, uv_ = (weight * square for square in squares)
+        matrix = (torch.cat((uu, vv, uv_, uv_), dim=1) @ products.mT).unflatten(1, (3, 3))
+        weighted = weight * goal
+        right = torch.cat((weighted * across_u, weighted * across_v), dim=1) @ of_turn.transpose(
+            0, 1
+        ).flatten(1).mT
+        omega = solve(matrix + damping, right)
+        squared = (goal - across_u * (omega @ of_u) - across_v * (omega @ of_v)).square()
+        weight = mask / (1 + squared / _EXPLAINED_PX**2).square()
+    cost = (mask * squared / (squared + _EXPLAINED_PX**2)).sum(dim=1)
+    best = cost.argmin(dim=0, keepdim=True)
+    omega, direction, slope, squared = (
+        table.index_select(0, best)[0] for table in (omega, directions, slope, squared)
+    )
+    rest = flow - (of_turn * omega[:, None]).sum(dim=1)
+    along = (slope * rest).sum(dim=0)
+    explained = is_seen & (squared < _EXPLAINED_PX**2)
+    length = slope.square().sum(dim=0).clamp_min(1e-12)
+    # Distant points, whose sign is that of their noise, count little; one point does not rule.
+    ruling = (along / length.sqrt()).clamp(-_RULING_PX, _RULING_PX)
+    sign = torch.where((ruling * explained).sum() < 0, -1.0, 1.0).to(along)
+    return Found(
+        Pose(turn(omega) @ start.rotation, sign * direction),
+        sign * along / length * rotated[2],
+        explained,
+        explained.sum() >= _FEWEST_EXPLAINED * is_seen.sum(),
+    )
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _directions(dtype: torch.dtype, device: torch.device) -> Float[Tensor, "k 3"]:
+    """Return directions spread evenly over half a sphere (a spiral by the golden angle)."""
+    i = torch.arange(_DIRECTIONS, dtype=torch.float64) + 0.5
+    z = i / _DIRECTIONS
+    angle = i * (torch.pi * (3 - 5**0.5))
+    radius = (1 - z * z).sqrt()
+    return torch.stack((radius * angle.cos(), radius * angle.sin(), z), dim=1).to(device, dtype)
