@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -14,6 +15,8 @@ _LOSS = 0.05
 _DOUBTFUL = 1.0
 """Most relative certainty of depth that is carried along a flow that does not come home: where it
 fails, the depth before says more than the surroundings do."""
+_NOTHING = 1e-6
+"""Certainty that is none."""
 _LOSS_OF_STILL = 0.01
 """The same where the camera only turned: nothing else would renew it."""
 
@@ -41,10 +44,8 @@ def carry(
     change = forward / (1 - rho * translation).clamp_min(0.2)
     moved = (rho * change).clamp_min(0)
     loss = _LOSS if is_still is None else torch.where(is_still, _LOSS_OF_STILL, _LOSS)
-    variance = change.pow(4) / certainty.clamp_min(1e-9) + (
-        loss * moved.clamp_min(SMALLEST)
-    ).square()
-    sure = 1 / variance
+    variance = change.square().square() / certainty.clamp_min(1e-9)
+    sure = 1 / (variance + (loss * moved.clamp_min(SMALLEST)).square())
     doubtful = torch.minimum(sure, _DOUBTFUL / moved.clamp_min(SMALLEST).square())
-    carried = torch.where(is_matched, sure, doubtful)
-    return DepthMap(moved, torch.where(certainty > 0, carried, 0.0))
+    carried = torch.lerp(doubtful, sure, is_matched.to(sure))
+    return DepthMap(moved, F.threshold(carried, _NOTHING, 0.0))

@@ -38,7 +38,7 @@ def fuse(older: DepthMap, newer: DepthMap) -> DepthMap:
     # d^2 > 9 (1/a + 1/b), without dividing by a certainty of 0.
     product = older.certainty * newer.certainty
     differ = squared * product > _CONTRADICTION * (older.certainty + newer.certainty)
-    weight = torch.where(differ, _LITTLE * older.certainty, older.certainty)
+    weight = older.certainty * (1 - (1 - _LITTLE) * differ.float())
     certainty = weight + newer.certainty
     total = weight * older.inverse_depth + newer.certainty * newer.inverse_depth
     return DepthMap(total / certainty.clamp_min(1e-9), certainty)

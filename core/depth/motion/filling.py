@@ -13,7 +13,6 @@ from torch import Tensor
 from core.depth.motion.deciding import select
 from core.depth.motion.depth_map import SMALLEST, DepthMap
 from core.depth.motion.pose import solve
-from core.geometry.resample import resize
 
 _CELL = 4
 """Pixels a side of the cells on which surroundings are summed up."""
@@ -68,7 +67,7 @@ def keep(depth: DepthMap, filled: DepthMap, *, sure_only: Bool[Tensor, ""]) -> D
     least = torch.where(sure_only, _MOST, 0.0)
     relative = depth.relative_certainty
     known = (relative >= least) & (relative > 0)
-    inverse = torch.where(known, depth.inverse_depth, filled.inverse_depth)
+    inverse = torch.lerp(filled.inverse_depth, depth.inverse_depth, known.float())
     return DepthMap(inverse, filled.certainty)
 
 
@@ -117,11 +116,12 @@ def _local_fit(
 ) -> Float[Tensor, "h w"]:
     """Return the weighted linear fit of values by features around each pixel, at least 0."""
     count, height, width = features.shape
-    half = (..., slice(None, None, 2), slice(None, None, 2))  # enough samples for a sum over cells
-    ones = torch.ones_like(weight[half])[None]
-    table = torch.cat((ones, features[half], values[half][None]))
+    # One pixel of each cell is enough for sums over many.
+    sampled = (..., slice(_CELL // 2, None, _CELL), slice(_CELL // 2, None, _CELL))
+    ones = torch.ones_like(weight[sampled])[None]
+    table = torch.cat((ones, features[sampled], values[sampled][None]))
     rows, columns = _pairs(count + 2, values.device)
-    products = table.index_select(0, rows) * (table * weight[half]).index_select(0, columns)
+    products = table.index_select(0, rows) * (table * weight[sampled]).index_select(0, columns)
     sums = _around(products)
     total = sums[:1].clamp_min(1e-6)
     moments = sums / total
@@ -136,15 +136,13 @@ def _local_fit(
     return (fine[count] + (fine[:count] * features).sum(dim=0)).clamp_min(0)
 
 
-def _around(products: Float[Tensor, "k h2 w2"]) -> Float[Tensor, "k h4 w4"]:
+def _around(cells: Float[Tensor, "k h4 w4"]) -> Float[Tensor, "k h4 w4"]:
     """Return sums over what lies around the cells."""
-    height, width = products.shape[-2:]
-    size = (-(-2 * height // _CELL), -(-2 * width // _CELL))
-    small = resize(products[None], size)[0]
+    rows, columns = cells.shape[-2:]
     near, far = (
-        _gaussian(size[0], deviation, small.device)
-        @ small
-        @ _gaussian(size[1], deviation, small.device).mT
+        _gaussian(rows, deviation, cells.device)
+        @ cells
+        @ _gaussian(columns, deviation, cells.device).mT
         for deviation in (_NEAR, _FAR)
     )
     return near + _FAR_SHARE * far

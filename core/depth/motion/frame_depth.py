@@ -15,7 +15,7 @@ from core.depth.motion.deciding import where_needed
 from core.depth.motion.depth_map import DepthMap, fuse
 from core.depth.motion.filling import complete, fill, guess, keep
 from core.depth.motion.localization import localize
-from core.depth.motion.matching import Tracks, match, no_tracks
+from core.depth.motion.matching import Matches, match, no_matches
 from core.depth.motion.texture import halve, structure, trust_along_epipolar_lines
 from core.depth.motion.triangulation import triangulate
 from core.types import TensorDataclass
@@ -41,7 +41,7 @@ class FrameDepth(TensorDataclass):
     """Without holes and outliers."""
     kept: DepthMap
     """As the next key frame takes it on."""
-    tracks: Tracks
+    matches: Matches
     """Where its pixels were seen before."""
     is_scaled: Bool[Tensor, ""]
     """Whether depth comes from motion."""
@@ -60,7 +60,7 @@ def begin(alone: Float[Tensor, "h w"]) -> FrameDepth:
     """Return the depth of a shot's first key frame: that of the picture alone."""
     depth = guess(alone)
     zero = alone.new_zeros(())
-    return FrameDepth(depth, depth, no_tracks(_PARTNERS, alone), zero > 0, zero + 1, zero)
+    return FrameDepth(depth, depth, no_matches(_PARTNERS, alone), zero > 0, zero + 1, zero)
 
 
 def go_on(
@@ -82,10 +82,10 @@ def go_on(
             shot begins anew or much is new only.
         camera: The camera of the maps.
     """
-    tracks, known = match(there, back, before.kept, before.tracks, camera)
-    red, green, blue = image
+    matches, known = match(there, back, before.kept, before.matches, camera)
+    small = halve(image)
+    red, green, blue = small
     texture = structure(255 * (0.299 * red + 0.587 * green + 0.114 * blue))
-    matches = tracks.matches
     found = localize(matches, texture, known, camera, before.is_scaled)
     is_matched = matches.trust[0] > 0
     moves = found.has_parallax
@@ -99,12 +99,12 @@ def go_on(
     seen = where_needed(moves, renewed, carried)
     much_is_new = (seen.certainty == 0).float().mean() > _MUCH
     depth = where_needed(before.is_scaled & much_is_new, lambda: complete(seen, alone()), seen)
-    filled = fill(depth, halve(image))
+    filled = fill(depth, small)
     kept = keep(depth, filled, sure_only=moves)
     shown = where_needed(moves, lambda: filled, kept)
     contradictions = (before.contradictions + 1) * found.is_contradicted
     near = torch.maximum(_nearest(shown), _FADE * before.near)
-    following = FrameDepth(shown, kept, tracks, before.is_scaled | moves, near, contradictions)
+    following = FrameDepth(shown, kept, matches, before.is_scaled | moves, near, contradictions)
     is_other = is_matched.float().mean() < _SMALLEST_OVERLAP
     begins = is_other | (contradictions > _MOST_CONTRADICTIONS)
     return where_needed(begins, lambda: begin(alone()), following)

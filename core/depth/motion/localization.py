@@ -20,7 +20,7 @@ from core.depth.motion.texture import Structure, corners
 from core.depth.motion.translation_search import find_translation
 from core.types import TensorDataclass
 
-_NUM_POINTS = 900
+_NUM_POINTS = 570
 _FEWEST_POINTS = 50
 _SMALLEST_OVERLAP = 0.4
 """Share of the points with texture that a partner must see to tell whether there is parallax."""
@@ -31,7 +31,7 @@ _FIRST_PARALLAX_PX = 1.0
 _SMALLEST_CORRELATION = 0.2
 """Rank correlation with the depth known before below which a pose from matches is a wrong one."""
 _NOISE_PX = 0.3
-_TURN_ROUNDS, _POSE_ROUNDS, _JOINT_ROUNDS = 5, 6, 5
+_TURN_ROUNDS, _POSE_ROUNDS, _JOINT_ROUNDS = 4, 3, 2
 
 
 @dataclass(frozen=True)

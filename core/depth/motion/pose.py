@@ -12,6 +12,8 @@ from torch import Tensor
 
 from core.types import TensorDataclass
 
+_MANY = 64
+"""Systems from which on elimination beats LAPACK on the CPU, too."""
 OUTLIER_PX = 0.7
 """Deviation of a match, in pixels of the maps, from which on it counts little."""
 
@@ -47,8 +49,10 @@ def solve(
 ) -> Float[Tensor, "*batch k"]:
     """Solve small positive definite systems by elimination.
 
-    The solvers of PyTorch make the host wait for a GPU, or cannot be recorded.
+    The solvers of PyTorch make the host wait for a GPU, or cannot be recorded there.
     """
+    if not matrix.is_cuda and matrix[..., 0, 0].numel() < _MANY:
+        return torch.linalg.solve(matrix, right)
     unit = identity(matrix.shape[-1], matrix.dtype, matrix.device)
     table = torch.cat((matrix, right[..., None]), dim=-1)
     for i in range(matrix.shape[-1]):

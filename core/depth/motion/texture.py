@@ -14,7 +14,7 @@ from core.depth.motion.pose import Pose
 _WINDOW = 5
 """Side of the window over which gradients are averaged, pixels of the maps."""
 _ENOUGH = 5.0
-"""Mean squared gradient, (grey levels / pixel of the picture)^2, at which a match counts half."""
+"""Mean squared gradient, (grey levels / pixel)^2, at which a match counts half."""
 _LEAST = 1.0
 """The same below which it counts nothing, when poses are sought."""
 
@@ -22,15 +22,14 @@ Structure = Float[Tensor, "3 h w"]
 """Structure tensor (Foerstner and Guelch 1987) of each pixel of a map: xx, xy, yy."""
 
 
-def structure(grey: Float[Tensor, "h2 w2"]) -> Structure:
-    """Return the structure tensor, at half the size, of a picture of grey levels up to 255."""
+def structure(grey: Float[Tensor, "h w"]) -> Structure:
+    """Return the structure tensor of a picture of grey levels up to 255."""
     around = F.pad(grey[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
     across, down = around[:, 2:] - around[:, :-2], around[2:] - around[:-2]
     x = torch.add(3 * (across[:-2] + across[2:]), across[1:-1], alpha=10)  # Scharr, times 32
     y = torch.add(3 * (down[:, :-2] + down[:, 2:]), down[:, 1:-1], alpha=10)
-    halved = halve(torch.stack((x * x, x * y, y * y)))
     reach = _WINDOW // 2
-    around = F.pad(halved[None], (reach, reach, reach, reach), mode="replicate")[0]
+    around = F.pad(torch.stack((x * x, x * y, y * y))[None], (reach, reach, reach, reach), mode="replicate")[0]
     return _sums(_sums(around, 1), 2) * (1 / (32 * _WINDOW) ** 2)
 
 

@@ -11,7 +11,7 @@ from core.depth.motion.matching import Matches
 from core.depth.motion.pose import OUTLIER_PX, Pose
 from core.depth.motion.texture import epipolar_slopes
 
-_ROUNDS = 3
+_ROUNDS = 2
 _BEHIND = 0.1
 """What is left of the certainty where the best inverse depth is negative."""
 
@@ -21,7 +21,7 @@ def triangulate(matches: Matches, pose: Pose, camera: Camera) -> DepthMap:
 
     With ``x = K R ray``, ``k = K t`` and the pixel ``q`` of a partner, ``x + rho k ~ (q, 1)`` is
     linear in the inverse depth ``rho``. The least squares over all partners and both coordinates
-    are solved three times: matches far from the solution before count little (Geman and McClure
+    are solved twice: matches far from the solution before count little (Geman and McClure
     1985), so that what moves by itself, which no inverse depth explains, is not certain.
 
     Args:
@@ -48,7 +48,8 @@ def triangulate(matches: Matches, pose: Pose, camera: Camera) -> DepthMap:
         error = torch.addcmul(rest, rho, torch.addcmul(-2 * product, rho, square)) * per_z
         weight = matches.trust * per_z / (1 + error / OUTLIER_PX**2).square()
         certainty, rho = _least_squares(weight, square, product)
-    return DepthMap(rho.clamp_min(0), torch.where(rho > 0, certainty, _BEHIND * certainty))
+    is_ahead = (rho > 0).float()
+    return DepthMap(rho.clamp_min(0), certainty * (_BEHIND + (1 - _BEHIND) * is_ahead))
 
 
 def _least_squares(

@@ -164,7 +164,7 @@ def test_another_scene_begins_anew() -> None:
     motion.push(_colored(other))
     assert not motion.state.is_scaled
     assert motion.state.found is not None
-    assert not motion.state.found.tracks.matches.trust.any()
+    assert not motion.state.found.matches.trust.any()
 
 
 def test_the_state_does_not_grow_and_can_be_set_back() -> None:
