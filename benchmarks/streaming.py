@@ -8,13 +8,14 @@ ones; Gaussians have the size of their pixels, as those of trained networks do. 
   encoded, whatever was known before;
 * session: each frame once, the network as it is;
 * session, fast: the same with ``--acceleration``; this is what is aimed at;
-* with depth: the last of them, with Depth Anything V2 (vits) in the stream.
+* with depth: the last of them, with Depth Anything V2 (vits) in the stream;
+* with motion: the same with depth from motion, by the network's own matcher if it has one.
 
 Times are from the call to the end of the device's work, frame by frame; the rows take turns, so
 that a busy machine slows all of them alike. The breakdown is of the fastest session without depth,
 in frames of its own, from events on the device (from the clock on the CPU). ``condition`` (DINOv2
 and its projection) is a part of ``encode`` and runs beside the rest of it where networks are
-recorded; it is timed by itself.
+recorded; it is timed by itself, and so is ``motion``: what finds depth beside the matcher.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -37,13 +38,18 @@ from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
 from core.command_line import parse
 from core.depth import CONFIGS, DepthAnythingV2
+from core.depth.motion import MotionDepth
+from core.depth.motion.field_of_view import USUAL_FOV
+from core.depth.motion.frame_depth import begin
 from core.devices import choose_device
+from core.geometry.fit import FrameFit
 from core.models import PRESETS, Network, StreamSplat, build_model, load_model
 from core.models.fast.acceleration import Acceleration, FastDepth, FastModel, Precision
 from core.models.transformer.dino import build_dino
 from core.recording import Recorded
 from core.rendering import render
 from core.streaming import Session, StageTimer
+from core.streaming.depth_from_motion import motion_steps
 from core.streaming.intake import Intake
 
 _PICTURES = 16
@@ -194,6 +200,30 @@ def time_condition(model: StreamSplat, half: bool, recorded: bool, count: int) -
     return 1000 * float(np.median(timer.seconds()["condition"]))
 
 
+def time_motion(model: FastModel, frame: np.ndarray, count: int) -> float:
+    """Return the median time of finding depth from matches that are there, milliseconds.
+
+    NaN for a network without a matcher. Frames alternate, so that the camera seems to move.
+    """
+    if model.matching is None:
+        return float("nan")
+    size = (model.config.image_height, model.config.image_width)
+    intake = Intake(size, model.device, "stretch", None)
+    timer = StageTimer(model.device)
+    with torch.inference_mode():
+        images = [intake.prepare(np.roll(frame, 4 * i, 1)).image for i in range(2)]
+        features = [model.matching.see(image) for image in images]
+        flow = model.matching.match(*features).flow
+        own = model.matching.own_inverse_depths(features[1])
+        steps = Recorded(motion_steps(FrameFit(size, size), USUAL_FOV))
+        found = begin(own[0, 0].float())
+        steps(found, flow, images[1], own)
+        for _ in range(count):
+            with timer.stage("motion"):
+                steps(found, flow, images[1], own)
+    return 1000 * float(np.median(timer.seconds()["motion"]))
+
+
 def row(name: str, milliseconds: list[float], baseline: list[float], start_s: float) -> str:
     """Return a line of the table."""
     median, late = np.median(milliseconds), np.percentile(milliseconds, 99)
@@ -227,11 +257,8 @@ def main() -> None:
     fast = FastModel(network, precision=precision, acceleration=acceleration)
     recorded = acceleration != "none" and on_gpu
 
-    def session(
-        model: FastModel, depth: FastDepth | None = None, timer: StageTimer | None = None
-    ) -> Step:
-        opened = Session(model, image_size=size, device=device, estimate_depth=depth, timer=timer)
-        return in_session(opened, times)
+    def session(model: FastModel, **more: Any) -> Step:
+        return in_session(Session(model, image_size=size, device=device, **more), times)
 
     steps = {"pairs": pairwise(plain, size, times), "session": session(plain)}
     if acceleration != "none":
@@ -239,7 +266,8 @@ def main() -> None:
     if options.depth:
         estimator = DepthAnythingV2(CONFIGS["vits"]).eval().to(device)
         depth = FastDepth(estimator, half=on_gpu, acceleration=acceleration)
-        steps["with depth"] = session(fast, depth)
+        steps["with depth"] = session(fast, estimate_depth=depth)
+        steps["with motion"] = session(fast, motion_depth=MotionDepth())
     starts, milliseconds = measure(steps, frames, keys, device)
 
     print(f"{datetime.date.today()}; {describe(device)}; torch {torch.__version__}")
@@ -255,6 +283,7 @@ def main() -> None:
     if isinstance(network, StreamSplat) and network.dino is not None:
         half = precision == "bfloat16"
         parts["condition"] = time_condition(network, half, recorded, min(keys, 50))
+    parts["motion"] = time_motion(fast, frames[0], min(keys, 50))
     print("\n| part | median |\n|---|---:|")
     for name, value in parts.items():
         if np.isfinite(value):

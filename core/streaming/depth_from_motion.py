@@ -100,7 +100,7 @@ class MatchedMotion:
         else:
             matches = matching.match(before, features)
             if fit != self._fit:
-                self._fit, self._go_on = fit, Recorded(_steps(fit, self._fov))
+                self._fit, self._go_on = fit, Recorded(motion_steps(fit, self._fov))
             found = self._go_on(found, matches.flow, image, own)
         self.state = MatchedState(features, found)
         # What the network averages over the cells of its grid is there already.
@@ -108,7 +108,9 @@ class MatchedMotion:
         return Seen(features, before, matches, depth)
 
 
-def _steps(fit: FrameFit, fov: float) -> Callable[[FrameDepth, Tensor, Tensor, Tensor], FrameDepth]:
+def motion_steps(
+    fit: FrameFit, fov: float
+) -> Callable[[FrameDepth, Tensor, Tensor, Tensor], FrameDepth]:
     """Return the work on one key frame, as a function of tensors that can be recorded."""
 
     def steps(before: FrameDepth, flow: Tensor, image: Tensor, own: Tensor) -> FrameDepth:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import copy
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError
 from core.depth.motion import MotionDepth
+from core.geometry.fit import FrameFit
+from core.models import build_model, load_model
+from core.models.fast.acceleration import Acceleration, FastModel
+from core.models.matching.network import MatchingNetwork
 from core.streaming import Session
+from core.streaming.depth_from_motion import MatchedMotion
 from core.streaming.pair_model import own_inverse_depth
 from tests.moving_camera import ExactFlow, View
 from tests.pixel_clips import MODEL_SIZE, PixelModel, Pixels
 
-VIEWS = [View(0.11 * i) for i in range(6)]
+VIEWS = [View(0.14 * i) for i in range(6)]
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +119,119 @@ def test_depth_comes_from_one_source() -> None:
             estimate_depth=lambda image: image[:, :1],
             motion_depth=MotionDepth(),
         )
+
+
+@pytest.fixture(scope="module")
+def network() -> MatchingNetwork:
+    """A network with a matcher that was trained, for small frames."""
+    model = load_model(EMBEDDED_MODEL)
+    assert isinstance(model, MatchingNetwork)
+    small = build_model(replace(model.config, image_height=96, image_width=128)).eval()
+    small.load_state_dict(model.state_dict())
+    assert isinstance(small, MatchingNetwork)
+    return small
+
+
+def _room() -> list[np.ndarray]:
+    return [_rgb(View(0.14 * i).picture()) for i in range(6)]
+
+
+def test_a_network_with_a_matcher_matches_each_pair_once_and_finds_depth(
+    network: MatchingNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: Counter[str] = Counter()
+    given: list[torch.Tensor] = []
+
+    def count(module: torch.nn.Module, name: str) -> None:
+        module.register_forward_pre_hook(lambda *_: calls.update([name]))
+
+    model = copy.deepcopy(network)
+    count(model.static.encoder, "encoder")
+    count(model.dynamic.matcher, "matcher")
+    count(model.static.heads.first, "heads")
+    model.static.heads.register_forward_pre_hook(lambda _, inputs: given.append(inputs[1][0, 0]))
+    with Session(model, detect_cuts=False, motion_depth=MotionDepth()) as session:
+        intervals = [i for frame in _room() for i in session.push(frame)]
+    assert calls == {"encoder": 6, "matcher": 5, "heads": 6}
+    assert len(intervals) == 5
+    assert not given[0].any(), "nothing has moved"
+    last = given[-1]
+    assert last.shape == (96, 128)
+    truth = torch.from_numpy(View(0.14 * 5).inverse_depth())
+    found = last[::2, ::2].double()
+    ranks = torch.corrcoef(torch.stack((found.flatten(), truth.flatten())))
+    assert ranks[0, 1] > 0.7
+    # What is decoded by the matches that are there is what would be decoded without them.
+    with torch.inference_mode():
+        images = [torch.from_numpy(f).permute(2, 0, 1)[None] / 255 for f in _room()[-2:]]
+        keys = [model.encode(i, d[None, None]) for i, d in zip(images, given[-2:], strict=True)]
+        expected = model.decode(*keys)
+    torch.testing.assert_close(intervals[-1].gaussians.means, expected.means, atol=1e-5, rtol=0)
+
+
+def test_batches_are_matched_in_the_order_of_their_pairs(network: MatchingNetwork) -> None:
+    found = []
+    for batch_size in (1, 3):
+        with Session(
+            network, detect_cuts=False, batch_size=batch_size, motion_depth=MotionDepth()
+        ) as session:
+            intervals = [i for frame in _room() for i in session.push(frame)]
+            found.append([i.gaussians for i in intervals + session.end_shot()])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one.means, other.means, atol=1e-4, rtol=0)
+        torch.testing.assert_close(one.motion, other.motion, atol=1e-4, rtol=0)
+
+
+def test_frames_with_depth_of_their_own_need_no_matches(network: MatchingNetwork) -> None:
+    """Nor does the next frame take the matches with the frame before them for its own."""
+    frames = _room()[:4]
+    depth = np.tile(np.linspace(0, 1, 128, dtype=np.float32), (96, 1))
+    with Session(network, detect_cuts=False, motion_depth=MotionDepth()) as session:
+        intervals = [
+            interval
+            for i, frame in enumerate(frames)
+            for interval in session.push(frame, depth=depth if i == 2 else None)
+        ]
+    with Session(network, detect_cuts=False) as session:
+        plain = [
+            interval
+            for i, frame in enumerate(frames)
+            for interval in session.push(frame, depth=depth if i == 2 else None)
+        ]
+    for one, other in zip(intervals[1:], plain[1:], strict=True):
+        # Depth differs, which moves what is drawn by fractions of a pixel, but no flow does.
+        difference = one.gaussians.motion[..., 0, 0] - other.gaussians.motion[..., 0, 0]
+        assert difference.abs().mean() < 0.1 * 2 / 128
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("acceleration", ["none", "graphs"])
+def test_a_gpu_finds_the_depth_that_the_cpu_finds_and_is_not_waited_for(
+    network: MatchingNetwork, acceleration: Acceleration
+) -> None:
+    found = []
+    for device in ("cpu", "cuda"):
+        model = copy.deepcopy(network).to(device)
+        fast = FastModel(model, acceleration=acceleration if device == "cuda" else "none")
+        matching, motion = fast.matching, MatchedMotion(60.0)
+        fit = FrameFit((96, 128), (96, 128))
+        depths = []
+        with torch.inference_mode():
+            for i, frame in enumerate(_room()):
+                image = torch.from_numpy(frame).permute(2, 0, 1)[None].to(device) / 255
+                assert matching is not None
+                if device == "cuda" and i > 1:
+                    torch.cuda.set_sync_debug_mode("error")
+                try:
+                    depths.append(motion.see(matching, image, fit).inverse_depth)
+                finally:
+                    if device == "cuda":
+                        torch.cuda.set_sync_debug_mode("default")
+        found.append([depth.cpu() for depth in depths])
+    for one, other in zip(*found, strict=True):
+        # Convolutions run in TF32 there; what is uncertain takes another inverse depth.
+        assert (one - other).abs().median() < 0.02
+    assert found[1][-1].any()
 
 
 def test_the_own_depth_of_a_model_is_that_of_its_static_gaussians() -> None:
