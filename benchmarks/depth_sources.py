@@ -6,8 +6,8 @@ function of the image row, fitted to the truth of each frame.
 
 * row: see above. It knows the truth.
 * network: the network's own depth of each frame alone (``--depth none``).
-* two frames: essential matrix and triangulation of a key frame and the one before it.
-* motion: ``--depth motion``, causal, from key frames.
+* motion: ``--depth motion``, causal, from key frames, by the flow of the network's matcher.
+* motion, DIS: the same by OpenCV's DIS, as for networks without a matcher.
 * motion, both ways: ``core.depth.preprocess --source motion``, from all frames of the clip.
 
 Columns, means over key frames:
@@ -18,8 +18,9 @@ Columns, means over key frames:
 * tracks: mean absolute change of the logarithm of depth from key frame to key frame, beyond the
   true change, of points that DIS follows there and back; frames aligned as in *frame*.
 * tracks, clip: the same, aligned as in *clip*.
-* ms: processor time of a key frame, one thread, without flow and, for motion, the network's guess;
-  and with them.
+* ms: processor time of a key frame, one thread, without flow and the network; and with them.
+
+``benchmarks/streaming.py`` measures the time on a GPU, which depends on the size of the maps only.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -44,23 +45,19 @@ from torch import Tensor
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
 from core.command_line import parse
-from core.depth.motion.camera import Camera
-from core.depth.motion.depth_map import DepthMap
 from core.depth.motion.field_of_view import USUAL_FOV
-from core.depth.motion.localization import localize
-from core.depth.motion.matching import match
 from core.depth.motion.offline import clip_depth
-from core.depth.motion.picture import Picture, working_picture
+from core.depth.motion.picture import working_picture
 from core.depth.motion.stream import MotionDepth, slope
-from core.depth.motion.texture import Texture
-from core.depth.motion.triangulation import triangulate
 from core.evaluation.data.clips import Clip, ClipFrame
 from core.evaluation.data.open import open_dataset_clips
+from core.geometry.fit import FrameFit
 from core.geometry.optical_flow import agreement, dis_flow, grey_flow, warp
 from core.geometry.resample import resize
 from core.metrics.depth import align_inverse_depth, depth_errors, row_means
 from core.models import load_model
-from core.streaming.pair_model import own_inverse_depth
+from core.streaming.depth_from_motion import MatchedMotion
+from core.streaming.pair_model import MatchingModel, matching_of, own_inverse_depth
 
 T = TypeVar("T")
 Maps = list[Float[Tensor, "h w"]]
@@ -166,21 +163,17 @@ def at_size(values: np.ndarray | Tensor, like: ClipFrame) -> Tensor:
     return resize(torch.as_tensor(values)[None, None].float(), size)[0, 0]
 
 
-def two_frames(pictures: list[Picture], fov: float, clock: Clock) -> list[np.ndarray]:
-    """Return the depth of each picture from the one before it alone; 0 where that fails."""
-    height, width = (side // 2 for side in pictures[0].grey.shape)
-    camera = Camera.of_fov(height, width, fov)
-    nothing = DepthMap(np.full((height, width), 0.5, np.float32), np.ones((height, width), "f4"))
-    maps = []
-    for i, picture in enumerate(pictures):
-        other = pictures[i - 1 if i else 1]
-        matches = match(picture.grey, other.grey, camera, clock.estimate_flow)
-        corners = Texture(picture.grey, camera).corners
-        found = localize([matches], corners, nothing, camera, is_scaled=False)
-        depth = triangulate([(matches, found.poses[0])], camera).inverse_depth
-        top = np.percentile(depth, 99)
-        maps.append(cv2.medianBlur(np.minimum(depth, top).astype(np.float32), 5))
-    return maps
+class TimedMatching:
+    """A network's matcher whose time is told apart."""
+
+    def __init__(self, matching: MatchingModel, clock: Clock) -> None:
+        self._matching = matching
+        self._clock = clock
+
+    def __getattr__(self, step: str) -> Callable[..., Any]:
+        """Return a step that notes its time."""
+        function = getattr(self._matching, step)
+        return lambda *arguments: self._clock.apart(lambda: function(*arguments))
 
 
 def sources(clip: Clip, options: Options) -> tuple[Truth, dict[str, tuple[Tensor, Clock]]]:
@@ -191,33 +184,49 @@ def sources(clip: Clip, options: Options) -> tuple[Truth, dict[str, tuple[Tensor
     keys = frames[:: options.frame_gap]
     truth = measured(keys)
     pictures = [working_picture(frame.image) for frame in frames]
-    key_pictures = pictures[:: options.frame_gap]
+
+    def image_of(frame: ClipFrame) -> Tensor:
+        image = rearrange(torch.from_numpy(frame.image), "h w c -> 1 c h w").float() / 255
+        return resize(image, size)
 
     def alone(frame: ClipFrame) -> Tensor:
-        image = rearrange(torch.from_numpy(frame.image), "h w c -> 1 c h w").float() / 255
-        return own_inverse_depth(model, resize(image, size))
+        return own_inverse_depth(model, image_of(frame))
 
     def first_guess(frame: ClipFrame) -> np.ndarray:
         own = alone(frame).numpy()
         return (own + slope(*own.shape)) / 2
 
-    clocks = {name: Clock() for name in ("network", "two frames", "motion", "motion, both ways")}
+    names = ("network", "motion", "motion, DIS", "motion, both ways")
+    clocks = {name: Clock() for name in names}
     found: dict[str, Sequence[np.ndarray | Tensor]] = {}
-    motion = MotionDepth(fov=options.fov, flow=clocks["motion"].estimate_flow)
-    causal = []
     with torch.inference_mode():
-        found["network"] = [clocks["network"].run(lambda f=f: alone(f)) for f in keys]
-        for frame, picture in zip(keys, key_pictures, strict=True):
+        own = [clocks["network"].run(lambda f=f: alone(f)) for f in keys]
+        found["network"] = own
+        matching = matching_of(model)
+        if matching is not None:
+            clock = clocks["motion"]
+            matched = MatchedMotion(options.fov)
+            fit = FrameFit((keys[0].image.shape[0], keys[0].image.shape[1]), size)
+            timed = TimedMatching(matching, clock)
+            seen = [
+                clock.run(lambda f=f: matched.see(timed, image_of(f), fit).inverse_depth)
+                for f in keys
+            ]
+            found["motion"] = [
+                depth[0, 0] if depth.any() else other
+                for depth, other in zip(seen, own, strict=True)
+            ]
+        clock = clocks["motion, DIS"]
+        motion = MotionDepth(fov=options.fov, flow=clock.estimate_flow)
+        causal = []
+        for frame, picture in zip(keys, pictures[:: options.frame_gap], strict=True):
 
-            def guess(frame: ClipFrame = frame) -> np.ndarray:
-                return clocks["motion"].apart(lambda: first_guess(frame))
+            def guess(frame: ClipFrame = frame, clock: Clock = clock) -> np.ndarray:
+                return clock.apart(lambda: first_guess(frame))
 
-            work = partial(motion.push, picture, guess)
-            depth = clocks["motion"].run(work)
-            causal.append(found["network"][len(causal)] if depth is None else depth)
-    found["motion"] = causal
-    clock = clocks["two frames"]
-    found["two frames"] = clock.run(lambda: two_frames(key_pictures, options.fov, clock))
+            depth = clock.run(partial(motion.push, picture, guess))
+            causal.append(own[len(causal)] if depth is None else depth)
+        found["motion, DIS"] = causal
     clock = clocks["motion, both ways"]
     both = clock.run(lambda: clip_depth(pictures, fov=options.fov, flow=clock.estimate_flow))
     if both is not None:

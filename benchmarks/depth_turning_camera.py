@@ -27,19 +27,19 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from configs.options_inference import EMBEDDED_MODEL
-from core.checks import cli_errors
+from core.checks import UserError, cli_errors
 from core.command_line import parse
 from core.data.procedural.imaging.motion import CameraMotion
 from core.data.procedural.options import ProceduralOptions
 from core.data.procedural.perspective.drawing import Layout, draw_perspective_scenes
-from core.depth.motion import MotionDepth
-from core.depth.motion.picture import working_picture
-from core.depth.motion.stream import slope
+from core.depth.motion.field_of_view import USUAL_FOV
+from core.geometry.fit import FrameFit
 from core.geometry.resample import resize
 from core.metrics.depth import align_inverse_depth, depth_errors
 from core.models import load_model
 from core.models.network import Network
-from core.streaming.pair_model import own_inverse_depth
+from core.streaming.depth_from_motion import MatchedMotion
+from core.streaming.pair_model import matching_of, own_inverse_depth
 
 _KEY_FRAMES = 14
 _SEED = 7
@@ -148,16 +148,19 @@ def good(maps: list[Float[Tensor, "h2 w2"]], clip: Clip) -> float:
 def measure(clip: Clip, model: Network) -> tuple[float, float, float]:
     """Return the share of key frames with depth from motion, its good share and the network's."""
     size = (model.config.image_height, model.config.image_width)
-    motion = MotionDepth()
+    fit = FrameFit((clip.frames.shape[1], clip.frames.shape[2]), size)
+    matching = matching_of(model)
+    if matching is None:
+        raise UserError("the network has no matcher; give a tiny or small one.")
+    motion = MatchedMotion(USUAL_FOV)
     found, alone = [], []
     given = 0
     for frame in clip.frames:
         image = rearrange(torch.from_numpy(frame), "h w c -> 1 c h w").float() / 255
         own = own_inverse_depth(model, resize(image, size))
-        guess = (own.numpy() + slope(*own.shape)) / 2
-        depth = motion.push(working_picture(frame), lambda guess=guess: guess)
-        given += depth is not None
-        found.append(own if depth is None else torch.from_numpy(depth))
+        depth = motion.see(matching, resize(image, size), fit).inverse_depth[0, 0]
+        given += bool(depth.any())
+        found.append(depth if depth.any() else own)
         alone.append(own)
     return given / len(found), good(found, clip), good(alone, clip)
 

@@ -88,9 +88,7 @@ class MatchedMotion:
         """Forget what came before: the next key frame begins a new shot."""
         self.state = MatchedState()
 
-    def see(
-        self, matching: MatchingModel, image: Float[Tensor, "1 3 h w"], fit: FrameFit
-    ) -> Seen:
+    def see(self, matching: MatchingModel, image: Float[Tensor, "1 3 h w"], fit: FrameFit) -> Seen:
         """Take the next key frame, as it enters the model."""
         features = matching.see(image)
         own = matching.own_inverse_depths(features)

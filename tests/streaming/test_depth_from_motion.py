@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from core.depth.motion import MotionDepth
 from core.geometry.fit import FrameFit
 from core.models import build_model, load_model
 from core.models.fast.acceleration import Acceleration, FastModel
+from core.models.matching.config import MatchingConfig
 from core.models.matching.network import MatchingNetwork
 from core.streaming import Session
 from core.streaming.depth_from_motion import MatchedMotion
@@ -126,7 +126,8 @@ def network() -> MatchingNetwork:
     """A network with a matcher that was trained, for small frames."""
     model = load_model(EMBEDDED_MODEL)
     assert isinstance(model, MatchingNetwork)
-    small = build_model(replace(model.config, image_height=96, image_width=128)).eval()
+    config = MatchingConfig(**{**vars(model.config), "image_height": 96, "image_width": 128})
+    small = build_model(config).eval()
     small.load_state_dict(model.state_dict())
     assert isinstance(small, MatchingNetwork)
     return small

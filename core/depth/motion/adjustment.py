@@ -73,20 +73,60 @@ def linearize(
     return Linearized(error, by_pose, by_depth)
 
 
+@dataclass(frozen=True)
+class _Equations:
+    """Normal equations of the poses, with the inverse depths as they are."""
+
+    linear: Linearized
+    weight: Float[Tensor, "p n"]
+    weighted: Float[Tensor, "p 6 2 n"]
+    """Derivatives by the poses, times their weights."""
+    left: Float[Tensor, "p 6 6"]
+    right: Float[Tensor, "p 6"]
+
+
+def _equations(
+    points: Points, rho: Float[Tensor, " n"], pose: Pose, focal: Float[Tensor, "2"]
+) -> _Equations:
+    """Linearise the errors, and weight them robustly (Geman and McClure 1985)."""
+    linear = linearize(points, rho, pose, focal)
+    squared = linear.error.square().sum(dim=1)
+    weight = points.trust / (1 + squared / OUTLIER_PX**2).square()
+    weighted = linear.by_pose * weight[:, None, None]
+    rows = weighted.flatten(2)  # (p, 6, 2n)
+    left = rows @ linear.by_pose.flatten(2).mT
+    right = (rows @ linear.error.flatten(1)[..., None])[..., 0]
+    return _Equations(linear, weight, weighted, left, right)
+
+
+def adjust_poses(points: Points, pose: Pose, focal: Float[Tensor, "2"], rounds: int) -> Pose:
+    """Minimise the reprojection error of points over poses by Gauss-Newton steps.
+
+    Args:
+        points: The points, whose inverse depths stay as they are.
+        pose: From the key frame to each partner.
+        focal: Focal lengths, pixels.
+        rounds: Steps.
+    """
+    for _ in range(rounds):
+        equations = _equations(points, points.inverse_depths, pose, focal)
+        left = equations.left + torch.diag_embed(_damping(equations.left))
+        pose = pose.moved(solve(left, -equations.right))
+    return pose
+
+
 def adjust(
-    points: Points, pose: Pose, focal: Float[Tensor, "2"], rounds: int, *, poses_only: bool = False
+    points: Points, pose: Pose, focal: Float[Tensor, "2"], rounds: int
 ) -> tuple[Float[Tensor, " n"], Pose]:
     """Minimise the reprojection error over poses and inverse depths by Gauss-Newton steps.
 
     Inverse depths are eliminated from the normal equations (Schur complement; Triggs et al. 2000).
-    Errors are weighted robustly (Geman and McClure 1985).
 
     Args:
         points: The points.
         pose: From the key frame to each partner.
         focal: Focal lengths, pixels.
         rounds: Steps.
-        poses_only: Leave the inverse depths as they are.
 
     Returns:
         Inverse depths and poses.
@@ -95,31 +135,25 @@ def adjust(
     count = len(points.seen)
     diagonal = identity(count, rho.dtype, rho.device)[:, None, :, None]
     for _ in range(rounds):
-        linear = linearize(points, rho, pose, focal)
-        squared = linear.error.square().sum(dim=1)
-        weight = points.trust / (1 + squared / OUTLIER_PX**2).square()  # (p, n)
-        weighted = linear.by_pose * weight[:, None, None]
-        rows = weighted.flatten(2)  # (p, 6, 2n)
-        by_pose = rows @ linear.by_pose.flatten(2).mT
-        right = (rows @ linear.error.flatten(1)[..., None])[..., 0]  # (p, 6)
-        if not poses_only:
-            by_depth = (weight * linear.by_depth.square().sum(dim=1)).sum(dim=0)
-            by_depth = by_depth + (points.certainty + _SMALLEST_CERTAINTY)
-            of_depth = (weight * (linear.by_depth * linear.error).sum(dim=1)).sum(dim=0)
-            of_depth = of_depth + points.certainty * (rho - points.known)
-            mixed = (weighted * linear.by_depth[:, None]).sum(dim=2).flatten(0, 1)  # (6p, n)
-            shared = mixed / by_depth
-        left = (by_pose[:, :, None] * diagonal).reshape(6 * count, 6 * count)
-        right = right.flatten()
-        if not poses_only:
-            left = left - shared @ mixed.mT
-            right = right - shared @ of_depth
-        damping = _DAMPING * (by_pose.diagonal(dim1=1, dim2=2).flatten()) + _SMALLEST_DAMPING
-        step = solve(left + torch.diag_embed(damping), -right)
+        equations = _equations(points, rho, pose, focal)
+        weight, by_depth = equations.weight, equations.linear.by_depth
+        curvature = (weight * by_depth.square().sum(dim=1)).sum(dim=0)
+        curvature = curvature + (points.certainty + _SMALLEST_CERTAINTY)
+        slope = (weight * (by_depth * equations.linear.error).sum(dim=1)).sum(dim=0)
+        slope = slope + points.certainty * (rho - points.known)
+        mixed = (equations.weighted * by_depth[:, None]).sum(dim=2).flatten(0, 1)  # (6p, n)
+        shared = mixed / curvature
+        # Partners share inverse depths only.
+        left = (equations.left[:, :, None] * diagonal).reshape(6 * count, 6 * count)
+        left = left + torch.diag_embed(_damping(equations.left).flatten())
+        step = solve(left - shared @ mixed.mT, shared @ slope - equations.right.flatten())
         pose = pose.moved(step.unflatten(0, (count, 6)))
-        if not poses_only:
-            rho = (rho - (of_depth + step @ mixed) / by_depth).clamp_min(_SMALLEST)
+        rho = (rho - (slope + step @ mixed) / curvature).clamp_min(_SMALLEST)
     return rho, pose
+
+
+def _damping(left: Float[Tensor, "p 6 6"]) -> Float[Tensor, "p 6"]:
+    return _DAMPING * left.diagonal(dim1=1, dim2=2) + _SMALLEST_DAMPING
 
 
 def robust_turn(
@@ -139,6 +173,7 @@ def robust_turn(
     pose = Pose(rotation, far.new_zeros(count, 3))
     is_seen = points.trust > 0
     weight = is_seen.to(far.dtype)
+    squared = weight
     for _ in range(rounds):
         linear = linearize(points, far, pose, focal)
         by_turn = linear.by_pose[:, :3]

@@ -53,6 +53,10 @@ class Camera:
         """Return :attr:`content` as a tensor."""
         return _constant(self.content, like.dtype, like.device)
 
+    def shares(self, like: Tensor) -> Float[Tensor, "2 1 1"]:
+        """Return what a pixel is of half the width and half the height."""
+        return _constant((2 / self.width, 2 / self.height), like.dtype, like.device)[:, None, None]
+
     def pixels(self, device: torch.device) -> Float[Tensor, "2 h w"]:
         """Return the places (u, v) of all pixels."""
         return _pixels(self.height, self.width, device)

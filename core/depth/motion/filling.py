@@ -176,7 +176,8 @@ def _places(height: int, width: int, device: torch.device) -> Float[Tensor, "2 h
 def _pairs(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the pairs of quantities whose products are summed up; those with the first first."""
     pairs = [p for p in combinations_with_replacement(range(count), 2) if p[0] < count - 1]
-    return torch.tensor(pairs, device=device).unbind(1)
+    first, second = torch.tensor(pairs, device=device).unbind(1)
+    return first, second
 
 
 @lru_cache(maxsize=4)
@@ -185,9 +186,7 @@ def _square(count: int, device: torch.device) -> Tensor:
     """Return where the products of features with features and values are among the pairs."""
     pairs = [p for p in combinations_with_replacement(range(count + 2), 2) if p[0] < count + 1]
     place = {pair: i for i, pair in enumerate(pairs)}
-    wanted = [
-        place[min(i, j), max(i, j)] for i in range(1, count + 1) for j in range(1, count + 2)
-    ]
+    wanted = [place[min(i, j), max(i, j)] for i in range(1, count + 1) for j in range(1, count + 2)]
     return torch.tensor(wanted, device=device)
 
 

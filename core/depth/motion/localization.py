@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.depth.motion.adjustment import Points, adjust, masked_median, robust_turn
+from core.depth.motion.adjustment import Points, adjust, adjust_poses, masked_median, robust_turn
 from core.depth.motion.camera import Camera
 from core.depth.motion.carrying import carry
 from core.depth.motion.deciding import select, where_needed
 from core.depth.motion.depth_map import DepthMap
 from core.depth.motion.matching import Matches
-from core.depth.motion.parallax import Border, border_cells, border_of, border_parallax
+from core.depth.motion.parallax import border_cells, border_of, border_parallax
 from core.depth.motion.pose import Pose
 from core.depth.motion.texture import Structure, corners
 from core.depth.motion.translation_search import find_translation
@@ -132,10 +132,8 @@ class _Tried(TensorDataclass):
 
 def _refined(start: _Start, points: Points, there: DepthMap, focal: Float[Tensor, "2"]) -> Pose:
     """Return all poses, at first from the depth of the start as it is."""
-    alone = replace(
-        points, inverse_depths=start.inverse_depths, trust=points.trust * start.trusted
-    )
-    _, pose = adjust(alone, start.pose, focal, _POSE_ROUNDS, poses_only=True)
+    alone = replace(points, inverse_depths=start.inverse_depths, trust=points.trust * start.trusted)
+    pose = adjust_poses(alone, start.pose, focal, _POSE_ROUNDS)
     known = DepthMap(points.known, points.certainty)
     carried = carry(known, points.trust[0] > 0, _first(pose), points.rays)
     rho, certainty = carried.inverse_depth, carried.certainty
@@ -151,8 +149,10 @@ def _refined(start: _Start, points: Points, there: DepthMap, focal: Float[Tensor
 def _search(
     points: Points, turned: Pose, most: Tensor, focal: Float[Tensor, "2"]
 ) -> tuple[_Start, Bool[Tensor, ""]]:
-    """Return the start that the matches alone suggest, in the unit of the depth known beforehand,
-    and whether it ranks depths as they were known."""
+    """Return the start that matches alone suggest, in the unit of the depth known beforehand.
+
+    Also return whether most matches agree with it, and it ranks depths as they were known.
+    """
     seen, trust = (x.index_select(0, most)[0] for x in (points.seen, points.trust))
     found = find_translation(points.rays, seen, trust > 0, _element(turned, most), focal)
     rho = found.inverse_depths

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from core.depth.motion.camera import Camera
 from core.depth.motion.depth_map import DepthMap
-from core.geometry.optical_flow import warp
 from core.types import TensorDataclass
 
 _NOISE_PX = 0.3
@@ -60,7 +59,7 @@ def match(
     number = len(older.trust) - 1
     planes = (before.inverse_depth[None], before.certainty[None], older.trust[:-1])
     values = torch.cat((back, *planes, older.flow[:-1].flatten(0, 1)))
-    read = warp(values[None], there.permute(1, 2, 0)[None])[0]
+    read = _follow(values, there, camera)
     miss_u, miss_v = there + read[:2]
     squared = miss_u * miss_u + miss_v * miss_v
     edge, pixels = camera.edge(there)[:, None, None], camera.pixels(there.device)
@@ -77,3 +76,11 @@ def match(
         ),
         DepthMap(read[2], read[3] * is_inside),
     )
+
+
+def _follow(
+    values: Float[Tensor, "c h w"], flow: Float[Tensor, "2 h w"], camera: Camera
+) -> Float[Tensor, "c h w"]:
+    """Return what values are where a flow leads, bilinearly; the border is repeated."""
+    places = ((camera.pixels(flow.device) + flow) * camera.shares(flow)).permute(1, 2, 0)
+    return F.grid_sample(values[None], places[None], padding_mode="border", align_corners=False)[0]

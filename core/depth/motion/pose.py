@@ -33,7 +33,7 @@ class Pose(TensorDataclass):
 
 
 def turn(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Return rotations about vectors by nearly their length (Cayley's map; exact for small ones)."""
+    """Return rotations about vectors by nearly their length, radians (Cayley's map)."""
     half = skew(vector) / 2
     share = 2 / (1 + vector.square().sum(dim=-1) / 4)
     return identity(3, vector.dtype, vector.device) + share[..., None, None] * (half + half @ half)

@@ -29,7 +29,9 @@ def structure(grey: Float[Tensor, "h w"]) -> Structure:
     x = torch.add(3 * (across[:-2] + across[2:]), across[1:-1], alpha=10)  # Scharr, times 32
     y = torch.add(3 * (down[:, :-2] + down[:, 2:]), down[:, 1:-1], alpha=10)
     reach = _WINDOW // 2
-    around = F.pad(torch.stack((x * x, x * y, y * y))[None], (reach, reach, reach, reach), mode="replicate")[0]
+    around = F.pad(
+        torch.stack((x * x, x * y, y * y))[None], (reach, reach, reach, reach), mode="replicate"
+    )[0]
     return _sums(_sums(around, 1), 2) * (1 / (32 * _WINDOW) ** 2)
 
 

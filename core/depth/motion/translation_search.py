@@ -82,9 +82,10 @@ def find_translation(
         uu, vv, uv_ = (weight * square for square in squares)
         matrix = (torch.cat((uu, vv, uv_, uv_), dim=1) @ products.mT).unflatten(1, (3, 3))
         weighted = weight * goal
-        right = torch.cat((weighted * across_u, weighted * across_v), dim=1) @ of_turn.transpose(
-            0, 1
-        ).flatten(1).mT
+        right = (
+            torch.cat((weighted * across_u, weighted * across_v), dim=1)
+            @ of_turn.transpose(0, 1).flatten(1).mT
+        )
         omega = solve(matrix + damping, right)
         squared = (goal - across_u * (omega @ of_u) - across_v * (omega @ of_v)).square()
         weight = mask / (1 + squared / _EXPLAINED_PX**2).square()
