@@ -39,8 +39,8 @@ def carry(
     """
     rho, certainty = there.inverse_depth, there.certainty
     # A point at depth 1 / rho before is at z (R ray) + t there: solved for the new depth.
-    ahead, translation = pose.rotation[2].to(rho), pose.translation[2].to(rho)
-    forward = (ahead @ rays.flatten(1)).unflatten(0, rays.shape[1:])
+    ahead, translation = pose.rotation[..., 2, :].to(rho), pose.translation[..., 2:].to(rho)
+    forward = (ahead @ rays.flatten(1)).unflatten(-1, rays.shape[1:])
     change = forward / (1 - rho * translation).clamp_min(0.2)
     moved = (rho * change).clamp_min(0)
     loss = _LOSS if is_still is None else torch.where(is_still, _LOSS_OF_STILL, _LOSS)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core.depth.motion.deciding import select
 from core.depth.motion.depth_map import SMALLEST, DepthMap
-from core.depth.motion.pose import solve
+from core.depth.motion.least_squares import solve
 
 _CELL = 4
 """Pixels a side of the cells on which surroundings are summed up."""

@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.depth.motion.adjustment import Points, adjust, adjust_poses, masked_median, robust_turn
+from core.depth.motion.adjustment import Points, adjust, adjust_poses, robust_turn
 from core.depth.motion.camera import Camera
 from core.depth.motion.carrying import carry
-from core.depth.motion.deciding import select, where_needed
+from core.depth.motion.deciding import select
 from core.depth.motion.depth_map import DepthMap
+from core.depth.motion.least_squares import masked_median
 from core.depth.motion.matching import Matches
 from core.depth.motion.parallax import border_cells, border_of, border_parallax
 from core.depth.motion.pose import Pose
@@ -85,22 +86,25 @@ def localize(
         focal,
     )
 
-    def tried(start: _Start) -> _Tried:
-        pose = _refined(start, points, there, focal)
-        parallax = border_parallax(border, _element(pose, most), focal)
+    def tried(starts: _Start) -> _Tried:
+        pose = _refined(starts, points, there, focal)
+        at_most = pose.map(lambda value: value.index_select(1, most)[:, 0])
+        parallax = border_parallax(border, at_most, focal)
         return _Tried(pose, parallax.explained - parallax.contradicted, parallax.is_enough,
                       parallax.is_absent, parallax.is_contradicted)  # fmt: skip
 
-    found = tried(_Start(turned, points.inverse_depths, points.certainty > 0))
-
-    known = found
-
-    def searched() -> _Tried:
+    known = _Start(turned, points.inverse_depths, points.certainty > 0).map(_as_batch)
+    if focal.is_cuda:  # both in any case, but side by side: the host need not know which one counts
         start, is_possible = _search(points, turned, most, focal)
-        other = tried(start)
-        return select(is_possible & (other.gain > known.gain), other, known)
-
-    found = where_needed(~found.is_enough & ~found.is_absent, searched, found)
+        first, second = tried(_Start.cat([known, start.map(_as_batch)])).split([1, 1])
+        found = _better(first, second, is_possible)
+    else:
+        found = tried(known)
+        if not (found.is_enough | found.is_absent):
+            start, is_possible = _search(points, turned, most, focal)
+            if is_possible:
+                found = _better(found, tried(start.map(_as_batch)), is_possible)
+    found = found.map(lambda value: value[0])
     smallest = torch.where(is_scaled, _PARALLAX_PX, _FIRST_PARALLAX_PX)
     moves = (left.amax() >= smallest) & ~found.is_absent & (is_scaled | found.is_enough)
     has_parallax = moves & ~found.is_contradicted
@@ -111,11 +115,11 @@ def localize(
 
 @dataclass(frozen=True)
 class _Start(TensorDataclass):
-    """What poses are sought from."""
+    """What poses are sought from; ``s`` of them side by side."""
 
     pose: Pose
-    inverse_depths: Float[Tensor, " n"]
-    trusted: Bool[Tensor, " n"]
+    inverse_depths: Float[Tensor, "*s n"]
+    trusted: Bool[Tensor, "*s n"]
     """Which of them count."""
 
 
@@ -124,22 +128,40 @@ class _Tried(TensorDataclass):
     """Poses, and what the border says of them."""
 
     pose: Pose
-    gain: Float[Tensor, ""]
-    is_enough: Bool[Tensor, ""]
-    is_absent: Bool[Tensor, ""]
-    is_contradicted: Bool[Tensor, ""]
+    gain: Float[Tensor, "*s"]
+    is_enough: Bool[Tensor, "*s"]
+    is_absent: Bool[Tensor, "*s"]
+    is_contradicted: Bool[Tensor, "*s"]
 
 
-def _refined(start: _Start, points: Points, there: DepthMap, focal: Float[Tensor, "2"]) -> Pose:
-    """Return all poses, at first from the depth of the start as it is."""
-    alone = replace(points, inverse_depths=start.inverse_depths, trust=points.trust * start.trusted)
-    pose = adjust_poses(alone, start.pose, focal, _POSE_ROUNDS)
+def _better(first: _Tried, second: _Tried, is_possible: Bool[Tensor, ""]) -> _Tried:
+    """Return the second poses if they explain more of a border that the first leave open."""
+    is_open = ~first.is_enough & ~first.is_absent
+    is_better = is_open & is_possible & (second.gain > first.gain)
+    others = iter(second.tensors())
+
+    def choose(value: Tensor) -> Tensor:
+        condition = is_better.view(-1, *[1] * (value.dim() - 1))
+        return torch.where(condition, next(others), value)
+
+    return first.map(choose)
+
+
+def _refined(starts: _Start, points: Points, there: DepthMap, focal: Float[Tensor, "2"]) -> Pose:
+    """Return all poses for each start, at first from its depth as it is."""
+    alone = replace(
+        points,
+        inverse_depths=starts.inverse_depths,
+        trust=points.trust * starts.trusted[:, None],
+    )
+    pose = adjust_poses(alone, starts.pose, focal, _POSE_ROUNDS)
+    to_before = pose.map(lambda value: value[:, 0])
     known = DepthMap(points.known, points.certainty)
-    carried = carry(known, points.trust[0] > 0, _first(pose), points.rays)
+    carried = carry(known, points.trust[0] > 0, to_before, points.rays)
     rho, certainty = carried.inverse_depth, carried.certainty
     joint = replace(
         points,
-        inverse_depths=torch.where(certainty > 0, rho, start.inverse_depths),
+        inverse_depths=torch.where(certainty > 0, rho, starts.inverse_depths),
         known=rho,
         certainty=certainty,
     )
@@ -212,5 +234,5 @@ def _element(pose: Pose, index: Tensor) -> Pose:
     return pose.map(lambda value: value.index_select(0, index)[0])
 
 
-def _first(pose: Pose) -> Pose:
-    return pose.map(lambda value: value[0])
+def _as_batch(value: Tensor) -> Tensor:
+    return value[None]

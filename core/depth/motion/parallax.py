@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.depth.motion.adjustment import masked_median
 from core.depth.motion.camera import Camera
-from core.depth.motion.pose import Pose, identity, skew, solve
+from core.depth.motion.least_squares import fit_robustly
+from core.depth.motion.pose import Pose, skew
 from core.types import TensorDataclass
 
 _CELLS = (4, 6)
@@ -113,13 +113,9 @@ def border_of(
 def border_parallax(border: Border, pose: Pose, focal: Float[Tensor, "2"]) -> Parallax:
     """Return how well a pose, from the first camera to the second, explains the border."""
     distance = epipolar_distance(border.first, border.second, pose, focal)
-    leaves = border.leaves.to(distance.dtype)
-    return Parallax(
-        seen=border.share @ leaves,
-        explained=border.share @ (leaves * (distance < _PARALLAX_PX)),
-        contradicted=border.share @ (distance > _CONTRADICTION_PX).to(distance.dtype),
-        coverage=border.coverage,
-    )
+    cases = (border.leaves, border.leaves & (distance < _PARALLAX_PX), distance > _CONTRADICTION_PX)
+    shares = torch.stack(torch.broadcast_tensors(*cases)).to(distance.dtype) @ border.share
+    return Parallax(*shares, coverage=border.coverage)
 
 
 def epipolar_distance(
@@ -127,13 +123,13 @@ def epipolar_distance(
     second: Float[Tensor, "2 n"],
     pose: Pose,
     focal: Float[Tensor, "2"],
-) -> Float[Tensor, " n"]:
+) -> Float[Tensor, "*batch n"]:
     """Return how far matches are from the epipolar geometry of a pose (Sampson), pixels."""
     essential = skew(pose.translation) @ pose.rotation
     a, b = (torch.cat((p / focal[:, None], torch.ones_like(p[:1]))) for p in (first, second))
     there, back = essential @ a, essential.mT @ b
-    slopes = torch.cat((there[:2], back[:2])) / focal.repeat(2)[:, None]
-    return (b * there).sum(dim=0).abs() / slopes.square().sum(dim=0).clamp_min(1e-20).sqrt()
+    slopes = torch.cat((there[..., :2, :], back[..., :2, :]), dim=-2) / focal.repeat(2)[:, None]
+    return (b * there).sum(dim=-2).abs() / slopes.square().sum(dim=-2).clamp_min(1e-20).sqrt()
 
 
 def _from_homography(
@@ -146,24 +142,11 @@ def _from_homography(
     x, y = first / focal[:, None]
     u, v = second / focal[:, None]
     zero, one = torch.zeros_like(x), torch.ones_like(x)
-    along_u = torch.stack((x, y, one, zero, zero, zero, -u * x, -u * y))
-    along_v = torch.stack((zero, zero, zero, x, y, one, -v * x, -v * y))
-    rows = torch.stack((along_u, along_v), dim=1)  # (8, 2, n)
-    goal = torch.stack((u, v))
-    weight = inside
-    damping = 1e-9 * identity(8, x.dtype, x.device)
-    is_inside = inside > 0
-    ray = torch.stack((x, y, one))
-    squared = zero
-    for _ in range(_ROUNDS):
-        weighted = (rows * weight).flatten(1)
-        h = solve(weighted @ rows.flatten(1).mT + damping, weighted @ goal.flatten())
-        matrix = torch.cat((h, h.new_ones(1))).unflatten(0, (3, 3))
-        there = matrix @ ray
-        error = (there[:2] / there[2:].clamp_min(0.05) - goal) * focal[:, None]
-        squared = error.square().sum(dim=0)
-        scale = masked_median(squared, is_inside).clamp(_PARALLAX_PX**2 / 4, 1e6)
-        weight = inside / (1 + squared / scale).square()
+    rows = torch.stack((
+        torch.stack((x, y, one, zero, zero, zero, -u * x, -u * y, u)),
+        torch.stack((zero, zero, zero, x, y, one, -v * x, -v * y, v)),
+    ), dim=1) * focal[:, None]  # (9, 2, n)  # fmt: skip
+    _, squared = fit_robustly(rows, inside, _PARALLAX_PX / 2, _ROUNDS, inside > 0)
     return squared.sqrt()
 
 

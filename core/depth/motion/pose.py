@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
+from core.depth.motion.least_squares import identity
 from core.types import TensorDataclass
 
-_MANY = 64
-"""Systems from which on elimination beats LAPACK on the CPU, too."""
 OUTLIER_PX = 0.7
 """Deviation of a match, in pixels of the maps, from which on it counts little."""
 
@@ -35,43 +33,19 @@ class Pose(TensorDataclass):
 def turn(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
     """Return rotations about vectors by nearly their length, radians (Cayley's map)."""
     half = skew(vector) / 2
-    share = 2 / (1 + vector.square().sum(dim=-1) / 4)
-    return identity(3, vector.dtype, vector.device) + share[..., None, None] * (half + half @ half)
+    share = 2 / (1 + half.square().sum(dim=(-2, -1), keepdim=True) / 2)
+    return torch.addcmul(identity(3, vector.dtype, vector.device), share, half + half @ half)
 
 
 def skew(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
     """Return the matrices of cross products with vectors."""
-    return einsum(vector, _generators(vector.dtype, vector.device), "... k, k i j -> ... i j")
-
-
-def solve(
-    matrix: Float[Tensor, "*batch k k"], right: Float[Tensor, "*batch k"]
-) -> Float[Tensor, "*batch k"]:
-    """Solve small positive definite systems by elimination.
-
-    The solvers of PyTorch make the host wait for a GPU, or cannot be recorded there.
-    """
-    if not matrix.is_cuda and matrix[..., 0, 0].numel() < _MANY:
-        return torch.linalg.solve(matrix, right)
-    unit = identity(matrix.shape[-1], matrix.dtype, matrix.device)
-    table = torch.cat((matrix, right[..., None]), dim=-1)
-    for i in range(matrix.shape[-1]):
-        row = table[..., i : i + 1, 1:] / table[..., i : i + 1, :1]
-        column = table[..., :1] - unit[:, i : i + 1]
-        table = torch.addcmul(table[..., 1:], column, row, value=-1)  # less column i
-    return table[..., 0]
-
-
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)
-def identity(size: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "k k"]:
-    """Return an identity matrix, which is kept: a stream asks for the same all the time."""
-    return torch.eye(size, dtype=dtype, device=device)
+    return (vector @ generators(vector.dtype, vector.device).flatten(1)).unflatten(-1, (3, 3))
 
 
 @lru_cache(maxsize=4)
 @torch.inference_mode(False)
-def _generators(dtype: torch.dtype, device: torch.device) -> Float[Tensor, "3 3 3"]:
+def generators(dtype: torch.dtype, device: torch.device) -> Float[Tensor, "3 3 3"]:
+    """Return the matrices of cross products with the unit vectors."""
     table = torch.zeros(3, 3, 3, dtype=dtype)
     for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
         table[i, k, j], table[i, j, k] = 1, -1

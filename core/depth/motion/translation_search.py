@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from core.depth.motion.adjustment import NEAREST_Z
-from core.depth.motion.pose import Pose, identity, solve, turn
+from core.depth.motion.least_squares import identity, solve
+from core.depth.motion.pose import Pose, turn
 from core.types import TensorDataclass
 
 _DIRECTIONS = 96
