@@ -16,7 +16,7 @@ from core.depth.motion.depth_map import DepthMap, fuse
 from core.depth.motion.filling import complete, fill, guess, keep
 from core.depth.motion.localization import localize
 from core.depth.motion.matching import Matches, match, no_matches
-from core.depth.motion.texture import halve, structure, trust_along_epipolar_lines
+from core.depth.motion.texture import halve, structure
 from core.depth.motion.triangulation import triangulate
 from core.types import TensorDataclass
 
@@ -93,8 +93,7 @@ def go_on(
     carried = carry(known, is_matched, pose, camera.rays(there.device), ~moves)
 
     def renewed() -> DepthMap:
-        held = trust_along_epipolar_lines(texture, matches, found.pose, camera)
-        return fuse(carried, triangulate(held, found.pose, camera))
+        return fuse(carried, triangulate(matches, texture, found.pose, camera))
 
     seen = where_needed(moves, renewed, carried)
     much_is_new = (seen.certainty == 0).float().mean() > _MUCH

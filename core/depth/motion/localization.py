@@ -32,7 +32,7 @@ _FIRST_PARALLAX_PX = 1.0
 _SMALLEST_CORRELATION = 0.2
 """Rank correlation with the depth known before below which a pose from matches is a wrong one."""
 _NOISE_PX = 0.3
-_TURN_ROUNDS, _POSE_ROUNDS, _JOINT_ROUNDS = 4, 3, 2
+_TURN_ROUNDS, _POSE_ROUNDS, _JOINT_ROUNDS = 3, 3, 2
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ _ENOUGH, _LITTLE = 0.35, 0.1
 _DOUBTFUL, _CONTRADICTED = 0.15, 0.3
 _SMALLEST_COVERAGE = 0.35
 """Share of the border that must have matches: sky and plain roads have none."""
-_ROUNDS = 4
+_ROUNDS = 3
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from core.depth.motion.camera import Camera
-from core.depth.motion.matching import Matches
-from core.depth.motion.pose import Pose
-
 _WINDOW = 5
 """Side of the window over which gradients are averaged, pixels of the maps."""
 _ENOUGH = 5.0
@@ -60,25 +56,14 @@ def corners(texture: Float[Tensor, "3 *shape"]) -> Float[Tensor, "*shape"]:
     return torch.where(least > _LEAST, least / (least + _ENOUGH), 0.0)
 
 
-def trust_along_epipolar_lines(
-    texture: Structure, matches: Matches, pose: Pose, camera: Camera
-) -> Matches:
-    """Trust matches less where the picture is the same along their epipolar lines.
+def held_along(
+    texture: Structure, direction: Float[Tensor, "p 2 h w"], squared: Float[Tensor, "p h w"]
+) -> Float[Tensor, "p h w"]:
+    """Return how well matches are held along directions of a squared length, in [0, 1].
 
-    There a flow only goes on from its surroundings, and depth rests on its length alone.
+    Where the picture is the same along a direction, a flow only goes on from its surroundings.
     """
-    u, v = epipolar_slopes(matches.flow, pose, camera).unbind(1)
+    u, v = direction.unbind(1)
     xx, xy, yy = texture
-    energy = xx * u * u + 2 * (xy * u * v) + yy * v * v
-    length = u * u + v * v
-    return Matches(matches.flow, matches.trust * energy / (energy + _ENOUGH * length + 1e-9))
-
-
-def epipolar_slopes(
-    flow: Float[Tensor, "p 2 h w"], pose: Pose, camera: Camera
-) -> Float[Tensor, "p 2 h w"]:
-    """Return along what, pixels a unit of inverse depth (up to a factor), partners see pixels."""
-    along = pose.translation.to(flow.dtype)
-    k = camera.focal(flow) * along[:, :2]
-    arrivals = camera.pixels(flow.device) + flow
-    return k[..., None, None] - arrivals * along[:, 2, None, None, None]
+    energy = u * torch.addcmul(xx * u, xy, v, value=2) + yy * v * v
+    return energy / (energy + _ENOUGH * squared + 1e-9)

@@ -10,13 +10,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from core.depth.motion.adjustment import NEAREST_Z
-from core.depth.motion.least_squares import identity, solve
+from core.depth.motion.least_squares import fit_robustly
 from core.depth.motion.pose import Pose, turn
 from core.types import TensorDataclass
 
 _DIRECTIONS = 96
 """Directions that are tried, evenly over half a sphere."""
-_ROUNDS = 3
+_ROUNDS = 2
 _EXPLAINED_PX = 0.5
 _RULING_PX = 2.0
 """Parallax from which on a match counts no more for the sign of a translation."""
@@ -66,30 +66,12 @@ def find_translation(
     directions = _directions(x.dtype, x.device)  # (k, 3)
     slope = focal[:, None] * (directions[:, :2, None] - uv * directions[:, 2:, None])  # (k, 2, n)
     length = slope.square().sum(dim=1).clamp_min(1e-12).sqrt()
-    across_u, across_v = -slope[:, 1] / length, slope[:, 0] / length  # (k, n)
-    goal = across_u * flow[0] + across_v * flow[1]
-    of_u, of_v = of_turn
-    products = torch.cat([
-        (one[:, None] * other).flatten(0, 1)
-        for one, other in ((of_u, of_u), (of_v, of_v), (of_u, of_v), (of_v, of_u))
-    ], dim=1)  # (9, 4n)  # fmt: skip
-    squares = (across_u * across_u, across_v * across_v, across_u * across_v)
-    mask = is_seen.to(x.dtype)
-    weight = mask.expand_as(goal)
-    omega = goal.new_zeros(len(goal), 3)
-    squared = goal
-    damping = 1e-6 * identity(3, x.dtype, x.device)
-    for _ in range(_ROUNDS):
-        uu, vv, uv_ = (weight * square for square in squares)
-        matrix = (torch.cat((uu, vv, uv_, uv_), dim=1) @ products.mT).unflatten(1, (3, 3))
-        weighted = weight * goal
-        right = (
-            torch.cat((weighted * across_u, weighted * across_v), dim=1)
-            @ of_turn.transpose(0, 1).flatten(1).mT
-        )
-        omega = solve(matrix + damping, right)
-        squared = (goal - across_u * (omega @ of_u) - across_v * (omega @ of_v)).square()
-        weight = mask / (1 + squared / _EXPLAINED_PX**2).square()
+    across = torch.stack((-slope[:, 1], slope[:, 0]), dim=1) / length[:, None]  # (k, 2, n)
+    by_turn = (across[:, None] * of_turn.transpose(0, 1)).sum(dim=2)  # (k, 3, n)
+    goal = (across * flow).sum(dim=1, keepdim=True)
+    rows = torch.cat((by_turn, goal), dim=1)[:, :, None]
+    mask = is_seen.to(x.dtype).expand(len(rows), -1)
+    omega, squared = fit_robustly(rows, mask, _EXPLAINED_PX, _ROUNDS)
     cost = (mask * squared / (squared + _EXPLAINED_PX**2)).sum(dim=1)
     best = cost.argmin(dim=0, keepdim=True)
     omega, direction, slope, squared = (

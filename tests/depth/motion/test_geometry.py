@@ -12,9 +12,9 @@ from torch import Tensor
 from core.depth.motion.adjustment import Points, adjust, robust_turn
 from core.depth.motion.camera import Camera
 from core.depth.motion.depth_map import DepthMap, fuse
+from core.depth.motion.least_squares import solve
 from core.depth.motion.matching import Matches
 from core.depth.motion.parallax import border_cells, border_of, border_parallax
-from core.depth.motion.least_squares import solve
 from core.depth.motion.pose import Pose, turn
 from core.depth.motion.translation_search import find_translation
 from core.depth.motion.triangulation import triangulate
@@ -142,7 +142,8 @@ def test_triangulation_of_several_partners_and_what_contradicts_it() -> None:
         flow[1, :8, :8] += 5  # along no epipolar line of both
         flows.append(flow)
     matches = Matches(torch.stack(flows), torch.full((2, *rho.shape), 10.0))
-    depth = triangulate(matches, poses, CAMERA)
+    plain = torch.zeros(rho.shape)
+    depth = triangulate(matches, torch.stack((plain + 1e4, plain, plain + 1e4)), poses, CAMERA)
     assert (depth.inverse_depth / rho - 1).abs()[8:].max() < 1e-2
     moving = depth.certainty[:8, :8].median()
     assert moving < 0.05 * depth.certainty[8:].median()
