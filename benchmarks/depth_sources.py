@@ -8,7 +8,8 @@ function of the image row, fitted to the truth of each frame.
 * network: the network's own depth of each frame alone (``--depth none``).
 * motion: ``--depth motion``, causal, from key frames, by the flow of the network's matcher.
 * motion, DIS: the same by OpenCV's DIS, as for networks without a matcher.
-* motion, both ways: ``core.depth.preprocess --source motion``, from all frames of the clip.
+* motion, both ways: ``core.depth.preprocess --source motion``, from all frames of the clip, by DIS
+  at full resolution.
 
 Columns, means over key frames:
 
@@ -48,11 +49,11 @@ from core.command_line import parse
 from core.depth.motion.field_of_view import USUAL_FOV
 from core.depth.motion.offline import clip_depth
 from core.depth.motion.picture import working_picture
-from core.depth.motion.stream import MotionDepth, slope
+from core.depth.motion.stream import EstimateFlow, MotionDepth, slope
 from core.evaluation.data.clips import Clip, ClipFrame
 from core.evaluation.data.open import open_dataset_clips
 from core.geometry.fit import FrameFit
-from core.geometry.optical_flow import agreement, dis_flow, grey_flow, warp
+from core.geometry.optical_flow import agreement, dis_flow, fine_flow, grey_flow, warp
 from core.geometry.resample import resize
 from core.metrics.depth import align_inverse_depth, depth_errors, row_means
 from core.models import load_model
@@ -94,9 +95,11 @@ class Clock:
     def __init__(self) -> None:
         self.flow = self.total = 0.0
 
-    def estimate_flow(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    def estimate_flow(
+        self, first: np.ndarray, second: np.ndarray, *, by: EstimateFlow = grey_flow
+    ) -> np.ndarray:
         """Return DIS flow, and note its time."""
-        return self.apart(lambda: grey_flow(first, second))
+        return self.apart(lambda: by(first, second))
 
     def apart(self, work: Callable[[], T]) -> T:
         """Do a part of the work whose time is told apart: flow, or a network."""
@@ -228,7 +231,8 @@ def sources(clip: Clip, options: Options) -> tuple[Truth, dict[str, tuple[Tensor
             causal.append(own[len(causal)] if depth is None else depth)
         found["motion, DIS"] = causal
     clock = clocks["motion, both ways"]
-    both = clock.run(lambda: clip_depth(pictures, fov=options.fov, flow=clock.estimate_flow))
+    fine = partial(clock.estimate_flow, by=fine_flow)
+    both = clock.run(lambda: clip_depth(pictures, fov=options.fov, flow=fine))
     if both is not None:
         found["motion, both ways"] = [d.inverse_depth for d in both[:: options.frame_gap]]
     maps = {

@@ -17,7 +17,7 @@ from core.depth.motion.field_of_view import USUAL_FOV
 from core.depth.motion.offline import clip_depth, confidence, normalized
 from core.depth.motion.picture import working_picture
 from core.depth.writing import Advance, Report
-from core.geometry.optical_flow import grey_flow
+from core.geometry.optical_flow import fine_flow
 from core.io.background import map_ahead
 from core.io.depth_maps import write_depth_png16
 from core.io.focal_length import field_of_view_of_image
@@ -79,7 +79,7 @@ def _write_clip(clip: list[Path], folders: Siblings, fov: float | None) -> str |
     if len(sizes) > 1:
         return f"{clip[0].parent} holds images of several sizes; a clip has one."
     fov = fov or field_of_view_of_image(clip[0]) or USUAL_FOV
-    depths = clip_depth(pictures, fov=fov, flow=grey_flow)
+    depths = clip_depth(pictures, fov=fov, flow=fine_flow)
     if depths is None:
         return f"{clip[0].parent}: its camera does not move sideways or forward; no depth from it."
     (size,) = sizes

@@ -29,7 +29,21 @@ def grey_flow(
     first: UInt8[np.ndarray, "h w"], second: UInt8[np.ndarray, "h w"]
 ) -> Float32[np.ndarray, "h w 2"]:
     """Return :func:`dis_flow` of grey images."""
+    return _flow(cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM), first, second)
+
+
+def fine_flow(
+    first: UInt8[np.ndarray, "h w"], second: UInt8[np.ndarray, "h w"]
+) -> Float32[np.ndarray, "h w 2"]:
+    """Return :func:`grey_flow`, but sought at full resolution, for about three times the time."""
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis.setFinestScale(0)
+    return _flow(dis, first, second)
+
+
+def _flow(
+    dis: cv2.DISOpticalFlow, first: UInt8[np.ndarray, "h w"], second: UInt8[np.ndarray, "h w"]
+) -> Float32[np.ndarray, "h w 2"]:
     # A field in place of None, of zeros as well, would be where the search begins at every scale;
     # the stubs do not know None.
     return dis.calc(first, second, None)  # pyright: ignore[reportCallIssue, reportArgumentType]

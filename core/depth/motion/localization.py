@@ -220,14 +220,10 @@ def _rank_correlation(
     first: Float[Tensor, " n"], second: Float[Tensor, " n"], mask: Bool[Tensor, " n"]
 ) -> Float[Tensor, ""]:
     """Return Spearman's rank correlation of what a mask leaves."""
-    number = mask.sum().clamp_min(2)
-
-    def ranks(values: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-        order = torch.where(mask, values, torch.inf).argsort().argsort().double()
-        return (order - (number - 1) / 2) * mask
-
-    spread = (number.double().pow(3) - number) / 12
-    return (ranks(first) @ ranks(second)) / spread
+    number = mask.sum().clamp_min(2).double()
+    both = torch.where(mask, torch.stack((first, second)), torch.inf)
+    ranks = (both.argsort().argsort() - (number - 1) / 2) * mask
+    return (ranks[0] @ ranks[1]) / ((number.pow(3) - number) / 12)
 
 
 def _element(pose: Pose, index: Tensor) -> Pose:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 _WINDOW = 5
 """Side of the window over which gradients are averaged, pixels of the maps."""
-_ENOUGH = 5.0
+_ENOUGH = 2.5
 """Mean squared gradient, (grey levels / pixel)^2, at which a match counts half."""
 _LEAST = 1.0
 """The same below which it counts nothing, when poses are sought."""
