@@ -30,14 +30,8 @@ def run(options: InferenceOptions) -> None:
     from core.io.stills.size_limit import allow_megapixels
     from core.models import files_of_model, load_model
     from core.models.fast.acceleration import FastModel
-    from core.outputs.clip_outputs import (
-        FILES,
-        PAGE,
-        SCENE,
-        check_exports,
-        export_outputs,
-        write_outputs,
-    )
+    from core.outputs.clip_outputs import check_exports, export_outputs, write_outputs
+    from core.outputs.file_names import FILES, PAGE, SCENE
     from core.outputs.staging import staged_outputs
     from core.rendering.device import check_rasterizer
     from core.streaming import Session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -91,12 +92,12 @@ class VideoWriter:
         self._last_tick = -1
         self._last_duration = self._frame_ticks
         self._first_dts: int | None = None
-        self._reformatter = VideoReformatter()
-        rows, columns = (side + side % 2 for side in size)
-        self._rgb = av.VideoFrame(columns, rows, "rgb24")
-        self._stack = ExitStack()
 
     def __enter__(self) -> VideoWriter:
+        # What cannot be sent to another process begins here.
+        self._reformatter = VideoReformatter()
+        rows, columns = (side + side % 2 for side in self.size)
+        self._rgb = av.VideoFrame(columns, rows, "rgb24")
         with ExitStack() as stack:
             partial = stack.enter_context(atomic_path(self.path))
             container = _CONTAINERS[self.path.suffix.lower()]
@@ -140,6 +141,13 @@ class VideoWriter:
         picture.pts = self._last_tick = tick
         self._mux(picture)
         self.num_frames += 1
+
+    def write_all(
+        self, frames: UInt8[np.ndarray, "t h w 3"], times: Sequence[float | None]
+    ) -> None:
+        """Append several frames, each as :meth:`write` does."""
+        for frame, time in zip(frames, times, strict=True):
+            self.write(frame, time)
 
     def __exit__(
         self,
