@@ -18,6 +18,7 @@ from core.outputs import file_names
 from core.outputs.clip_outputs import Summary, export_outputs, write_outputs
 from core.outputs.options import OutputOptions
 from core.outputs.staging import staged_outputs
+from core.scene_file import open_scene
 from core.streaming.reconstruct import ClipReconstructor, choose_fit
 
 pytestmark = pytest.mark.slow
@@ -74,14 +75,15 @@ def test_a_process_that_cannot_write_ends_the_clip_in_one_line(
     monkeypatch.setattr("core.outputs.clip_outputs.pays_beside", lambda _: True)
     source, build = synthetic_source(7), reconstructor()
     fit = choose_fit(source, build.session.image_size, "stretch")
-    folder = tmp_path / "output"
-    with (
-        pytest.raises(UserError, match="cannot write .*scene.ssplat"),
-        staged_outputs(folder) as staging,
-    ):
-        (staging.folder / file_names.SCENE).mkdir()
-        write_outputs(build, source, fit, OPTIONS, staging)
-    assert not list(folder.glob(".*"))
+
+    def write_over_folder() -> None:
+        with staged_outputs(tmp_path / "output") as staging:
+            (staging.folder / file_names.SCENE).mkdir()
+            write_outputs(build, source, fit, OPTIONS, staging)
+
+    with pytest.raises(UserError, match=r"cannot write .*scene\.ssplat"):
+        write_over_folder()
+    assert not list((tmp_path / "output").glob(".*"))
 
 
 def test_a_player_that_cannot_be_written_takes_nothing_with_it(
@@ -295,9 +297,16 @@ def test_what_fails_late_discards_nothing_that_is_finished(
     assert len(read_video(kept / "rendered.mp4")) == 2
 
 
+@pytest.mark.parametrize("beside", [False, True])
 def test_an_interruption_keeps_what_is_finished(
-    reconstructor: Build, synthetic_source, tmp_path: Path
+    reconstructor: Build,
+    synthetic_source,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    beside: bool,
 ) -> None:
+    monkeypatch.setattr("core.outputs.clip_outputs.pays_beside", lambda _: beside)
+
     class Interrupted(synthetic_source):
         def _decode(self) -> Iterator:
             for frame in super()._decode():
@@ -308,3 +317,5 @@ def test_an_interruption_keeps_what_is_finished(
     with pytest.raises(KeyboardInterrupt):
         write(reconstructor(), Interrupted(9), tmp_path)
     assert len(read_video(tmp_path / "incomplete" / "rendered.mp4")) == 4
+    with open_scene(tmp_path / "incomplete" / file_names.SCENE) as reader:
+        assert reader.is_complete
