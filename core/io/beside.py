@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from traceback import format_exc
+from traceback import print_exc
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -32,7 +32,6 @@ _PATIENCE_S = 5.0
 _PIPE_BYTES = 1 << 20
 _COUNT = struct.Struct("<I")
 _SIZE = struct.Struct("<Q")
-_END = b"end"
 
 
 def pays_beside(device_type: str) -> bool:
@@ -56,10 +55,10 @@ class Items(Generic[T]):
 
     def __next__(self) -> T:
         try:
-            item = _receive(self._pipe)
+            item: Any = _receive(self._pipe)
         except EOFError as error:
             raise GivenUpError from error
-        if isinstance(item, bytes) and item == _END:
+        if item is None:
             raise StopIteration
         return item
 
@@ -71,13 +70,13 @@ class Items(Generic[T]):
 class Beside(Generic[T, R]):
     """Runs a function over items in another process, as a context manager.
 
-    The process ends with the block, and with this process, however that ends. Ctrl-C reaches this
-    process only.
+    The process ends with the block, at once if nothing was handed over, and with this process,
+    however that ends. Ctrl-C reaches this process only.
 
     Args:
         name: What is made, for messages.
-        function: Of a module, as are the types of all that passes; called with the items and
-            ``arguments``. What it raises is raised here.
+        function: Of a module, as are the types of all that passes; called with the items, none of
+            which is None, and ``arguments``. What it raises is raised here.
         arguments: Further ones.
     """
 
@@ -85,6 +84,7 @@ class Beside(Generic[T, R]):
         self._name = name
         self._call = (function, arguments)
         self._process: subprocess.Popen[bytes] | None = None
+        self._has_put = False
         self._answer: tuple[bool, Any] | None = None
         """Whether the function has raised, and what it has raised or returned."""
 
@@ -115,6 +115,8 @@ class Beside(Generic[T, R]):
         assert process.stdout is not None
         with suppress(OSError):
             process.stdin.close()
+        if not self._has_put:
+            process.kill()  # it may still import what it needs
         try:
             process.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -127,6 +129,7 @@ class Beside(Generic[T, R]):
 
         Raises what the function has raised, and UserError if the process is gone.
         """
+        self._has_put = True
         try:
             _send(self._to, item)
         except BrokenPipeError:
@@ -135,8 +138,9 @@ class Beside(Generic[T, R]):
 
     def finish(self) -> R:
         """Say that all items were handed over; wait for what the function returns or raises."""
+        self._has_put = True
         with suppress(BrokenPipeError):
-            _send(self._to, _END)
+            _send(self._to, None)
         return self._result()
 
     @property
@@ -153,7 +157,8 @@ class Beside(Generic[T, R]):
                 self._answer = _receive(self._process.stdout)
             except EOFError:
                 self._answer = (True, self._gone())
-        raised, value = self._answer
+        answer: Any = self._answer
+        raised, value = answer
         if raised:
             raise value
         return value
@@ -225,7 +230,7 @@ def serve() -> NoReturn:
         except UserError as error:
             answer = (True, error)
         except Exception as error:
-            error.add_note(format_exc())  # its traceback does not travel
+            print_exc()  # which does not travel
             answer = (True, error)
         _send(answers, answer)
         status = 0

@@ -87,15 +87,40 @@ def group_intervals(opens: Sequence[bool]) -> list[range]:
 def follow_group(path: Path, device: torch.device | str, numbers: range) -> GroupTracks:
     """Follow a grid of points through some intervals of a file; see the module."""
     with open_scene(path) as reader:  # of this thread
-        scene, tracks = StoredScene(reader, device), []
-        points = _grid(reader.header.fit)
-        tracker = Tracker(points, reader.intervals[numbers[0]].first_time, reader.header.fit)
-        for number in numbers:
-            interval = scene.interval(number)
-            begin, end = interval.first_time, interval.second_time
-            times = {(begin + end) / 2, end, *([begin] if number == numbers[0] else [])}
-            tracks.append(tracker.advance(interval, sorted(times)))
-        return _packed(PointTracks.cat(tracks).to("cpu"), reader.header.fit)
+        follower = GroupFollower(StoredScene(reader, device), numbers[0])
+        for _ in numbers:
+            follower.advance()
+        return follower.tracks()
+
+
+class GroupFollower:
+    """Follows a grid of points through the intervals of a group, one after the other.
+
+    Args:
+        scene: May grow.
+        number: Of the group's first interval.
+    """
+
+    def __init__(self, scene: StoredScene, number: int) -> None:
+        self._scene = scene
+        self._fit = scene.reader.header.fit
+        begin = scene.reader.intervals[number].first_time
+        self._tracker = Tracker(_grid(self._fit), begin, self._fit)
+        self._tracks: list[PointTracks] = []
+        self.number = number
+        """The interval that is next."""
+
+    def advance(self) -> None:
+        """Follow the points through the next interval."""
+        interval = self._scene.interval(self.number)
+        begin, end = interval.first_time, interval.second_time
+        times = {(begin + end) / 2, end, *([] if self._tracks else [begin])}
+        self._tracks.append(self._tracker.advance(interval, sorted(times)))
+        self.number += 1
+
+    def tracks(self) -> GroupTracks:
+        """Return the tracks so far; at least one interval was followed."""
+        return _packed(PointTracks.cat(self._tracks).to("cpu"), self._fit)
 
 
 def _packed(tracks: PointTracks, fit: FrameFit) -> GroupTracks:

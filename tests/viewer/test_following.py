@@ -17,7 +17,8 @@ def test_tracks_of_a_growing_file_are_those_of_the_whole_one(
 ) -> None:
     whole, growing = write_scene(), tmp_path / "growing.ssplat"
     data = whole.read_bytes()
-    with following.follow_beside(growing) as tracks:
+    with following.follow_beside() as follow:
+        tracks = follow(growing)
         for end in (10, len(data) // 2, len(data)):
             time.sleep(0.3)
             growing.write_bytes(data[:end])
@@ -30,21 +31,22 @@ def test_a_file_that_is_cut_short_is_followed_as_far_as_it_goes(
 ) -> None:
     whole, cut = write_scene(), tmp_path / "cut.ssplat"
     cut.write_bytes(whole.read_bytes()[:-20])
-    with following.follow_beside(cut) as tracks:
-        assert tracks() == write_tracks(whole)
+    with following.follow_beside() as follow:
+        assert follow(cut)() == write_tracks(whole)
 
 
 @pytest.mark.slow
 def test_a_file_that_cannot_be_followed_is_left_to_the_caller(tmp_path: Path) -> None:
-    with following.follow_beside(tmp_path / "never.ssplat") as tracks:
-        assert tracks() is None
+    with following.follow_beside() as follow:
+        assert follow(tmp_path / "never.ssplat")() is None
 
 
 def test_what_could_not_be_followed_is_computed_at_the_end(
     write_scene: WriteScene, tmp_path: Path
 ) -> None:
     scene = write_scene()
-    with following.following(scene, torch.device("cpu")) as tracks:
+    with following.following(torch.device("cpu")) as follow:
+        tracks = follow(scene)
         assert tracks() is None
         write_player(tmp_path / "scene.html", scene, tracks=tracks)
     assert write_tracks(scene) in (tmp_path / "scene.html").read_text()
