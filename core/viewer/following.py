@@ -50,7 +50,7 @@ def follow_beside() -> Iterator[Follow]:
     """Do what :func:`following` does on any machine."""
     with ExitStack() as stack:
         processes: list[Beside[Path, _Groups]] = [
-            stack.enter_context(Beside("tracks of points", _follow, share))
+            stack.enter_context(Beside("tracks of points", _follow, share, _PROCESSES))
             for share in range(_PROCESSES)
         ]
 
@@ -73,8 +73,8 @@ def _joined(processes: list[Beside[Path, _Groups]], scene: Path) -> str | None:
     return tracks_text([tracks for _, tracks in groups], fit)
 
 
-def _follow(items: Items[Path], share: int) -> _Groups:
-    """Follow every so many-th group while it comes; return them by their number."""
+def _follow(items: Items[Path], first: int, step: int) -> _Groups:
+    """Follow every ``step``-th group while it comes; return them by their number."""
     torch.set_num_threads(1)
     path = next(items)
     has_ended = False
@@ -83,7 +83,7 @@ def _follow(items: Items[Path], share: int) -> _Groups:
     with reader:
         scene = StoredScene(reader)
         found: _Groups = {}
-        number, follower = share, None
+        number, follower = first, None
         while True:
             reader.look_again()
             groups = group_intervals([interval.opens for interval in reader.intervals])
@@ -99,7 +99,7 @@ def _follow(items: Items[Path], share: int) -> _Groups:
                     follower.advance()
                 elif is_complete or number + 1 < len(groups):
                     found[number] = follower.tracks()
-                    number, follower = number + _PROCESSES, None
+                    number, follower = number + step, None
                 else:
                     wait = _LOOK_S
             has_ended = has_ended or _has_ended(items, wait)
