@@ -31,11 +31,14 @@ _DENSITY_POWER = 4
 reaches over from the other side of an edge counts little."""
 _MOST_HIDDEN = 16
 """How many Gaussians a hidden point is associated with at most."""
-_HIDDEN_AGREEMENT = 0.3
+_HIDDEN_DIFFERENCE = 0.046552
+"""Largest difference of inverse depth to a Gaussian that a hidden point is associated with; one so
+far away counts by 0.3."""
 _HIDDEN_OPACITY = 0.3
+_HIDDEN_AT_ONCE = 8
+"""Hidden points of about one depth that are compared with Gaussians together."""
 _LEAST_WEIGHT = 0.02
 """Sum of weights below which a place counts as empty."""
-_PAIRS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,8 @@ def centers_at(
         time: Pair time; one for all, or (p, 1).
     """
     means, motion, anchors = (
-        value[0][indices] for value in (gaussians.means, gaussians.motion, gaussians.anchor_times)
+        value[0].index_select(0, indices.flatten()).unflatten(0, indices.shape)
+        for value in (gaussians.means, gaussians.motion, gaussians.anchor_times)
     )
     return displace_means(means, motion, time - anchors)
 
@@ -166,6 +170,10 @@ def associate_hidden(
     image_size: tuple[int, int],
 ) -> Association:
     """Associate hidden places with the nearest Gaussians at their depth, however far."""
+    indices = torch.zeros(len(places), _MOST_GAUSSIANS, dtype=torch.long, device=places.device)
+    shares = places.new_zeros(len(places), _MOST_GAUSSIANS)
+    if not len(places):
+        return Association(indices, shares)
     opacities = opacities_at(
         gaussians.opacities,
         gaussians.opacity_slopes,
@@ -174,20 +182,27 @@ def associate_hidden(
     )
     solid = (opacities[0] >= _HIDDEN_OPACITY).nonzero()[:, 0]
     centers = centers_at(gaussians, solid[None], time)[0]
-    pixels, points = (pixels_from_canonical(value, image_size) for value in (centers, places))
-    size = min(_MOST_HIDDEN, len(solid))
-    indices = solid.new_zeros(len(places), _MOST_GAUSSIANS)
-    shares = places.new_zeros(len(places), _MOST_GAUSSIANS)
-    rows = max(1, _PAIRS_AT_ONCE // max(1, len(solid)))
-    for start in range(0, len(places), rows):
-        part = slice(start, start + rows)
-        agreements = agreement(centers[:, 1], places[part, 1:2])  # (r, n)
-        distances = torch.cdist(points[part], pixels)
-        distances = torch.where(agreements >= _HIDDEN_AGREEMENT, distances, torch.inf)
+    depths, order = centers[:, 1].sort()
+    solid, pixels = solid[order], pixels_from_canonical(centers[order], image_size)
+    u, v = pixels.T.contiguous()
+    order = places[:, 1].argsort()
+    expected, points = places[order, 1], pixels_from_canonical(places[order], image_size)
+    begins = torch.searchsorted(depths, expected - _HIDDEN_DIFFERENCE).tolist()
+    ends = torch.searchsorted(depths, expected + _HIDDEN_DIFFERENCE, right=True).tolist()
+    for start in range(0, len(places), _HIDDEN_AT_ONCE):
+        part = slice(start, start + _HIDDEN_AT_ONCE)
+        near = slice(begins[part][0], ends[part][-1])  # at the depth of one of these places
+        size = min(_MOST_HIDDEN, near.stop - near.start)
+        pu, pv = points[part, :, None].unbind(1)
+        distances = (u[near] - pu).square() + (v[near] - pv).square()  # (r, n)
+        differences = (depths[near] - expected[part, None]).abs()
+        distances.masked_fill_(differences > _HIDDEN_DIFFERENCE, torch.inf)
         nearest, chosen = distances.topk(size, dim=1, largest=False)
-        counted = torch.where(nearest.isfinite(), agreements.gather(1, chosen), 0.0)
-        indices[part, :size] = solid[chosen]
-        shares[part, :size] = _normalized(counted)
+        agreements = agreement(depths[near][chosen], expected[part, None])
+        indices[order[part], :size] = solid[near][chosen]
+        shares[order[part], :size] = _normalized(
+            torch.where(nearest.isfinite(), agreements, 0.0)
+        )
     return Association(indices, shares)
 
 
