@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "mpeg4")
-_CRF = 16
+_CRF = 15.8
+_X264 = {"preset": "veryfast", "trellis": "1", "chromaoffset": "-1"}
+"""Half of what the default, "medium", computes, at its PSNR for 6 % more bytes."""
 _FINE_TIME_BASE = Fraction(1, 60_000)
 """Of frames with times of their own, seconds: 24, 25, 29.97, 30, 50 and 60/s are whole numbers of
 it, and MPEG-4 cannot count much finer."""
@@ -69,7 +71,7 @@ class VideoWriter:
         fps: float | Fraction,
         *,
         timed: bool = False,
-        crf: int = _CRF,
+        crf: float = _CRF,
         max_group: int | None = None,
     ) -> None:
         self.path = Path(path)
@@ -211,7 +213,7 @@ class VideoWriter:
         if self._max_group is not None:
             stream.gop_size = self._max_group
         if encoder == "libx264":
-            stream.options = {"crf": str(self._crf)}
+            stream.options = {**_X264, "crf": str(self._crf)}
         else:
             stream.bit_rate = int(height * width * float(self._fps) * 0.2)
         return stream
