@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core.geometry.canonical import pixels_from_canonical
 from core.geometry.motion import displace_means, opacities_at
-from core.rendering import contributors
+from core.rendering import Contributors
 from core.types import DynamicGaussians
 
 _MOST_GAUSSIANS = 32
@@ -65,10 +65,8 @@ class Visibility:
 class AssociatedPoints:
     """``p`` points of one interval, and the Gaussians that they move with."""
 
-    gaussians: DynamicGaussians
-    """The scene of the interval."""
-    image_size: tuple[int, int]
-    """Height and width of its picture."""
+    contributors: Contributors
+    """Of the interval's scene."""
     starts: Float[Tensor, " p"]
     """Pair time at which each point was associated."""
     places: Float[Tensor, "p 3"]
@@ -79,13 +77,14 @@ class AssociatedPoints:
     def places_at(self, time: float) -> Float[Tensor, "p 3"]:
         """Return where the points are at a pair time: x, inverse depth, z."""
         indices = self.association.indices
-        begin = centers_at(self.gaussians, indices, self.starts[:, None])
-        moved = centers_at(self.gaussians, indices, time) - begin  # (p, k, 3)
+        gaussians = self.contributors.gaussians
+        begin = centers_at(gaussians, indices, self.starts[:, None])
+        moved = centers_at(gaussians, indices, time) - begin  # (p, k, 3)
         return self.places + einsum(self.association.shares, moved, "p k, p k xyz -> p xyz")
 
     def is_visible(self, places: Float[Tensor, "p 3"], time: float) -> Bool[Tensor, " p"]:
         """Return which points nothing else covers in their places at a pair time."""
-        return visibility(self.gaussians, time, places, self.image_size).share >= VISIBLE_SHARE
+        return visibility(self.contributors, time, places).share >= VISIBLE_SHARE
 
 
 def associate(
@@ -107,9 +106,10 @@ def associate(
     places = places.clone()
     indices = torch.zeros(len(places), _MOST_GAUSSIANS, dtype=torch.long, device=places.device)
     shares = places.new_zeros(len(places), _MOST_GAUSSIANS)
+    contributors = Contributors(gaussians, image_size)
     for start in starts.unique().tolist():
         which = (starts == start).nonzero()[:, 0]
-        found = visibility(gaussians, start, places[which], image_size)
+        found = visibility(contributors, start, places[which])
         indices[which], shares[which] = found.association.indices, found.association.shares
         visible = (found.share >= VISIBLE_SHARE) | places[which, 1].isnan()
         depths = centers_at(gaussians, found.association.indices, start)[..., 1]
@@ -118,7 +118,7 @@ def associate(
         hidden = which[~visible]
         nearest = associate_hidden(gaussians, start, places[hidden], image_size)
         indices[hidden], shares[hidden] = nearest.indices, nearest.shares
-    return AssociatedPoints(gaussians, image_size, starts, places, Association(indices, shares))
+    return AssociatedPoints(contributors, starts, places, Association(indices, shares))
 
 
 def centers_at(
@@ -138,23 +138,17 @@ def centers_at(
     return displace_means(means, motion, time - anchors)
 
 
-def visibility(
-    gaussians: DynamicGaussians,
-    time: float,
-    places: Float[Tensor, "p 3"],
-    image_size: tuple[int, int],
-) -> Visibility:
+def visibility(contributors: Contributors, time: float, places: Float[Tensor, "p 3"]) -> Visibility:
     """Return what is blended in places of one scene, and how much of it is at their depth.
 
     Args:
-        gaussians: One scene.
+        contributors: Of the scene.
         time: Pair time.
         places: x, inverse depth, z; where the depth is NaN, that of what is blended is taken.
-        image_size: Height and width of the picture.
     """
-    points = pixels_from_canonical(places, image_size)
-    found = contributors(gaussians, time, points, image_size, _MOST_GAUSSIANS)
-    depths = centers_at(gaussians, found.indices, time)[..., 1]  # (p, k)
+    points = pixels_from_canonical(places, contributors.image_size)
+    found = contributors.at(time, points, _MOST_GAUSSIANS)
+    depths = centers_at(contributors.gaussians, found.indices, time)[..., 1]  # (p, k)
     weights = found.weights * found.densities**_DENSITY_POWER
     expected = places[:, 1]
     expected = torch.where(expected.isnan(), weighted_median(depths, weights), expected)
@@ -200,9 +194,7 @@ def associate_hidden(
         nearest, chosen = distances.topk(size, dim=1, largest=False)
         agreements = agreement(depths[near][chosen], expected[part, None])
         indices[order[part], :size] = solid[near][chosen]
-        shares[order[part], :size] = _normalized(
-            torch.where(nearest.isfinite(), agreements, 0.0)
-        )
+        shares[order[part], :size] = _normalized(torch.where(nearest.isfinite(), agreements, 0.0))
     return Association(indices, shares)
 
 
