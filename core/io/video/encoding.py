@@ -32,6 +32,9 @@ _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "mpeg4")
 _CRF = 15.8
 _X264 = {"preset": "veryfast", "trellis": "1", "chromaoffset": "-1"}
 """Half of what the default, "medium", computes, at its PSNR for 6 % more bytes."""
+_X264_THREADS = 4
+"""Frames that are encoded at once: as many on any machine, for it may change a file's bytes. Slices
+of a frame, PyAV's default, take 5 % more bytes on 16 cores."""
 _FINE_TIME_BASE = Fraction(1, 60_000)
 """Of frames with times of their own, seconds: 24, 25, 29.97, 30, 50 and 60/s are whole numbers of
 it, and MPEG-4 cannot count much finer."""
@@ -214,6 +217,8 @@ class VideoWriter:
             stream.gop_size = self._max_group
         if encoder == "libx264":
             stream.options = {**_X264, "crf": str(self._crf)}
+            stream.codec_context.thread_type = "FRAME"
+            stream.codec_context.thread_count = _X264_THREADS
         else:
             stream.bit_rate = int(height * width * float(self._fps) * 0.2)
         return stream
