@@ -74,6 +74,7 @@ def build(options: EvaluationOptions, command: Sequence[str]) -> Evaluation:
         size,
         device,
         depth=None if depth_weights is None else load_depth_anything(depth_weights, device),
+        context=options.context,
     )
     lpips = None if lpips_weights is None else load_lpips(lpips_weights).to(device)
     measurement = Measurement(

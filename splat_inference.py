@@ -82,6 +82,7 @@ def run(options: InferenceOptions) -> None:
             fit=options.fit,
             motion_depth=MotionDepth(fov=fov) if depth is None else None,
             max_persistent=options.max_persistent,
+            lookahead=True,
             backend=options.backend,
         )
         facts = [

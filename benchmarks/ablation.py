@@ -30,7 +30,7 @@ from core.evaluation.data.images import as_bytes
 from core.evaluation.data.open import choose_clips, open_dataset_clips
 from core.evaluation.data.pair import read_pair
 from core.evaluation.methods.baselines import BASELINES
-from core.evaluation.methods.network import NetworkMethod
+from core.evaluation.methods.network import Context, NetworkMethod
 from core.evaluation.protocol import ROLES, choose_pairs
 from core.evaluation.report.summary import Scores, mean_scores
 from core.evaluation.scores.frames import FrameScorer
@@ -42,6 +42,11 @@ from core.models.matching.network import MatchableFrame
 from core.types import DynamicGaussians, TensorDataclass
 
 WHOLE = "the whole network"
+CONTEXTS: dict[str, Context] = {
+    "paths bent by the key frame before alone": "before",
+    "straight paths": "pair",
+}
+"""Variants that see less of a clip than the network does."""
 PROTOCOLS = ("native", "published")
 _RESIDUAL, _WINDOW, _HIDDEN = slice(0, 2), slice(3, 5), slice(5, 6)
 """Outputs of the dynamic heads: correction of the displacement, opacity window, what is hidden."""
@@ -93,20 +98,12 @@ class Variant:
     Args:
         model: The network, which may have lost a part.
         change: Applied to the scene of each pair.
-        curves: Whether the frames before a pair bend its paths.
     """
 
-    def __init__(
-        self,
-        model: MatchingNetwork,
-        change: Change = lambda scene: scene,
-        *,
-        curves: bool = True,
-    ) -> None:
+    def __init__(self, model: MatchingNetwork, change: Change = lambda scene: scene) -> None:
         self.config = model.config
         self._model = model
         self._change = change
-        self._curves = curves
 
     def encode(
         self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"], /
@@ -125,18 +122,16 @@ class Variant:
         """Return the Gaussians of frames by themselves."""
         return self._model.static_gaussians(keyframe.encoded)
 
-    def continue_motion(
+    def bend_motion(
         self,
         motion: Float[Tensor, "b n k 3"],
         before: Float[Tensor, "b n k 3"],
-        earlier: Float[Tensor, "b n k 3"],
+        after: Float[Tensor, "b n k 3"],
         durations: Float[Tensor, "b 2"],
         /,
     ) -> Float[Tensor, "b n k 3"]:
         """Bend the paths of pairs."""
-        if not self._curves:
-            return motion
-        return self._model.continue_motion(motion, before, earlier, durations)
+        return self._model.bend_motion(motion, before, after, durations)
 
 
 class CoarseMatcher(nn.Module):
@@ -229,13 +224,13 @@ def variants(load: Callable[[], MatchingNetwork]) -> dict[str, Variant]:
         "Gaussians not turned": without(never_turn),
         "opacity windows fixed": silenced(_WINDOW),
         "no residual motion": silenced(_RESIDUAL),
-        "straight paths: the pair alone": Variant(load(), curves=False),
+        **{name: Variant(load()) for name in CONTEXTS},
         "hidden Gaussians do not sink": silenced(_HIDDEN),
         "inverse depth does not change": Variant(load(), keep_inverse_depth),
         "flow of global matching, 1/16": matched_by(lambda m: CoarseMatcher(m, 0)),
         "flow refined at 1/8 only": matched_by(lambda m: CoarseMatcher(m, at_eighth)),
         "flow of DIS": matched_by(DisMatcher),
-        "standing still": Variant(load(), stand_still, curves=False),
+        "standing still": Variant(load(), stand_still),
     }
 
 
@@ -324,7 +319,8 @@ def main() -> None:
     config = load().config
     size = (config.image_height, config.image_width)
     methods = {
-        name: NetworkMethod(variant, size, device) for name, variant in variants(load).items()
+        name: NetworkMethod(variant, size, device, context=CONTEXTS.get(name, "both"))
+        for name, variant in variants(load).items()
     }
     found = [measure(clip, methods, options) for clip in tqdm(clips, unit="clip", disable=None)]
     name = Path(options.resume).name

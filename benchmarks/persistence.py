@@ -185,7 +185,7 @@ class KnownDepth(Generic[EncodedT]):
         self._depths = iter(inverse_depths)
         self._model = model
         self.decode, self.static_gaussians = model.decode, model.static_gaussians
-        self.continue_motion = model.continue_motion
+        self.bend_motion = model.bend_motion
 
     def encode(self, images: Tensor, inverse_depths: Tensor) -> EncodedT:
         """Encode a frame with its true depth."""

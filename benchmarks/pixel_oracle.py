@@ -67,8 +67,8 @@ class PixelOracle:
         """Return the pixels at rest."""
         return self._lift(keyframe, 0.0, torch.zeros_like(self._backward[0]))
 
-    def continue_motion(
-        self, motion: Tensor, before: Tensor, earlier: Tensor, durations: Tensor
+    def bend_motion(
+        self, motion: Tensor, before: Tensor, after: Tensor, durations: Tensor
     ) -> Tensor:
         """Return the motion as it is."""
         return motion

@@ -35,6 +35,9 @@ class EvaluationOptions:
     """At which sizes images are compared: published is 256 by 256, native the model's size."""
     gaps: tuple[int, ...] = PUBLISHED_GAPS
     """Distances between key frames, each measured by itself."""
+    context: Literal["pair", "before", "both"] = "both"
+    """Which key frames beside a pair show the network how paths bend: both, as splat_inference.py
+    sees them; the one before, as in a live scene; or none, as in the published protocol (pair)."""
     max_pairs: int = 0
     """Pairs of key frames of a clip at each gap, spread evenly over it; 0 takes all."""
     method: tyro.conf.UseAppendAction[tuple[str, ...]] = ()

@@ -44,8 +44,8 @@ class PixelModel:
     def static_gaussians(self, keyframe: Pixels) -> DynamicGaussians:
         return still(keyframe, 0.0, 0.0)
 
-    def continue_motion(
-        self, motion: Tensor, before: Tensor, earlier: Tensor, durations: Tensor
+    def bend_motion(
+        self, motion: Tensor, before: Tensor, after: Tensor, durations: Tensor
     ) -> Tensor:
         return motion
 

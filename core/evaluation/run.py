@@ -25,7 +25,7 @@ from core.evaluation.records import Records
 from core.evaluation.report.writing import PAGE, write_report
 from core.logging import get_logger
 
-_FORMAT = 1
+_FORMAT = 2
 """Changes whenever the numbers in records do."""
 _logger = get_logger(__name__)
 
@@ -63,6 +63,7 @@ def run(evaluation: Evaluation, processes: Processes) -> None:
         "protocols": list(measurement.frames.protocols),
         "gaps": list(measurement.gaps),
         "max_pairs": measurement.max_pairs,
+        "context": measurement.network.context,
         "methods": {other.name: str(other.folder) for other in measurement.others},
         "save_frames": measurement.frames_folder is not None,
         "clips": [clip.name for clip in clips],

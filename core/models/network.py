@@ -55,22 +55,22 @@ class Network(nn.Module, ABC):
     def static_gaussians(self, keyframe: Any) -> DynamicGaussians:
         """Return a key frame's own Gaussians, which neither move nor fade."""
 
-    def continue_motion(
+    def bend_motion(
         self,
         motion: Float[Tensor, "b n k 3"],
         before: Float[Tensor, "b n k 3"],
-        earlier: Float[Tensor, "b n k 3"],
+        after: Float[Tensor, "b n k 3"],
         durations: Float[Tensor, "b 2"],
     ) -> Float[Tensor, "b n k 3"]:
-        """Return the motion of decoded pairs, in the light of that of the pairs before.
+        """Return the motion of decoded pairs, in the light of that of the pairs beside them.
 
         By default it is as it was decoded.
 
         Args:
             motion: As decoded; see :class:`DynamicGaussians`.
             before: That of the pairs that end where these begin.
-            earlier: That of the pairs that end where those begin.
-            durations: How long ``before`` and ``earlier`` last, in units of the pair's duration; 0
+            after: That of the pairs that begin where these end.
+            durations: How long ``before`` and ``after`` last, in units of the pair's duration; 0
                 where there is none, whatever its motion.
         """
         return motion

@@ -37,21 +37,21 @@ class PairModel(Protocol[EncodedT]):
         """Return the Gaussians of frames by themselves, the same at all times."""
         ...
 
-    def continue_motion(
+    def bend_motion(
         self,
         motion: Float[Tensor, "b n k 3"],
         before: Float[Tensor, "b n k 3"],
-        earlier: Float[Tensor, "b n k 3"],
+        after: Float[Tensor, "b n k 3"],
         durations: Float[Tensor, "b 2"],
         /,
     ) -> Float[Tensor, "b n k 3"]:
-        """Return the motion of decoded pairs, in the light of that of the pairs before.
+        """Return the motion of decoded pairs, in the light of that of the pairs beside them.
 
         Args:
             motion: As decoded.
             before: That of the pairs that end where these begin.
-            earlier: That of the pairs that end where those begin.
-            durations: How long ``before`` and ``earlier`` last, in units of the pair's duration; 0
+            after: That of the pairs that begin where these end.
+            durations: How long ``before`` and ``after`` last, in units of the pair's duration; 0
                 where there is none, whatever its motion.
         """
         ...

@@ -105,7 +105,7 @@ class ClipReconstructor:
             source: The clip.
             note: Called with each frame and its stream time before it is pushed.
         """
-        failure: UserError | None = None
+        failure: UserError | KeyboardInterrupt | None = None
         taken = end = 0
         self.session.reset()
         try:
@@ -117,7 +117,7 @@ class ClipReconstructor:
                 if note is not None:
                     note(time, frame)
                 yield from self.session.push(frame.image, time, depth, name=frame.name)
-        except UserError as error:
+        except (UserError, KeyboardInterrupt) as error:
             failure = error
             if isinstance(error, IncompleteShotError):
                 yield from error.intervals

@@ -54,7 +54,8 @@ class Session(Generic[EncodedT]):
     """A stream of frames becomes a scene that can be rendered at any time of its window.
 
     Key frames are every ``frame_gap``-th frame of a shot and its last one. Each passes the networks
-    once and closes the interval since the key frame before, which is returned with its frames. Cuts
+    once and closes the interval since the key frame before, which is returned with its frames; with
+    ``lookahead`` it is returned when the next key frame or the end of the shot has come. Cuts
     are found between any two frames. What is kept has a fixed size: the frames since the last key
     frame, that key frame as encoded, the last two intervals, and the pool of survivors.
 
@@ -76,6 +77,8 @@ class Session(Generic[EncodedT]):
         max_persistent: Size of the pool of Gaussians that are kept beyond their two intervals
             because they are hidden, see :mod:`core.streaming.survivors`; 0 keeps none, and four for
             each pixel of the image size are the most.
+        lookahead: Let the next key frame, too, show how things move within an interval: better
+            frames in between, one key frame later.
         crossfade: Share of an interval, in [0, 1), within which the Gaussians that it no longer
             holds fade out; with 0 they vanish at once.
         backend: The rasteriser's backend.
@@ -99,6 +102,7 @@ class Session(Generic[EncodedT]):
         estimate_depth: EstimateDepth | None = None,
         motion_depth: MotionDepth | None = None,
         max_persistent: int = 0,
+        lookahead: bool = False,
         crossfade: float = CROSSFADE,
         backend: str = "auto",
         timer: StageTimer | None = None,
@@ -142,7 +146,11 @@ class Session(Generic[EncodedT]):
         )
         self._motion_depth = motion_depth
         self._timeline: Timeline[EncodedT] = Timeline(
-            self._image_size, max_persistent=max_persistent, backend=backend, timed=self._timed
+            self._image_size,
+            max_persistent=max_persistent,
+            lookahead=lookahead,
+            backend=backend,
+            timed=self._timed,
         )
         self._cuts = CutDetector() if detect_cuts else None
         self._selection = KeyFrameSelection(frame_gap)
@@ -190,7 +198,7 @@ class Session(Generic[EncodedT]):
 
     @property
     def intervals(self) -> tuple[Interval, ...]:
-        """The last two intervals, in order, and a key frame that is the only one of its shot."""
+        """The last two intervals that are final, in order, and a key frame without any as yet."""
         return self._timeline.intervals
 
     @property
@@ -411,8 +419,7 @@ class Session(Generic[EncodedT]):
         if self._motion_depth is not None:
             self._motion_depth.reset()
         intervals = self._timeline.append(model, self._selection.take_chosen())
-        static = self._timeline.end_shot()
-        intervals += [] if static is None else [static]
+        intervals += self._timeline.end_shot(model)
         if error is not None:
             raise IncompleteShotError(str(error), intervals) from error
         return intervals

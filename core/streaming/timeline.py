@@ -40,6 +40,16 @@ class TimelineKeyFrame(Generic[EncodedT]):
 
 
 @dataclass(frozen=True)
+class _Waiting:
+    """An interval that waits for what the next key frame shows of its motion."""
+
+    interval: Interval
+    """The decoded pair by itself."""
+    surface: DynamicGaussians
+    """Its first key frame's own Gaussians."""
+
+
+@dataclass(frozen=True)
 class TimelineState(Generic[EncodedT]):
     """All that a timeline holds."""
 
@@ -49,8 +59,10 @@ class TimelineState(Generic[EncodedT]):
     """The newest key frame; None where the next one begins a shot."""
     closed: tuple[Interval, ...] = ()
     """The last two intervals."""
+    waiting: _Waiting | None = None
+    """The newest interval, while it is not final."""
     single: Interval | None = None
-    """The newest key frame as an interval, while it is the only one of its shot."""
+    """The first key frame of a shot as an interval, until another interval of the shot is final."""
     pool: Survivors | None = None
     """Gaussians kept beyond their two intervals."""
 
@@ -61,6 +73,7 @@ class Timeline(Generic[EncodedT]):
     Args:
         image_size: Height and width of what the model takes.
         max_persistent: Size of the pool of survivors.
+        lookahead: Whether an interval waits for the next key frame, which shows how its paths bend.
         backend: The rasteriser's backend.
         timed: Called with the name of a stage, ``encode`` or ``decode``; times what happens inside.
     """
@@ -70,11 +83,13 @@ class Timeline(Generic[EncodedT]):
         image_size: tuple[int, int],
         *,
         max_persistent: int,
+        lookahead: bool,
         backend: str,
         timed: Callable[[str], AbstractContextManager[None]],
     ) -> None:
         self._image_size = image_size
         self._max_persistent = max_persistent
+        self._lookahead = lookahead
         self._backend = backend
         self._timed = timed
         self.state: TimelineState[EncodedT] = TimelineState()
@@ -82,21 +97,26 @@ class Timeline(Generic[EncodedT]):
 
     @property
     def intervals(self) -> tuple[Interval, ...]:
-        """The last two intervals, in order, and a key frame that is the only one of its shot."""
+        """The last two intervals that are final, in order, and a key frame without any as yet."""
         single = self.state.single
         return (*self.state.closed, *([] if single is None else [single]))
 
-    def end_shot(self) -> Interval | None:
+    def end_shot(self, model: PairModel[EncodedT]) -> list[Interval]:
         """Make the next key frame begin a new shot.
 
         Returns:
-            The static interval of a shot of one key frame; else None.
+            What becomes final: the interval that waited for another key frame, or the static one of
+            a shot of one key frame.
         """
-        single = self.state.single
-        self.state = TimelineState(self.state.num_key_frames, closed=self.state.closed)
-        if single is not None:
+        waiting, single = self.state.waiting, self.state.single
+        final = []
+        if waiting is not None:
+            final.append(self._finish(model, waiting, None))
+        elif single is not None:
+            final.append(single)
             self._keep(single)
-        return single
+        self.state = TimelineState(self.state.num_key_frames, closed=self.state.closed)
+        return final
 
     def encode(
         self,
@@ -122,7 +142,7 @@ class Timeline(Generic[EncodedT]):
             encoded: Their encoding by :meth:`encode`, where it is there already.
 
         Returns:
-            The intervals of the pairs, in order.
+            The intervals that become final, in order.
         """
         if not chosen:
             return []
@@ -138,7 +158,7 @@ class Timeline(Generic[EncodedT]):
             for i, key_frame in enumerate(chosen)
         ]
         chain = key_frames if before is None else [before, *key_frames]
-        opens = before is None or self.state.single is not None
+        opens = before is None or (self.state.single is not None and self.state.waiting is None)
         newest = chain[-1]
         self.state = replace(self.state, num_key_frames=newest.number + 1, key_frame=newest)
         if len(chain) == 1:
@@ -150,31 +170,33 @@ class Timeline(Generic[EncodedT]):
             encodings = [key_frame.encoded for key_frame in chain]
             cat = type(encoded).cat
             decoded = model.decode(cat(encodings[:-1]), cat(encodings[1:]))
-        intervals: list[Interval] = []
+        final: list[Interval] = []
         for i, (first, second) in enumerate(pairwise(chain)):
             interval = _between(first, second, decoded.element(i), opens=opens and i == 0)
-            if not interval.opens:
-                with self._timed("decode"):
-                    interval = self._continue_motion(model, interval)
-                interval = self._follow(interval, model.static_gaussians(first.encoded))
-            intervals.append(interval)
-            self._keep(interval)
-        self.state = replace(self.state, single=None)
-        return intervals
+            newest_pair = _Waiting(interval, model.static_gaussians(first.encoded))
+            if self._lookahead:
+                waiting = self.state.waiting
+                self.state = replace(self.state, waiting=newest_pair)
+                if waiting is not None:
+                    final.append(self._finish(model, waiting, interval))
+            else:
+                final.append(self._finish(model, newest_pair, None))
+        return final
 
-    def _continue_motion(self, model: PairModel[EncodedT], interval: Interval) -> Interval:
-        """Let the Gaussians of a decoded pair move on as they did in the intervals before."""
-        last = self.state.closed[-1]
-        earlier = None if last.opens else self.state.closed[-2]
-        lasted = [last.duration, 0.0 if earlier is None else earlier.duration]
-        gaussians = interval.gaussians
-        motion = model.continue_motion(
-            gaussians.motion,
-            last.own_gaussians.motion,
-            (earlier or last).own_gaussians.motion,
-            (torch.tensor([lasted]) / interval.duration).to(gaussians.means),
-        )
-        return replace(interval, gaussians=replace(gaussians, motion=motion))
+    def _finish(
+        self, model: PairModel[EncodedT], pair: _Waiting, after: Interval | None
+    ) -> Interval:
+        """Make a decoded pair follow the interval before, in the light of the pair after."""
+        interval = pair.interval
+        before = None if interval.opens else self.state.closed[-1]
+        if before is not None or after is not None:
+            with self._timed("decode"):
+                interval = _bend(model, interval, before, after)
+        if before is not None:
+            interval = self._follow(interval, pair.surface)
+        self._keep(interval)
+        self.state = replace(self.state, single=None)
+        return interval
 
     def _follow(self, interval: Interval, surface: DynamicGaussians) -> Interval:
         """Add to a decoded pair what the interval before hands on.
@@ -206,6 +228,18 @@ class Timeline(Generic[EncodedT]):
     def _keep(self, interval: Interval) -> None:
         closed = (*self.state.closed, interval)[-_KEPT_INTERVALS:]
         self.state = replace(self.state, closed=closed)
+
+
+def _bend(
+    model: PairModel[EncodedT], interval: Interval, before: Interval | None, after: Interval | None
+) -> Interval:
+    """Bend the paths of a decoded pair by the motion of the intervals beside it."""
+    gaussians = interval.gaussians
+    motions = [(beside or interval).own_gaussians.motion for beside in (before, after)]
+    lasting = [0.0 if beside is None else beside.duration for beside in (before, after)]
+    durations = (torch.tensor([lasting]) / interval.duration).to(gaussians.means)
+    motion = model.bend_motion(gaussians.motion, *motions, durations)
+    return replace(interval, gaussians=replace(gaussians, motion=motion))
 
 
 def _batch(parts: Sequence[Float[Tensor, "1 c h w"]]) -> Float[Tensor, "b c h w"]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.evaluation.data.clips import ClipFrame
 from core.evaluation.data.pair import read_pair
-from core.evaluation.methods.network import NetworkMethod
+from core.evaluation.methods.network import Context, NetworkMethod
 from core.models import PRESETS, MatchingNetwork, build_model
 from core.streaming import Session
 
@@ -35,7 +35,7 @@ class DriftingClip:
             for i in range(first, last + 1)
         ]
 
-    def known_flow(self, first: int, second: int) -> None:
+    def known_flow(self, first: int, last: int) -> None:
         return None
 
 
@@ -47,27 +47,38 @@ def network() -> MatchingNetwork:
     return model
 
 
-def streamed(network: MatchingNetwork, clip: DriftingClip, gap: int) -> list[Tensor]:
-    """Return the motion of all intervals of a session."""
-    with Session(network, frame_gap=gap, detect_cuts=False) as session:
+def streamed(
+    network: MatchingNetwork, clip: DriftingClip, first: int, gap: int, *, lookahead: bool
+) -> Tensor:
+    """Return the motion of a pair in a session that began a key frame before it."""
+    with Session(network, frame_gap=gap, detect_cuts=False, lookahead=lookahead) as session:
+        start = max(0, first - gap)
         intervals = [
             interval
-            for image, time in zip(clip.images, clip.times, strict=True)
+            for image, time in zip(clip.images[start:], clip.times[start:], strict=True)
             for interval in session.push(np.ascontiguousarray(image), time)
         ]
-        return [interval.gaussians.motion for interval in intervals]
+        intervals += session.end_shot()
+        motions = {interval.first_time: interval.gaussians.motion for interval in intervals}
+        return motions[clip.times[first]]
 
 
 @pytest.mark.parametrize("order", [(0, 2, 4), (4,), (2, 0)])
-def test_a_pair_moves_as_in_a_stream_that_began_two_key_frames_before(
-    network: MatchingNetwork, order: Sequence[int]
+@pytest.mark.parametrize("context", ["before", "both"])
+def test_a_pair_moves_as_in_a_stream_that_began_a_key_frame_before(
+    network: MatchingNetwork, order: Sequence[int], context: Context
 ) -> None:
     clip = DriftingClip()
-    expected = dict(zip((0, 2, 4), streamed(network, clip, 2), strict=True))
-    assert not expected[0][:, :, 1].any(), "nothing bends the first pair"
-    assert expected[2][:, :, 1].any()
-    method = NetworkMethod(network, SIZE, CPU)
+    method = NetworkMethod(network, SIZE, CPU, context=context)
     for first in order:
         pair = read_pair(clip, first, 2, opens=True, network_size=SIZE, device=CPU)
         motion = method.reconstruct(pair).scene.motion
-        torch.testing.assert_close(motion, expected[first], atol=1e-4, rtol=1e-3)
+        expected = streamed(network, clip, first, 2, lookahead=context == "both")
+        assert expected[:, :, 1].any() == (first > 0 or context == "both")
+        torch.testing.assert_close(motion, expected, atol=1e-4, rtol=1e-3)
+
+
+def test_paths_of_a_pair_alone_are_straight(network: MatchingNetwork) -> None:
+    method = NetworkMethod(network, SIZE, CPU, context="pair")
+    pair = read_pair(DriftingClip(), 2, 2, opens=True, network_size=SIZE, device=CPU)
+    assert not method.reconstruct(pair).scene.motion[:, :, 1].any()

@@ -262,7 +262,7 @@ def test_no_more_frames_are_taken_than_the_limit(reconstructor: Build, synthetic
     assert frames[-1].is_key
 
 
-def test_an_interruption_loses_no_interval_that_was_begun(
+def test_an_interruption_ends_the_shot_and_loses_no_frame(
     reconstructor: Build, synthetic_source
 ) -> None:
     class Interrupted(synthetic_source):
@@ -271,6 +271,6 @@ def test_an_interruption_loses_no_interval_that_was_begun(
             raise KeyboardInterrupt
 
     frames = frames_of(reconstructor(frame_gap=3), Interrupted(9))
-    assert [next(frames).index for _ in range(7)] == list(range(7))
+    assert [next(frames).index for _ in range(8)] == list(range(8))
     with pytest.raises(KeyboardInterrupt):
         next(frames)

@@ -110,8 +110,8 @@ class SlidingCover:
         backward = replace(backward, anchor_times=torch.ones_like(backward.anchor_times))
         return DynamicGaussians.cat([self.static_gaussians(first), backward], dim=1)
 
-    def continue_motion(
-        self, motion: Tensor, before: Tensor, earlier: Tensor, durations: Tensor
+    def bend_motion(
+        self, motion: Tensor, before: Tensor, after: Tensor, durations: Tensor
     ) -> Tensor:
         return motion
 

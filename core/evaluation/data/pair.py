@@ -16,9 +16,6 @@ from core.evaluation.data.clips import Clip, ClipFrame
 from core.evaluation.data.images import as_tensor, at_network_size
 from core.geometry.optical_flow import dis_flow
 
-_HISTORY = 2
-"""Key frames before a pair that are read with it."""
-
 
 @dataclass(frozen=True)
 class Pair:
@@ -39,8 +36,10 @@ class Pair:
     """Height and width of the truth, and of what most methods make."""
     device: torch.device
     """Where images are."""
-    history: tuple[ClipFrame, ...] = ()
-    """Up to two key frames before the pair, one and two gaps before it, in order."""
+    before: ClipFrame | None = None
+    """The key frame one gap before the first one; None where the clip does not reach that far."""
+    after: ClipFrame | None = None
+    """The key frame one gap after the second one."""
 
     @property
     def places(self) -> list[int]:
@@ -109,13 +108,14 @@ def read_pair(
         UserError: If a frame cannot be read, or their times do not rise.
     """
     frames = clip.read(first, first + gap)
-    history = [
-        clip.read(key, key)[0] for key in range(first - _HISTORY * gap, first, gap) if key >= 0
-    ]
-    times = [frame.time for frame in (*history, *frames)]
+    before, after = (
+        clip.read(key, key)[0] if 0 <= key < clip.num_frames else None
+        for key in (first - gap, first + 2 * gap)
+    )
+    times = [frame.time for frame in (before, *frames, after) if frame is not None]
     if any(later <= earlier for earlier, later in pairwise(times)):
         raise UserError(
-            f"{clip.name}: the time stamps up to frames {first} to {first + gap} do not rise; "
+            f"{clip.name}: the time stamps around frames {first} to {first + gap} do not rise; "
             "expected frames in order."
         )
-    return Pair(clip.name, gap, tuple(frames), opens, network_size, device, tuple(history))
+    return Pair(clip.name, gap, tuple(frames), opens, network_size, device, before, after)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -24,8 +21,9 @@ from core.rendering import render
 from core.streaming import PairModel, StageTimer
 from core.types import DynamicGaussians, RenderOutput
 
-_FrameId = tuple[str, int]
-"""Clip, and place in it."""
+Context = Literal["pair", "before", "both"]
+"""What is seen of a clip besides a pair of key frames: nothing, as in the published protocol; the
+one before, as in a live stream; or the one after, too, as in a recorded one."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,7 @@ class NetworkMethod:
         device: Where it is.
         depth: Gives relative inverse depth of key frames that come without; None for no depth.
         backend: The rasteriser's backend.
+        context: Which key frames beside a pair show how its paths bend.
     """
 
     def __init__(
@@ -64,35 +63,43 @@ class NetworkMethod:
         *,
         depth: DepthAnythingV2 | None = None,
         backend: str = "auto",
+        context: Context = "both",
     ) -> None:
         self.network_size = network_size
         self.device = device
         self.backend = backend
+        self.context = context
         self.timer = StageTimer(device)
         """Times the parts: resize, depth, encode, decode, render."""
         self.model = model
         """The network."""
         self._depth = depth
-        # Of the pair that was reconstructed last, and of those before it.
-        self._encoded: dict[_FrameId, Any] = {}
-        self._motions: dict[tuple[_FrameId, _FrameId], Tensor] = {}
+        # Of the last pair: key frames by clip and place, its straight motion by those of both.
+        self._encoded: dict[tuple[str, int], Any] = {}
+        self._motions: dict[tuple[str, int, int], Tensor] = {}
 
     @torch.inference_mode()
     def reconstruct(self, pair: Pair) -> Reconstruction:
-        """Reconstruct a pair, and render the frames that are scored.
-
-        The network sees the key frames of the pair, and at most two of those before, as in a
-        stream that began there.
-        """
-        keys = [*pair.history, pair.frames[0], pair.frames[-1]]
-        encoded = [self._encode(pair.clip, frame) for frame in keys]
-        names = [(pair.clip, key.index) for key in keys]
-        self._encoded = dict(zip(names, encoded, strict=True))
-        before = [self._motion(*two) for two in pairwise(names[:-1])]
+        """Reconstruct a pair, and render the frames that are scored."""
+        first, second = pair.frames[0], pair.frames[-1]
+        before = None if self.context == "pair" else pair.before
+        after = pair.after if self.context == "both" else None
+        keys = [key for key in (before, first, second, after) if key is not None]
+        self._encoded = {(pair.clip, key.index): self._encode(pair.clip, key) for key in keys}
+        beside = (before and (before, first), after and (second, after))
+        motions = [two and self._motion(pair.clip, *two) for two in beside]
         with self.timer.stage("decode"):
-            scene = self.model.decode(*encoded[-2:])
-            scene = self._continue_motion(scene, before, [key.time for key in keys])
-        self._motions = dict(zip(pairwise(names), [*before, scene.motion], strict=True))
+            scene = self._decode(pair.clip, first, second)
+            straight = scene.motion
+            if any(beside):
+                lasting = [two[1].time - two[0].time if two else 0.0 for two in beside]
+                motion = self.model.bend_motion(
+                    straight,
+                    *(straight if motion is None else motion for motion in motions),
+                    (torch.tensor([lasting]) / (second.time - first.time)).to(straight),
+                )
+                scene = replace(scene, motion=motion)
+        self._motions = {(pair.clip, first.index, second.index): straight}
         times = torch.tensor([[pair.times[j] for j in pair.places]], device=self.device)
         with self.timer.stage("render"):
             rendered = render(scene, times, self.network_size, backend=self.backend)
@@ -104,26 +111,15 @@ class NetworkMethod:
             return "files"
         return "none" if self._depth is None else "network"
 
-    def _motion(self, first: _FrameId, second: _FrameId) -> Tensor:
-        """Return the motion of a pair before."""
-        if (first, second) not in self._motions:
-            scene = self.model.decode(self._encoded[first], self._encoded[second])
-            self._motions[first, second] = scene.motion
-        return self._motions[first, second]
-
-    def _continue_motion(
-        self, scene: DynamicGaussians, before: Sequence[Tensor], times: Sequence[float]
-    ) -> DynamicGaussians:
-        """Return a pair whose motion goes on from that of the pairs before, oldest first."""
-        if not before:
-            return scene
-        durations = np.diff(times)[::-1]  # of the pair itself first
-        lasted = torch.zeros(1, 2)
-        lasted[0, : len(before)] = torch.from_numpy(durations[1:] / durations[0])
-        motion = self.model.continue_motion(
-            scene.motion, before[-1], before[0], lasted.to(scene.means)
+    def _decode(self, clip: str, first: ClipFrame, second: ClipFrame) -> DynamicGaussians:
+        return self.model.decode(
+            self._encoded[clip, first.index], self._encoded[clip, second.index]
         )
-        return replace(scene, motion=motion)
+
+    def _motion(self, clip: str, first: ClipFrame, second: ClipFrame) -> Tensor:
+        """Return the straight motion of a pair beside the one that is reconstructed."""
+        known = self._motions.get((clip, first.index, second.index))
+        return self._decode(clip, first, second).motion if known is None else known
 
     def _encode(self, clip: str, frame: ClipFrame) -> Any:
         if (clip, frame.index) in self._encoded:

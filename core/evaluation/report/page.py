@@ -14,6 +14,7 @@ from core.evaluation.report.tables import Table, count_clips
 from core.io import write_bytes
 
 _HERE = Path(__file__).parent
+_CONTEXTS = {"pair": "none", "before": "the one before", "both": "the ones before and after"}
 _FIRST_TABLES = 2
 """Tables above the plots; the others are below the pictures."""
 
@@ -92,6 +93,7 @@ def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Network", f"{result['parameters']:,} parameters, {height} x {width}"),
         ("Key frames", f"every {' and every '.join(map(str, result['gaps']))} frames"),
         ("Pairs of a clip", str(result["max_pairs"] or "all")),
+        ("Key frames seen beside a pair", _CONTEXTS[result["context"]]),
         ("Depth given", ", ".join(sorted({clip["input_depth"] for clip in result["clips"]}))),
     ]
     facts += [

@@ -82,10 +82,10 @@ class FastModel:
                 _compile_parts(model)
         self._encode: Callable[..., Encoded] = self._in_precision(self._encode_one_after_another)
         self._decode: Callable[..., DynamicGaussians] = self._in_precision(model.decode)
-        self._continue_motion = model.continue_motion
+        self._bend_motion = model.bend_motion
         if on_cuda and acceleration != "none":
             if isinstance(model, MatchingNetwork):
-                self._continue_motion = Recorded(model.continue_motion)
+                self._bend_motion = Recorded(model.bend_motion)
             self._side = torch.cuda.Stream(self.device)
             self._encode = Recorded(self._in_precision(self._encode_side_by_side))
             self._decode = Recorded(self._decode)
@@ -104,16 +104,16 @@ class FastModel:
         """Return the Gaussians of frames by themselves."""
         return self._model.static_gaussians(keyframe)
 
-    def continue_motion(
+    def bend_motion(
         self,
         motion: Float[Tensor, "b n k 3"],
         before: Float[Tensor, "b n k 3"],
-        earlier: Float[Tensor, "b n k 3"],
+        after: Float[Tensor, "b n k 3"],
         durations: Float[Tensor, "b 2"],
         /,
     ) -> Float[Tensor, "b n k 3"]:
-        """Return the motion of decoded pairs, in the light of that of the pairs before."""
-        return self._continue_motion(motion, before, earlier, durations)
+        """Return the motion of decoded pairs, in the light of that of the pairs beside them."""
+        return self._bend_motion(motion, before, after, durations)
 
     def _encode_one_after_another(self, images: Tensor, inverse_depths: Tensor) -> Encoded:
         return self._round_features(self._model.encode(images, inverse_depths))

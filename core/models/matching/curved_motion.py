@@ -1,25 +1,23 @@
-"""Curved paths: how what the last key frames show has moved bends its way to the next one.
+"""Curved paths: the key frames before and after a pair show how what moves between them bends.
 
-Two frames do not tell how things move between them. With the frames before, paths get the
-acceleration that has been seen. Quadratic paths: Xu et al., Quadratic Video Interpolation (2019),
-who also look at a frame after the pair, which a stream does not have.
+Two frames do not tell how things move from one to the other. Three and four do: the mean of the
+accelerations at both ends of a pair (quadratic paths: Xu et al., Quadratic Video Interpolation,
+2019), or the one at its beginning where nothing comes after.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from core.models.matching.sampling import follow
 
-_NEWEST, _OLD = 0.85, -0.2
-"""Parts of the acceleration within a pair that those at its first key frame and the one before
-predict."""
-_NEWEST_ALONE = 0.7
-"""The same where only the first is known."""
+_SHARE = 0.9
+"""Part of the mean acceleration at both ends by which a path bends."""
+_SHARE_ALONE = 0.7
+"""Part of the acceleration where only one end shows it."""
 _MISMATCH_PX = 15.0
 """Distance between a place and where the way forth and back leads at which trust is 1/e."""
 
@@ -27,7 +25,7 @@ _MISMATCH_PX = 15.0
 def curve_motion(
     motion: Float[Tensor, "b n2 2 3"],
     before: Float[Tensor, "b n2 2 3"],
-    earlier: Float[Tensor, "b n2 2 3"],
+    after: Float[Tensor, "b n2 2 3"],
     durations: Float[Tensor, "b 2"],
     grid: tuple[int, int],
     image_size: tuple[int, int],
@@ -40,29 +38,29 @@ def curve_motion(
     Args:
         motion: That of the pairs, straight.
         before: That of the pairs that end where these begin.
-        earlier: That of the pairs that end where those begin.
-        durations: How long ``before`` and ``earlier`` last, in units of the pair's duration; 0
+        after: That of the pairs that begin where these end.
+        durations: How long ``before`` and ``after`` last, in units of the pair's duration; 0
             where there is none, whatever its motion.
         grid: Rows and columns of a key frame's Gaussians.
         image_size: Height and width of the frames.
     """
-    pairs = torch.stack((motion, before, earlier))  # (3, b, n2, 2, 3)
+    pairs = torch.stack((motion, before, after))
     forth, back = _flows(pairs, grid, image_size)  # (3, b, 2, h, w) each
-    trust_forth, trust_back = _trusts(forth, back, image_size)
-    # The paths through the last two key frames that a pair begins with.
-    lasted = F.pad(durations, (1, 0), value=1.0).T[..., None, None, None]  # (3, b, 1, 1, 1)
-    divisors = torch.where(lasted > 0, lasted, 1.0)
-    speed_forth, speed_back = forth / divisors, back / divisors
-    bends = (speed_back[1:] + speed_forth[:2]) / (divisors[1:] + divisors[:2])
-    trusts = trust_back[1:] * trust_forth[:2] * (lasted[1:] > 0)
-    newest, old = bends
-    shown = follow(torch.cat((old, trusts[1]), dim=1), back[1], image_size)
-    old, old_trust = shown[:, :2], shown[:, 2:] * trust_back[1]
-    expected = torch.lerp(_NEWEST_ALONE * newest, _NEWEST * newest + _OLD * old, old_trust)
-    bend = trusts[0] * expected
-    # What the second frame shows moves as the first one shows it where it comes from.
-    own = torch.stack((bend, trust_back[0] * follow(bend, back[0], image_size)), dim=1)
-    u, v = rearrange(own, "b pair uv h w -> uv b (pair h w)")
+    # From the first key frame and from the second: within the pair, then away from it.
+    leaving = torch.stack((forth[0], back[0], back[1], forth[2]))
+    trusts = _trusts(leaving, torch.stack((back[0], forth[0], forth[1], back[2])), image_size)
+    lasting = durations.T[..., None, None, None]  # (2, b, 1, 1, 1)
+    divisors = torch.where(lasting > 0, lasting, 1.0)
+    # Half the acceleration of the paths through three key frames, at the middle one.
+    bends = (leaving[:2] + leaving[2:] / divisors) / (1 + divisors)
+    trust = trusts[:2] * trusts[2:] * (lasting > 0)
+    own = torch.cat((bends, trust), dim=2)
+    other = _follow(own.flip(0), leaving[:2], image_size)
+    other_trust = trusts[:2] * other[:, :, 2:]
+    most, least = torch.maximum(trust, other_trust), torch.minimum(trust, other_trust)
+    mean = (trust * bends + other_trust * other[:, :, :2]) / (most + least).clamp(min=1e-6)
+    bend = most * torch.lerp(_SHARE_ALONE * mean, _SHARE * mean, least)
+    u, v = rearrange(bend, "pair b uv h w -> uv b (pair h w)")
     height, width = image_size
     squared = torch.stack((u * (2 / width), torch.zeros_like(u), v * (-2 / height)), dim=-1)
     # The first frame's Gaussians arrive at time 1, the second's come from time -1.
@@ -83,12 +81,17 @@ def _flows(
 
 
 def _trusts(
-    forth: Float[Tensor, "a b 2 h w"], back: Float[Tensor, "a b 2 h w"], image_size: tuple[int, int]
-) -> tuple[Float[Tensor, "a b 1 h w"], Float[Tensor, "a b 1 h w"]]:
-    """Return how well each place of either frame is met again by following both flows."""
-    ways, ways_back = torch.stack((forth, back)), torch.stack((back, forth))
-    there = ways.flatten(0, 2)
-    miss = there + follow(ways_back.flatten(0, 2), there, image_size)
-    trust = torch.exp(-miss.square().sum(dim=1, keepdim=True) / _MISMATCH_PX**2)
-    of_forth, of_back = trust.unflatten(0, ways.shape[:3])
-    return of_forth, of_back
+    there: Float[Tensor, "a b 2 h w"], back: Float[Tensor, "a b 2 h w"], image_size: tuple[int, int]
+) -> Float[Tensor, "a b 1 h w"]:
+    """Return how well each place is met again by following a flow there, and another one back."""
+    miss = there + _follow(back, there, image_size)
+    return torch.exp(-miss.square().sum(dim=2, keepdim=True) / _MISMATCH_PX**2)
+
+
+def _follow(
+    values: Float[Tensor, "a b c h w"],
+    flow: Float[Tensor, "a b 2 h w"],
+    image_size: tuple[int, int],
+) -> Float[Tensor, "a b c h w"]:
+    found = follow(values.flatten(0, 1), flow.flatten(0, 1), image_size)
+    return found.unflatten(0, values.shape[:2])

@@ -166,16 +166,16 @@ class MatchingNetwork(Network):
         """Return a key frame's own Gaussians, which neither move nor fade."""
         return keyframe.gaussians
 
-    def continue_motion(
+    def bend_motion(
         self,
         motion: Float[Tensor, "b n k 3"],
         before: Float[Tensor, "b n k 3"],
-        earlier: Float[Tensor, "b n k 3"],
+        after: Float[Tensor, "b n k 3"],
         durations: Float[Tensor, "b 2"],
     ) -> Float[Tensor, "b n k 3"]:
-        """Bend straight paths by the acceleration that the pairs before show."""
+        """Bend straight paths by the acceleration that the pairs beside them show."""
         size = (self.config.image_height, self.config.image_width)
-        return curve_motion(motion, before, earlier, durations, self.config.gaussian_grid, size)
+        return curve_motion(motion, before, after, durations, self.config.gaussian_grid, size)
 
     def freeze_static(self, frozen: bool = True) -> None:
         """Stop training the heads that see the pixels, or train them again.
