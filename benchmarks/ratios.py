@@ -143,7 +143,7 @@ def video() -> Row:
                 writer.write(frame)
 
     # The writer's, as it says why.
-    settings = {"preset": "veryfast", "trellis": "1", "chromaoffset": "-1", "crf": "15.8"}
+    settings = {"preset": "veryfast", "trellis": "1", "chromaoffset": "-1", "crf": "15.7"}
 
     def reference() -> None:
         with av.open(str(folder / "reference.mp4"), "w") as container:
