@@ -316,6 +316,6 @@ def test_an_interruption_keeps_what_is_finished(
 
     with pytest.raises(KeyboardInterrupt):
         write(reconstructor(), Interrupted(9), tmp_path)
-    assert len(read_video(tmp_path / "incomplete" / "rendered.mp4")) == 4
+    assert len(read_video(tmp_path / "incomplete" / "rendered.mp4")) == 6
     with open_scene(tmp_path / "incomplete" / file_names.SCENE) as reader:
         assert reader.is_complete
