@@ -52,12 +52,12 @@ def _reach(gaussians: DynamicGaussians, image_size: tuple[int, int]) -> Float[Te
     """Return how far from its centre each Gaussian is drawn at most, pixels along either axis."""
     height, width = image_size
     w, x, y, z = _columns(gaussians.quats[0])
-    variances = [column.square() for column in _columns(gaussians.scales[0])]
+    sx, sy, sz = (column.square() for column in _columns(gaussians.scales[0]))
     right = (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y))
     up = (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y))
     var_u, var_v = (
-        sum((side / 2 * part).square() * axis for part, axis in zip(row, variances, strict=True))
-        for side, row in ((width, right), (height, up))
+        (side / 2) ** 2 * (sx * a.square() + sy * b.square() + sz * c.square())
+        for side, (a, b, c) in ((width, right), (height, up))
     )
     # No opacity is above that at the anchor.
     sigmas = (2 * torch.log(gaussians.opacities[0].clamp_min(ALPHA_MIN) / ALPHA_MIN)).sqrt()
