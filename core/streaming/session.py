@@ -123,6 +123,8 @@ class Session(Generic[EncodedT]):
         """Distance between key frames."""
         self.backend = backend
         """The rasteriser's backend."""
+        self.device = torch.device(device) if device is not None else device_of(model)
+        """Where the model is, and scenes are made."""
         self._batch_size = batch_size
         self._image_size = image_size or configured_size(model)
         most = largest_pool(self._image_size)
@@ -133,7 +135,7 @@ class Session(Generic[EncodedT]):
             )
         self._intake = Intake(
             self._image_size,
-            torch.device(device) if device is not None else device_of(model),
+            self.device,
             fit,
             estimate_depth,
             None
