@@ -19,7 +19,7 @@ def run(options: RenderOptions) -> None:
     import torch
 
     from core.devices import choose_device
-    from core.outputs.clip_outputs import PLAYER
+    from core.outputs.file_names import PLAYER
     from core.outputs.scene_pictures import write_pictures, write_videos
     from core.outputs.scene_view import SceneView
     from core.outputs.staging import staged_outputs

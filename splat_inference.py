@@ -5,6 +5,7 @@ from __future__ import annotations
 if __name__ == "__main__":
     import core.early_interrupt  # noqa: F401 (before the imports that take seconds)
 
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -30,14 +31,8 @@ def run(options: InferenceOptions) -> None:
     from core.io.stills.size_limit import allow_megapixels
     from core.models import files_of_model, load_model
     from core.models.fast.acceleration import FastModel
-    from core.outputs.clip_outputs import (
-        FILES,
-        PAGE,
-        SCENE,
-        check_exports,
-        export_outputs,
-        write_outputs,
-    )
+    from core.outputs.clip_outputs import check_exports, export_outputs, write_outputs
+    from core.outputs.file_names import FILES, PAGE, SCENE
     from core.outputs.staging import staged_outputs
     from core.rendering.device import check_rasterizer
     from core.streaming import Session
@@ -57,49 +52,51 @@ def run(options: InferenceOptions) -> None:
         allow_megapixels(options.max_megapixels)
     device = choose_device(options.device)
     spare_host_threads(device)
-    source = open_frames(
-        options.input_frames_path,
-        on_error={"auto": None, "skip": "skip", "stop": "raise"}[options.damaged],
-        live={"auto": None, "yes": True, "no": False}[options.live],
-        other_hosts=options.allow_other_hosts,
-    )
-    check_rasterizer(options.backend, device)
-    depth = choose_depth(
-        options.depth, options.input_depths_path, source, device, Path("checkpoints")
-    )
-    fov = options.camera_fov or source.field_of_view or USUAL_FOV
-    model = load_model(options.resume, dinov2_path=options.dinov2_path).to(device)
-    image_size = (model.config.image_height, model.config.image_width)
-    options.check_pool(image_size)
-    fit = choose_fit(source, image_size, options.fit)
-    acceleration = options.acceleration
-    if acceleration == "auto":
-        acceleration = "graphs" if device.type == "cuda" else "none"
-    wait_for_gpu()
-    session = Session(
-        FastModel(model, precision=options.precision, acceleration=acceleration),
-        frame_gap=options.frame_gap,
-        batch_size=options.batch_size,
-        detect_cuts=options.detect_cuts,
-        fit=options.fit,
-        motion_depth=MotionDepth(fov=fov) if depth is None else None,
-        max_persistent=options.max_persistent,
-        lookahead=True,
-        backend=options.backend,
-    )
-    facts = [
-        ("Model", Path(options.resume).name),
-        ("Device", str(device)),
-        ("Networks", f"{options.precision}, acceleration {acceleration}"),
-    ]
-    with session, staged_outputs(options.output_dir) as staging:
+    with ExitStack() as stack:
+        # First, since its processes import PyTorch meanwhile.
+        follow = stack.enter_context(following(device)) if options.html else None
+        source = open_frames(
+            options.input_frames_path,
+            on_error={"auto": None, "skip": "skip", "stop": "raise"}[options.damaged],
+            live={"auto": None, "yes": True, "no": False}[options.live],
+            other_hosts=options.allow_other_hosts,
+        )
+        check_rasterizer(options.backend, device)
+        depth = choose_depth(
+            options.depth, options.input_depths_path, source, device, Path("checkpoints")
+        )
+        fov = options.camera_fov or source.field_of_view or USUAL_FOV
+        model = load_model(options.resume, dinov2_path=options.dinov2_path).to(device)
+        image_size = (model.config.image_height, model.config.image_width)
+        options.check_pool(image_size)
+        fit = choose_fit(source, image_size, options.fit)
+        acceleration = options.acceleration
+        if acceleration == "auto":
+            acceleration = "graphs" if device.type == "cuda" else "none"
+        wait_for_gpu()
+        session = Session(
+            FastModel(model, precision=options.precision, acceleration=acceleration),
+            frame_gap=options.frame_gap,
+            batch_size=options.batch_size,
+            detect_cuts=options.detect_cuts,
+            fit=options.fit,
+            motion_depth=MotionDepth(fov=fov) if depth is None else None,
+            max_persistent=options.max_persistent,
+            lookahead=True,
+            backend=options.backend,
+        )
+        facts = [
+            ("Model", Path(options.resume).name),
+            ("Device", str(device)),
+            ("Networks", f"{options.precision}, acceleration {acceleration}"),
+        ]
+        stack.enter_context(session)
+        staging = stack.enter_context(staged_outputs(options.output_dir))
         reconstructor = ClipReconstructor(session, depth, options.max_frames or None)
-        if not options.html:
-            write_outputs(reconstructor, source, fit, options.outputs, staging, facts)
-        else:
-            with following(staging.folder / SCENE, device) as tracks:
-                player = partial(write_player, device=device, tracks=tracks)
-                write_outputs(reconstructor, source, fit, options.outputs, staging, facts, player)
+        player = None
+        if follow is not None:
+            player = partial(write_player, device=device, tracks=follow(staging.folder / SCENE))
+        write_outputs(reconstructor, source, fit, options.outputs, staging, facts, player)
     _logger.info("%s", options.output_dir / PAGE)
     export_outputs(options.output_dir, options.outputs)
 

@@ -4,9 +4,9 @@ Runs ``splat_inference.py`` of this checkout, and of another one if given, on a 
 turn, each in a process of its own. Times are of the wall clock from the first rendered frame to the
 end of the program, per frame; what comes before is the start-up. A part is time spent in one of the
 project's functions without those of other parts; all parts of a thread, and what it waits for
-others, add up. In the main thread on CUDA it is the host's time only: the device works on. Beside
-it stands how long the thread itself computed: the rest of a part is waiting, for the device, other
-threads of Python or a core.
+others, add up; of other processes only the processor time is shown. In the main thread on CUDA it
+is the host's time only: the device works on. Beside it stands how long the thread itself computed:
+the rest of a part is waiting, for the device, other threads of Python or a core.
 
 The share that a thread waits is what its parts leave of the time: of a decoder or encoder the time
 in which there is nothing to do.
@@ -61,8 +61,15 @@ PARTS = (
     ("encode scene", "core.outputs.scene_sink", "SceneSink", "_append"),
     ("encode {path.stem}", "core.io.video.encoding", "VideoWriter", "write"),
     ("end of {path.stem}", "core.io.video.encoding", "VideoWriter", "__exit__"),
+    ("send scene", "core.scene_file.writer_beside", "SceneWriterBeside", "put"),
+    ("end of scene", "core.outputs.scene_sink", "SceneSink", "finish"),
+    ("send {path.stem}", "core.io.video.encoding_beside", "VideoBeside", "write_all"),
+    ("end of {path.stem}", "core.io.video.encoding_beside", "VideoBeside", "__exit__"),
+    ("start of processes", "core.io.beside", "Beside", "__enter__"),
     ("plot", "core.outputs.clip_outputs", "", "plot_psnr"),
+    ("plot", "core.outputs.clip_sinks", "", "plot_psnr"),
     ("player", "core.outputs.clip_outputs", "", "_try_player"),
+    ("player", "core.outputs.clip_sinks", "", "_try_player"),
     ("page", "core.outputs.clip_outputs", "", "write_page"),
     ("wait for an encoder", "core.io.background", "Worker", "_leave"),
     ("wait for the device", "core.devices", "Download", "result"),
@@ -173,10 +180,12 @@ def measure(result: Path, bare: bool) -> None:
         runpy.run_path("splat_inference.py", run_name="__main__")
     assert clock.first_frame is not None, "not one frame came"
     usage = resource.getrusage(resource.RUSAGE_SELF)
+    beside = resource.getrusage(resource.RUSAGE_CHILDREN)
     measured = {
         "start": clock.first_frame - float(os.environ["CLIP_BENCHMARK_START"]),
         "seconds": time.time() - clock.first_frame,
         "processor": usage.ru_utime + usage.ru_stime,
+        "processor_beside": beside.ru_utime + beside.ru_stime,
         "mib": usage.ru_maxrss / 1024,
         "parts": clock.seconds,
         "start_up": clock.start_up,
@@ -272,14 +281,18 @@ def main(options: Options) -> None:
             if row not in best or measured["seconds"] < best[row]["seconds"]:
                 best[row] = measured
     print(f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores, {options}")
-    print("\n| | ms a frame | ratio | start-up, s | processor, s | memory, MiB | PSNR, dB |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
+    print(
+        "\n| | ms a frame | ratio | start-up, s | processor, s | of others, s | memory, MiB "
+        "| PSNR, dB |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
     baseline = next(iter(best.values()))["seconds"]
     for name, measured in best.items():
         seconds = measured["seconds"]
         print(
             f"| {name} | {1000 * seconds / options.frames:.1f} | {baseline / seconds:.2f}x "
-            f"| {measured['start']:.1f} | {measured['processor']:.1f} | {measured['mib']:.0f} "
+            f"| {measured['start']:.1f} | {measured['processor']:.1f} "
+            f"| {measured['processor_beside']:.1f} | {measured['mib']:.0f} "
             f"| {measured['psnr']:.3f} |"
         )
     for name, measured in best.items():

@@ -8,74 +8,43 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
 
 from core.checks import UserError, naming
 from core.export.formats import file_name
-from core.geometry.cameras import Lens
 from core.geometry.fit import FrameFit
 from core.io import FrameSource
-from core.io.video import VideoWriter, usual_rate
+from core.io.beside import pays_beside
 from core.logging import get_logger
-from core.outputs.frame_metrics import ClipMetrics, MetricsSink, Role
-from core.outputs.metrics_plot import plot_psnr
+from core.outputs.clip_sinks import ClipSinks, Step, WritePlayer
+from core.outputs.file_names import (
+    DEPTH,
+    ORBIT,
+    OVERVIEW,
+    PAGE,
+    PLAYER,
+    PLOT,
+    PLY,
+    RENDERED,
+    SCENE,
+    SIDE_BY_SIDE,
+)
+from core.outputs.frame_metrics import ClipMetrics, Role
 from core.outputs.options import ExportOptions, OutputOptions
-from core.outputs.orbit_view import OrbitView
 from core.outputs.page import Page, ScoreRow, Video, write_page
-from core.outputs.pictures import (
-    depth_pictures,
-    input_pictures,
-    rendered_pictures,
-    side_by_side_pictures,
-)
-from core.outputs.ply_sink import ExportedScene, PlySink
+from core.outputs.ply_sink import ExportedScene
 from core.outputs.scene_exports import check_format, export_scene
-from core.outputs.scene_sink import SceneSink
-from core.outputs.sinks import (
-    DrawFrames,
-    FrameSink,
-    FramesSink,
-    FrameVideo,
-    OrbitSink,
-    OverviewSink,
-    PictureQueue,
-)
 from core.outputs.staging import Staging
 from core.scene_file import open_scene
-from core.streaming import Session
 from core.streaming.reconstruct import ClipReconstructor, RenderedFrame
 from core.text import source_name
 
 T = TypeVar("T")
-Step = Callable[[], None]
-WritePlayer = Callable[[Path, Path, Path | None], None]
 _logger = get_logger(__name__)
-
-RENDERED = "rendered.mp4"
-SIDE_BY_SIDE = "side_by_side.mp4"
-DEPTH = "depth.mp4"
-ORBIT = "orbit.mp4"
-OVERVIEW = "overview.png"
-PLY = "gaussians.ply"
-SCENE = "scene.ssplat"
-PLAYER = "scene.html"
-METRICS = "metrics.json"
-PLOT = "metrics.png"
-PAGE = "index.html"
-FILES = (RENDERED, SIDE_BY_SIDE, DEPTH, ORBIT, OVERVIEW, PLY, SCENE, PLAYER, METRICS, PLOT, PAGE)
-"""All that is written, but for novel views and player where they are not asked for."""
-
-_INPUT_CRF = 27
-_INPUT_GROUP = 12
-"""Of the video within the player, which is for comparing: small, and quick to seek in."""
-_SHOWN_FRAME = 24
-"""The frame of the overview: a second into most clips."""
 
 
 @dataclass(frozen=True)
@@ -144,14 +113,16 @@ def write_outputs(
     counts = [n for n in (source.expected_frames, reconstructor.max_frames) if n is not None]
     expected = min(counts, default=None)
     with ExitStack() as stack:
-        outputs = _Outputs(
+        outputs = ClipSinks(
             stack,
             staging.folder,
             source,
+            _title(source),
             fit,
             options,
             reconstructor.session,
             with_input=write_player is not None and options.html_frames,
+            beside=pays_beside(reconstructor.session.device.type),
         )
         try:
             with tqdm(total=expected, unit="frame", disable=None) as progress:
@@ -273,14 +244,6 @@ def export_outputs(folder: Path, options: OutputOptions) -> None:
             _logger.info("%s: %s", path, export_scene(reader, kind, path, how))
 
 
-def _try_player(write_player: WritePlayer, folder: Path, input_video: Path | None) -> None:
-    """Write the player; nothing else is lost if that is not possible."""
-    try:
-        write_player(folder / PLAYER, folder / SCENE, input_video)
-    except UserError as error:
-        _logger.warning("%s is left out: %s", PLAYER, error)
-
-
 def _lost_frames(source: FrameSource) -> list[tuple[str, str]]:
     """Return labels and counts of the frames that were not reconstructed, if any."""
     facts = []
@@ -339,100 +302,6 @@ def _page(
 
 def _title(source: FrameSource) -> str:
     return source_name(source.path if source.is_stream else Path(source.path).resolve().name)
-
-
-class _Outputs:
-    """The sinks of a clip, their files opened on ``stack``."""
-
-    def __init__(
-        self,
-        stack: ExitStack,
-        folder: Path,
-        source: FrameSource,
-        fit: FrameFit,
-        options: OutputOptions,
-        session: Session,
-        *,
-        with_input: bool,
-    ) -> None:
-        height, width = fit.display_size
-        lens = Lens(options.horizontal_fov_deg, fit.aspect)
-
-        timed = options.fps is None and source.is_timed
-        fps = options.fps or usual_rate(source.fps)
-        self._folder = folder
-        self._ends: list[list[Step]] = []
-        """The last steps of each video, but for that of the player."""
-        videos: list[FrameVideo] = []
-
-        def opened(writer: VideoWriter) -> tuple[PictureQueue, Step]:
-            own = stack.enter_context(ExitStack())  # one that fails is no other's end
-            return own.enter_context(PictureQueue(own.enter_context(writer))), own.close
-
-        def add_frames(name: str, draw: DrawFrames, columns: int = 1) -> None:
-            writer = VideoWriter(folder / name, (height, columns * width), fps, timed=timed)
-            queue, close = opened(writer)
-            videos.append(FrameVideo(queue, draw, timed))
-            self._ends.append([close])
-
-        view = OrbitView(lens, fit, backend=session.backend)
-        add_frames(RENDERED, rendered_pictures)
-        add_frames(SIDE_BY_SIDE, side_by_side_pictures, columns=2)
-        add_frames(DEPTH, depth_pictures)
-        self.metrics = MetricsSink(folder / METRICS, fit, frame_gap=session.frame_gap)
-        self.ply = stack.enter_context(PlySink(folder / PLY, lens, fit, time=options.ply_time))
-        self.scene = stack.enter_context(
-            SceneSink(
-                folder / SCENE,
-                fit,
-                source=_title(source),
-                frames_per_second=float(source.fps or fps),
-                timed=source.is_timed,
-                grade=options.scene_grade,
-            )
-        )
-        self._overview = OverviewSink(folder / OVERVIEW, view, fit, index=_SHOWN_FRAME)
-        self._close_input: Step | None = None
-        self._input_video: Path | None = None
-        """The input frames at their times, for the player; there until ``stack`` ends."""
-        if with_input:
-            scratch = Path(stack.enter_context(TemporaryDirectory(prefix="streamsplat-")))
-            writer = VideoWriter(
-                scratch / "input.mp4",
-                (height, width),
-                usual_rate(source.fps) if source.fps else fps,
-                timed=source.is_timed,
-                crf=_INPUT_CRF,
-                max_group=_INPUT_GROUP,
-            )
-            self._input_video = writer.path
-            queue, self._close_input = opened(writer)
-            videos.append(FrameVideo(queue, input_pictures, source.is_timed))
-        self.sinks: list[FrameSink] = [
-            *(self._overview, self.ply, self.scene),
-            FramesSink(videos, self.metrics, fit),
-        ]
-        if options.orbit_frames:
-            queue, close = opened(VideoWriter(folder / ORBIT, (height, width), fps, timed=timed))
-            orbit = OrbitSink(queue, view, period=options.orbit_frames, timed=timed)
-            self.sinks.append(orbit)
-            self._ends.append([orbit.finish, close])
-
-    def ends(self, write_player: WritePlayer | None) -> list[list[Step]]:
-        """Return the last steps, in lists that do not depend on one another."""
-        plot = partial(plot_psnr, self.metrics.metrics, self._folder / PLOT)
-        scene: list[Step] = [self.scene.finish]
-        if self._close_input is not None:
-            scene.append(self._close_input)
-        if write_player is not None:
-            scene.append(partial(_try_player, write_player, self._folder, self._input_video))
-        return [
-            *self._ends,
-            [self.metrics.finish, plot],
-            scene,
-            [self._overview.finish],
-            [self.ply.finish],
-        ]
 
 
 class _TimedFrames:

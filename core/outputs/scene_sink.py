@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -11,6 +11,7 @@ from core.geometry.fit import FrameFit
 from core.io.background import Worker
 from core.logging import get_logger, warn_once
 from core.scene_file import GRADES, GradeName, SceneHeader, SceneWriter
+from core.scene_file.writer_beside import SceneWriterBeside
 from core.streaming import Interval
 from core.streaming.reconstruct import RenderedFrame
 from core.types import DynamicGaussians
@@ -23,8 +24,8 @@ _logger = get_logger(__name__)
 class SceneSink:
     """Append each interval to a scene file, as a context manager.
 
-    A background thread encodes, a few intervals behind at most: it quantises one while others
-    encode the images of the one before. The file can be played while it grows.
+    A background thread encodes, or hands over to a process that does, a few intervals behind at
+    most. The file can be played while it grows.
 
     Args:
         path: The file.
@@ -33,6 +34,7 @@ class SceneSink:
         frames_per_second: Frame rate of the clip.
         timed: Whether stream times are seconds; they are frame indices otherwise.
         grade: How finely attributes are quantised.
+        beside: Whether another process encodes and writes.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class SceneSink:
         frames_per_second: float,
         timed: bool,
         grade: GradeName,
+        beside: bool = False,
     ) -> None:
         self._path = path
         self._fit = fit
@@ -52,12 +55,15 @@ class SceneSink:
         self._seconds = 1.0 if timed else 1.0 / frames_per_second
         self._grade: GradeName = grade
         self._newest: Interval | None = None
-        self._writer: SceneWriter | None = None
-        self._started: Callable[[], None] | None = None
-        """Writes the interval whose images are being encoded."""
+        self._writer: SceneWriter | SceneWriterBeside | None = None
+        self._begun: SceneWriter | SceneWriterBeside | None = None
+        """The same, once it has the header."""
+        self._process = SceneWriterBeside(path, GRADES[grade]) if beside else None
         self._worker = Worker(self._append, _WAITING, path.name)
 
     def __enter__(self) -> SceneSink:
+        if self._process is not None:
+            self._writer = self._process.__enter__()
         return self
 
     def __exit__(
@@ -68,7 +74,6 @@ class SceneSink:
     ) -> None:
         try:
             self._worker.__exit__(None, None, None)  # what was handed over is kept in any case
-            self._write_started()
         finally:
             if self._writer is not None:
                 self._writer.__exit__(kind, error, trace)
@@ -91,30 +96,26 @@ class SceneSink:
     def finish(self) -> None:
         """Complete the file."""
         self._worker.finish()
-        self._write_started()
         if self._writer is not None:
             self._writer.close()
 
     def _append(self, item: tuple[Interval, Download[DynamicGaussians]]) -> None:
         interval, gaussians = item
-        if self._writer is None:
-            self._writer = self._open(interval)
-        started = self._writer.start(
+        writer = self._begun or self._begin(interval)
+        writer.put(
             gaussians.result(),
             interval.first_time * self._seconds,
             interval.second_time * self._seconds,
             opens=interval.opens,
         )
-        self._write_started()
-        self._started = started
 
-    def _write_started(self) -> None:
-        started, self._started = self._started, None
-        if started is not None:
-            started()
-
-    def _open(self, interval: Interval) -> SceneWriter:
+    def _begin(self, interval: Interval) -> SceneWriter | SceneWriterBeside:
         header = SceneHeader.of_clip(
             self._fit, interval.num_first, frames_per_second=self._fps, source=self._source
         )
-        return SceneWriter(self._path, header, GRADES[self._grade])
+        if self._process is not None:
+            self._process.begin(header)
+            self._begun = self._process
+        else:
+            self._begun = self._writer = SceneWriter(self._path, header, GRADES[self._grade])
+        return self._begun

@@ -19,6 +19,7 @@ from core.geometry.fit import FrameFit
 from core.io import write_png
 from core.io.background import Worker
 from core.io.video import VideoWriter
+from core.io.video.encoding_beside import VideoBeside
 from core.outputs.frame_metrics import MetricsSink
 from core.outputs.orbit_view import OrbitView
 from core.outputs.pictures import FrameImages, Pictures, depth_pictures, side_by_side_pictures
@@ -51,14 +52,13 @@ class PictureQueue:
         writer: An open video of the pictures' size; its owner closes it after this.
     """
 
-    def __init__(self, writer: VideoWriter) -> None:
+    def __init__(self, writer: VideoWriter | VideoBeside) -> None:
         self.size = writer.size
         """Height and width of the pictures."""
 
         def encode(item: tuple[Callable[[], Pictures], Sequence[float | None]]) -> None:
             pictures, times = item
-            for picture, time in zip(pictures().numpy(), times, strict=True):
-                writer.write(picture, time)
+            writer.write_all(pictures().numpy(), times)
 
         self._worker = Worker(encode, _WAITING, writer.path.name)
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from diff_gaussian_rasterization_orth.constants import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN
 from diff_gaussian_rasterization_orth.inputs import SceneInputs, validate
 from diff_gaussian_rasterization_orth.projection import ScreenGaussians, project
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from core.rendering.boxes import list_boxes
+from core.rendering.nearness import Nearness
 from core.types import DynamicGaussians
 
-_PAIRS_AT_ONCE = 1_000_000
-"""Pairs of a point and a Gaussian in memory at a time, about 50 MB."""
+_PAIRS_AT_ONCE = 4_000_000
+"""Pairs of a point and a Gaussian near any point, at a time; those in one column, of which there
+are a tenth or less, take 50 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,65 @@ class Contributions:
     """Sum of the weights of all Gaussians, those beyond ``k`` included, in [0, 1]."""
 
 
-@torch.no_grad()
+class Contributors:
+    """Finds what the rasteriser blends at points of one scene; no gradients.
+
+    At a pixel's centre the weights of all Gaussians, times their colours, add up to the rendered
+    pixel without background. The cost grows with the Gaussians near a point, not with the image.
+
+    Args:
+        gaussians: One scene.
+        image_size: Height and width of its pictures in pixels.
+
+    Raises:
+        ValueError: If there is more than one scene.
+    """
+
+    @torch.no_grad()
+    def __init__(self, gaussians: DynamicGaussians, image_size: tuple[int, int]) -> None:
+        if gaussians.num_scenes != 1:
+            raise ValueError(f"contributors: got {gaussians.num_scenes} scenes; expected one.")
+        self.gaussians = gaussians.map(Tensor.float)
+        self.image_size = image_size
+        self._nearness = Nearness(self.gaussians, image_size)
+
+    @torch.no_grad()
+    def at(self, time: float, points: Float[Tensor, "p 2"], k: int = 32) -> Contributions:
+        """Return what is blended at some points.
+
+        Args:
+            time: Pair time of the image.
+            points: Pixel coordinates (u, v), (0, 0) the centre of the first pixel. Beyond the edge
+                of the image only what reaches out of it is found.
+            k: How many Gaussians are returned at most.
+        """
+        drawn = self._nearness.near(points, time)
+        few = self.gaussians.map(lambda value: value.index_select(1, drawn))
+        screen = _project(few, time, self.image_size)
+        means2d, extents = screen.means2d[0, 0], screen.extents[0, 0]
+        near = screen.visible[0, 0].nonzero()[:, 0]
+        near = near[torch.argsort(screen.depths[0, 0, near], stable=True)]  # front to back
+        low, high = (means2d - extents)[near], (means2d + extents)[near]
+        indices = near.new_zeros(len(points), k)
+        weights, densities = points.new_zeros(2, len(points), k)
+        alpha = points.new_zeros(len(points))
+        rows = max(1, _PAIRS_AT_ONCE // max(1, len(near)))
+        for start in range(0, len(points), rows):
+            part = slice(start, start + rows)
+            lists, taken = list_boxes(points[part], low, high)  # (r, m), still front to back
+            listed = near[lists]
+            density = _densities(points[part], means2d[listed], screen.conics[0, listed])
+            blended = _blend(torch.where(taken, screen.opacities[0, 0, listed], 0.0) * density)
+            alpha[part] = blended.sum(1)
+            largest, places = blended.topk(min(k, blended.shape[1]), dim=1)
+            there = largest > 0
+            columns = slice(largest.shape[1])
+            weights[part, columns] = largest
+            densities[part, columns] = torch.where(there, density.gather(1, places), 0.0)
+            indices[part, columns] = torch.where(there, drawn[listed.gather(1, places)], 0)
+        return Contributions(indices, weights, densities, alpha)
+
+
 def contributors(
     gaussians: DynamicGaussians,
     time: float,
@@ -40,95 +100,16 @@ def contributors(
     image_size: tuple[int, int],
     k: int = 32,
 ) -> Contributions:
-    """Return what the rasteriser blends at some points of one image; no gradients.
-
-    At a pixel's centre the weights of all Gaussians, times their colours, add up to the rendered
-    pixel without background. The cost grows with the Gaussians near a point, not with the image.
-
-    Args:
-        gaussians: One scene.
-        time: Pair time of the image.
-        points: Pixel coordinates (u, v), (0, 0) the centre of the first pixel. Beyond the edge of
-            the image only what reaches out of it is found.
-        image_size: Height and width in pixels.
-        k: How many Gaussians are returned at most.
-
-    Raises:
-        ValueError: If there is more than one scene.
-    """
-    if gaussians.num_scenes != 1:
-        raise ValueError(f"contributors: got {gaussians.num_scenes} scenes; expected one.")
-    screen = _project(gaussians, time, image_size)
-    means2d, extents = screen.means2d[0, 0], screen.extents[0, 0]
-    candidates = screen.visible[0, 0] & _holds_a_point(
-        means2d - extents, means2d + extents, points, image_size
-    )
-    near = candidates.nonzero()[:, 0]
-    near = near[torch.argsort(screen.depths[0, 0, near], stable=True)]  # front to back
-    low, high = (means2d - extents)[near], (means2d + extents)[near]
-    indices = near.new_zeros(len(points), k)
-    weights, densities = points.new_zeros(2, len(points), k)
-    alpha = points.new_zeros(len(points))
-    rows = max(1, _PAIRS_AT_ONCE // max(1, len(near)))
-    for start in range(0, len(points), rows):
-        part = slice(start, start + rows)
-        lists, taken = _list_boxes(points[part], low, high)  # (r, m), still front to back
-        listed = near[lists]
-        density = _densities(points[part], means2d[listed], screen.conics[0, listed])
-        blended = _blend(torch.where(taken, screen.opacities[0, 0, listed], 0.0) * density)
-        alpha[part] = blended.sum(1)
-        largest, places = blended.topk(min(k, blended.shape[1]), dim=1)
-        there = largest > 0
-        columns = slice(largest.shape[1])
-        weights[part, columns] = largest
-        densities[part, columns] = torch.where(there, density.gather(1, places), 0.0)
-        indices[part, columns] = torch.where(there, listed.gather(1, places), 0)
-    return Contributions(indices, weights, densities, alpha)
+    """Return what the rasteriser blends at some points of one image; see :class:`Contributors`."""
+    return Contributors(gaussians, image_size).at(time, points, k)
 
 
 def _project(
     gaussians: DynamicGaussians, time: float, image_size: tuple[int, int]
 ) -> ScreenGaussians:
-    gaussians = gaussians.map(Tensor.float)
     means = gaussians.means
     inputs = SceneInputs(**vars(gaussians), times=means.new_tensor([[time]]))
     return project(validate(inputs, image_size, means.new_zeros(3))[0], image_size)
-
-
-def _holds_a_point(
-    low: Float[Tensor, "n 2"],
-    high: Float[Tensor, "n 2"],
-    points: Float[Tensor, "p 2"],
-    image_size: tuple[int, int],
-) -> Bool[Tensor, " n"]:
-    """Return which boxes may hold a point, from the number of points in the pixels they touch."""
-    last = points.new_tensor([image_size[1] - 1, image_size[0] - 1])
-    # A box that touches the image and holds a point beyond its edge holds the pixel at the edge.
-    column, row = points.clamp(points.new_zeros(2), last).round().long().unbind(-1)
-    counts = torch.zeros(image_size, dtype=torch.long, device=points.device)
-    counts.index_put_((row, column), torch.ones_like(row), accumulate=True)
-    total = F.pad(counts.cumsum(0).cumsum(1), (1, 0, 1, 0))  # of all pixels above and to the left
-    first = (low - 0.5).ceil().clamp(min=0)
-    left, top = torch.minimum(first, last).long().unbind(-1)
-    end = torch.minimum((high + 0.5).floor(), last).clamp(min=0)
-    right, bottom = (end.long() + 1).unbind(-1)
-    inside = total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
-    return inside > 0
-
-
-def _list_boxes(
-    points: Float[Tensor, "p 2"], low: Float[Tensor, "n 2"], high: Float[Tensor, "n 2"]
-) -> tuple[Int[Tensor, "p m"], Bool[Tensor, "p m"]]:
-    """List for each point the boxes that hold it, in order, and which places are taken."""
-    u, v = points[:, None].unbind(-1)  # (p, 1) each
-    holds = (u >= low[:, 0]) & (u <= high[:, 0]) & (v >= low[:, 1]) & (v <= high[:, 1])
-    row, box = holds.nonzero().unbind(1)
-    counts = holds.sum(1)
-    place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
-    longest = int(counts.max()) if len(points) else 0
-    lists = box.new_zeros(len(points), longest)
-    lists[row, place] = box
-    return lists, torch.arange(longest, device=row.device) < counts[:, None]
 
 
 def _densities(

@@ -53,6 +53,9 @@ class Group:
     """What they are, see docs/format.md."""
     channels: tuple[Channel, ...]
     """One to three."""
+    is_fast: tuple[bool, bool] = (False, False)
+    """Whether images of their low and of their high bytes are encoded fast, a matter of the writer:
+    where more effort saves few bytes."""
 
 
 def quantize(values: Float[np.ndarray, " n"], step: float, *, room: int = 0) -> Channel:
@@ -94,7 +97,12 @@ def start_packing(groups: Sequence[Group], grid_size: tuple[int, int]) -> Callab
     for group in groups:
         levels = [channel.levels.reshape(grid_size) for channel in group.channels]
         count = _byte_count(max(int(plane.max()) for plane in levels))
-        encoded.append([threads.submit(_encode_part, levels, part) for part in range(count)])
+        encoded.append(
+            [
+                threads.submit(_encode_part, levels, part, group.is_fast[part])
+                for part in range(count)
+            ]
+        )
     return partial(_assemble, groups, encoded)
 
 
@@ -151,8 +159,8 @@ def _encoders() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_ENCODERS, "scene_images")
 
 
-def _encode_part(levels: list[np.ndarray], part: int) -> bytes:
-    return encode_image(_planes(levels, part))
+def _encode_part(levels: list[np.ndarray], part: int, is_fast: bool) -> bytes:
+    return encode_image(_planes(levels, part), is_fast=is_fast)
 
 
 def _planes(levels: list[np.ndarray], part: int) -> np.ndarray:

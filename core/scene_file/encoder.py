@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from core.scene_file.channels import start_packing
 from core.scene_file.grades import GRADES, Grade
 from core.scene_file.header import SceneHeader
+from core.scene_file.interval_arrays import IntervalArrays
 from core.scene_file.key_frame_codec import INVERSE_DEPTH, StaticGaussians, quantize_static
-from core.scene_file.motion_codec import MAX_DEGREE, Dynamics, quantize_dynamics
+from core.scene_file.motion_codec import MAX_DEGREE, quantize_dynamics
 from core.scene_file.records import INTERVAL, KEY_FRAME
 from core.scene_file.timeline import INTERVAL_HEAD, KEY_FRAME_HEAD, MAX_TIME
-from core.types import DynamicGaussians
+
+if TYPE_CHECKING:  # a process that writes a file needs no PyTorch, which takes seconds to import
+    from core.types import DynamicGaussians
 
 
 class SceneEncoder:
@@ -38,13 +40,23 @@ class SceneEncoder:
         self._last_inverse_depths: np.ndarray | None = None
 
     def encode(
-        self, gaussians: DynamicGaussians, first_time: float, second_time: float, *, opens: bool
+        self,
+        gaussians: DynamicGaussians | IntervalArrays,
+        first_time: float,
+        second_time: float,
+        *,
+        opens: bool,
     ) -> list[tuple[bytes, bytes]]:
         """Encode the next interval; see :meth:`start`."""
         return self.start(gaussians, first_time, second_time, opens=opens)()
 
     def start(
-        self, gaussians: DynamicGaussians, first_time: float, second_time: float, *, opens: bool
+        self,
+        gaussians: DynamicGaussians | IntervalArrays,
+        first_time: float,
+        second_time: float,
+        *,
+        opens: bool,
     ) -> Callable[[], list[tuple[bytes, bytes]]]:
         """Quantise the next interval, and start to encode its images in several threads.
 
@@ -67,26 +79,28 @@ class SceneEncoder:
         """
         count = self.header.num_gaussians
         parts = 1 if first_time == second_time else 2
-        if gaussians.means.shape[:2] != (1, parts * count):
+        if not isinstance(gaussians, IntervalArrays):
+            gaussians = IntervalArrays.of(gaussians)
+        if gaussians.num_gaussians != parts * count:
             raise ValueError(
-                f"SceneEncoder: got {tuple(gaussians.means.shape[:2])} scenes and Gaussians; "
-                f"expected one scene of {parts} times {count}."
+                f"SceneEncoder: got {gaussians.num_gaussians} Gaussians; expected one scene of "
+                f"{parts} times {count}."
             )
-        degree = gaussians.motion.shape[2]
+        degree = gaussians.dynamics.motion.shape[1]
         if degree > MAX_DEGREE:
             raise ValueError(f"SceneEncoder: motion of degree {degree}; at most {MAX_DEGREE}.")
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in gaussians.tensors()):
+        if not gaussians.is_finite:
             raise ValueError("SceneEncoder: the Gaussians have values that are not finite.")
         self._check_order(first_time, second_time, opens)
-        halves = [gaussians.select(slice(i * count, (i + 1) * count), dim=1) for i in range(parts)]
+        halves = [gaussians.part(slice(i * count, (i + 1) * count)) for i in range(parts)]
         # All images are on their way before the first of them is waited for.
         key_frames: list[tuple[bytes, Callable[[], bytes]]] = []
         if opens:
-            key_frames.append(self._key_frame(halves[0], first_time, new_shot=True))
+            key_frames.append(self._key_frame(halves[0].static, first_time, new_shot=True))
         blocks: list[Callable[[], bytes]] = []
         if parts == 2:
             blocks.append(self._dynamics(halves[0], far_end=1.0))
-            key_frames.append(self._key_frame(halves[1], second_time, new_shot=False))
+            key_frames.append(self._key_frame(halves[1].static, second_time, new_shot=False))
             blocks.append(self._dynamics(halves[1], far_end=-1.0))
         second = self._num_key_frames - 1
         head = INTERVAL_HEAD.pack(self._num_intervals, second - (parts - 1), second, degree)
@@ -108,16 +122,9 @@ class SceneEncoder:
             )
 
     def _key_frame(
-        self, gaussians: DynamicGaussians, time: float, *, new_shot: bool
+        self, static: StaticGaussians, time: float, *, new_shot: bool
     ) -> tuple[bytes, Callable[[], bytes]]:
         """Return the head of a key frame's record, and what gives the rest."""
-        static = StaticGaussians(
-            means=_array(gaussians.means),
-            scales=_array(gaussians.scales),
-            quats=_array(gaussians.quats),
-            colors=_array(gaussians.colors),
-            opacities=_array(gaussians.opacities),
-        )
         grid = self.header.grid_size
         groups = quantize_static(static, grid, self._grade)
         (stored,) = (group.channels[0] for group in groups if group.kind == INVERSE_DEPTH)
@@ -128,25 +135,15 @@ class SceneEncoder:
         self._last_time = time
         return head, start_packing(groups, grid)
 
-    def _dynamics(self, gaussians: DynamicGaussians, far_end: float) -> Callable[[], bytes]:
+    def _dynamics(self, gaussians: IntervalArrays, far_end: float) -> Callable[[], bytes]:
         """Return what gives the dynamics of the key frame that was encoded last."""
         assert self._last_inverse_depths is not None
-        dynamics = Dynamics(
-            motion=_array(gaussians.motion),
-            slopes=_array(gaussians.opacity_slopes),
-            half_lives=_array(gaussians.opacity_half_lives),
-        )
         groups = quantize_dynamics(
-            dynamics,
-            _array(gaussians.means)[:, 1],
+            gaussians.dynamics,
+            gaussians.static.means[:, 1],
             self._last_inverse_depths,
             far_end,
             self.header.grid_size,
             self._grade,
         )
         return start_packing(groups, self.header.grid_size)
-
-
-def _array(batch: Tensor) -> np.ndarray:
-    """Return the values of one scene."""
-    return batch[0].detach().cpu().float().numpy()

@@ -6,11 +6,13 @@ import math
 import struct
 from dataclasses import dataclass
 from functools import cached_property
-from typing import get_args
+from typing import TYPE_CHECKING
 
 from core.checks import UserError
-from core.geometry.fit import FitMode, FrameFit
 from core.scene_file.records import Fields, damaged
+
+if TYPE_CHECKING:  # a process that writes a file needs no PyTorch, which takes seconds to import
+    from core.geometry.fit import FitMode, FrameFit
 
 VERSION = 1
 """Version of the format that is written, and the newest that is read."""
@@ -26,7 +28,8 @@ MAX_GAUSSIANS = 1 << 21
 """Most Gaussians of a key frame."""
 MAX_NAME = 1024
 """Most bytes of the source's name in UTF-8."""
-_FIT_MODES: tuple[FitMode, ...] = get_args(FitMode)
+_FIT_MODES: tuple[FitMode, ...] = ("stretch", "crop", "pad")
+"""By their number in the file."""
 _LAYOUT = struct.Struct("<HHIIIIII3fdI")
 
 
@@ -80,6 +83,8 @@ class SceneHeader:
     @cached_property
     def fit(self) -> FrameFit:
         """How input frames were brought to the picture's size, and how pictures are shown."""
+        from core.geometry.fit import FrameFit
+
         return FrameFit(self.frame_size, self.image_size, self.fit_mode)
 
     def pack(self) -> bytes:

@@ -49,7 +49,11 @@ def quantize_static(
     scales, means = gaussians.scales, gaussians.means
     sx, sy, sz = (np.maximum(scales[:, axis], 0) ** 0.25 for axis in range(3))
     groups = [
-        Group(COLOR, tuple(quantize(gaussians.colors[:, i], grade.color) for i in range(3))),
+        Group(
+            COLOR,
+            tuple(quantize(gaussians.colors[:, i], grade.color) for i in range(3)),
+            is_fast=(True, False),
+        ),
         Group(
             POSITION,
             (

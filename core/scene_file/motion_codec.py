@@ -61,6 +61,7 @@ def quantize_dynamics(
         Group(
             MOTION + j,
             (quantize(motion[:, j, 0], across), along[j], quantize(motion[:, j, 2], down)),
+            is_fast=(j > 0, True),
         )
         for j in range(degree)
     ]
@@ -69,7 +70,8 @@ def quantize_dynamics(
     fades = slopes.values > 0
     usual = dynamics.half_lives[fades].mean() if fades.any() else 0.5
     half_lives = np.where(fades, dynamics.half_lives, usual)
-    return [*groups, Group(WINDOW, (slopes, quantize(half_lives, grade.half_life)))]
+    windows = (slopes, quantize(half_lives, grade.half_life))
+    return [*groups, Group(WINDOW, windows, is_fast=(True, True))]
 
 
 def dynamic_kinds(degree: int) -> tuple[int, ...]:

@@ -17,10 +17,16 @@ _METHOD = 1
 """Effort of the encoder, 0 to 6. More takes a multiple of the time and saves a few percent."""
 
 
-def encode_image(planes: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """Return the planes as a lossless WebP image without alpha."""
+def encode_image(planes: UInt8[np.ndarray, "h w 3"], *, is_fast: bool = False) -> bytes:
+    """Return the planes as a lossless WebP image without alpha.
+
+    Args:
+        planes: Bytes.
+        is_fast: Whether to take a third of the time, for up to twice the bytes.
+    """
     buffer = io.BytesIO()
-    Image.fromarray(planes).save(buffer, "webp", lossless=True, method=_METHOD, quality=20)
+    method = 0 if is_fast else _METHOD
+    Image.fromarray(planes).save(buffer, "webp", lossless=True, method=method, quality=20)
     return buffer.getvalue()
 
 

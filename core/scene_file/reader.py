@@ -58,14 +58,15 @@ class SceneReader:
         index = find_index(file, size, where)
         self.is_complete = index is not None
         """Whether the file was closed by its writer; else it ends with its last whole interval."""
+        self._size = size
+        self._scanned = head.end
+        """How far the records were read, where there is no index."""
         if index is not None:
             self._timeline.unpack_index(index)
         else:
-            for record in scan_records(file, head.end, size, where):
-                self._timeline.add(record.kind, record.payload, record.offset)
+            self._scan()
         self.intervals = tuple(self._timeline.intervals)
         """All intervals in order of time."""
-        self._size = size
         # An interval and the next one share a key frame.
         self._key_frame = lru_cache(maxsize=2)(self._read_key_frame)
 
@@ -83,6 +84,24 @@ class SceneReader:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def look_again(self) -> None:
+        """Take what was written since into :attr:`intervals` and :attr:`is_complete`.
+
+        Raises:
+            UserError: If that is damaged.
+        """
+        if self.is_complete:
+            return
+        self._size = self._file.seek(0, 2)
+        self.is_complete = find_index(self._file, self._size, self.where) is not None
+        self._scan()
+        self.intervals = tuple(self._timeline.intervals)
+
+    def _scan(self) -> None:
+        for record in scan_records(self._file, self._scanned, self._size, self.where):
+            self._timeline.add(record.kind, record.payload, record.offset)
+            self._scanned = record.end
 
     @property
     def window(self) -> tuple[float, float]:

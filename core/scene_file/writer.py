@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from core.checks import UserError
 from core.scene_file.encoder import SceneEncoder
@@ -13,15 +13,18 @@ from core.scene_file.grades import GRADES, Grade
 from core.scene_file.header import SceneHeader
 from core.scene_file.records import HEADER, INDEX, SIGNATURE, pack_record
 from core.scene_file.timeline import SceneTimeline
-from core.types import DynamicGaussians
+
+if TYPE_CHECKING:  # a process that writes a file needs no PyTorch, which takes seconds to import
+    from core.scene_file.interval_arrays import IntervalArrays
+    from core.types import DynamicGaussians
 
 
 class SceneWriter:
     """Write a scene file, as a context manager.
 
-    Each interval is on the disk when :meth:`append` returns, so that the file can be played while
-    it grows; :meth:`close` adds the index. When the block raises, what was written stays, and is
-    read up to its last complete interval.
+    Each interval is on the disk when :meth:`append` returns, and after :meth:`put` with the next
+    one, so that the file can be played while it grows; :meth:`close` adds the index. When the block
+    raises, what was written stays, and is read up to its last complete interval.
 
     Args:
         path: The file, which is replaced.
@@ -40,6 +43,8 @@ class SceneWriter:
         self._encoder = SceneEncoder(header, grade)
         self._timeline = SceneTimeline(str(path))
         self._file: BinaryIO | None = None
+        self._started: Callable[[], None] | None = None
+        """Writes the interval whose images are being encoded."""
         self._offset = 0
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,10 +63,13 @@ class SceneWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
-            self.close()
-        elif self._file is not None:
-            self._file.close()
+        try:
+            self._write_started()
+            if error is None:
+                self.close()
+        finally:
+            if self._file is not None:
+                self._file.close()
 
     @property
     def num_bytes(self) -> int:
@@ -69,13 +77,23 @@ class SceneWriter:
         return self._offset
 
     def append(
-        self, gaussians: DynamicGaussians, first_time: float, second_time: float, *, opens: bool
+        self,
+        gaussians: DynamicGaussians | IntervalArrays,
+        first_time: float,
+        second_time: float,
+        *,
+        opens: bool,
     ) -> None:
         """Write the next interval; see :meth:`start`."""
         self.start(gaussians, first_time, second_time, opens=opens)()
 
     def start(
-        self, gaussians: DynamicGaussians, first_time: float, second_time: float, *, opens: bool
+        self,
+        gaussians: DynamicGaussians | IntervalArrays,
+        first_time: float,
+        second_time: float,
+        *,
+        opens: bool,
     ) -> Callable[[], None]:
         """Start to encode the next interval; see :meth:`SceneEncoder.start`.
 
@@ -95,12 +113,31 @@ class SceneWriter:
 
         return finish
 
+    def put(
+        self,
+        gaussians: DynamicGaussians | IntervalArrays,
+        first_time: float,
+        second_time: float,
+        *,
+        opens: bool,
+    ) -> None:
+        """Quantise the next interval while the images of the one before are encoded; write that."""
+        started = self.start(gaussians, first_time, second_time, opens=opens)
+        self._write_started()
+        self._started = started
+
     def close(self) -> None:
-        """Add the index."""
+        """Write what waits, and add the index."""
+        self._write_started()
         if self._file is not None:
             self._write(pack_record(INDEX, self._timeline.pack_index(self._offset)))
             self._file.close()
             self._file = None
+
+    def _write_started(self) -> None:
+        started, self._started = self._started, None
+        if started is not None:
+            started()
 
     def _write(self, data: bytes) -> None:
         assert self._file is not None, "the writer is closed"

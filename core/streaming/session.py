@@ -124,6 +124,8 @@ class Session(Generic[EncodedT]):
         """Distance between key frames."""
         self.backend = backend
         """The rasteriser's backend."""
+        self.device = torch.device(device) if device is not None else device_of(model)
+        """Where the model is, and scenes are made."""
         self._batch_size = batch_size
         self._image_size = image_size or configured_size(model)
         most = largest_pool(self._image_size)
@@ -143,7 +145,7 @@ class Session(Generic[EncodedT]):
         self._motion: MatchedMotion | MotionDepth | None = self._matched or motion_depth
         self._intake = Intake(
             self._image_size,
-            torch.device(device) if device is not None else device_of(model),
+            self.device,
             fit,
             estimate_depth,
             on_its_own,

@@ -275,10 +275,13 @@ def _bend(
 ) -> Interval:
     """Bend the paths of a decoded pair by the motion of the intervals beside it."""
     gaussians = interval.gaussians
-    motions = [(beside or interval).own_gaussians.motion for beside in (before, after)]
     lasting = [0.0 if beside is None else beside.duration for beside in (before, after)]
-    durations = (torch.tensor([lasting]) / interval.duration).to(gaussians.means)
-    motion = model.bend_motion(gaussians.motion, *motions, durations)
+    motion = model.bend_motion(
+        gaussians.motion,
+        (before or interval).own_gaussians.motion,
+        (after or interval).own_gaussians.motion,
+        (torch.tensor([lasting]) / interval.duration).to(gaussians.means),
+    )
     return replace(interval, gaussians=replace(gaussians, motion=motion))
 
 

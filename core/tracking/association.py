@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core.geometry.canonical import pixels_from_canonical
 from core.geometry.motion import displace_means, opacities_at
-from core.rendering import contributors
+from core.rendering import Contributors
 from core.types import DynamicGaussians
 
 _MOST_GAUSSIANS = 32
@@ -31,11 +31,14 @@ _DENSITY_POWER = 4
 reaches over from the other side of an edge counts little."""
 _MOST_HIDDEN = 16
 """How many Gaussians a hidden point is associated with at most."""
-_HIDDEN_AGREEMENT = 0.3
+_HIDDEN_DIFFERENCE = 0.046552
+"""Largest difference of inverse depth to a Gaussian that a hidden point is associated with; one so
+far away counts by 0.3."""
 _HIDDEN_OPACITY = 0.3
+_HIDDEN_AT_ONCE = 8
+"""Hidden points of about one depth that are compared with Gaussians together."""
 _LEAST_WEIGHT = 0.02
 """Sum of weights below which a place counts as empty."""
-_PAIRS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,8 @@ class Visibility:
 class AssociatedPoints:
     """``p`` points of one interval, and the Gaussians that they move with."""
 
-    gaussians: DynamicGaussians
-    """The scene of the interval."""
-    image_size: tuple[int, int]
-    """Height and width of its picture."""
+    contributors: Contributors
+    """Of the interval's scene."""
     starts: Float[Tensor, " p"]
     """Pair time at which each point was associated."""
     places: Float[Tensor, "p 3"]
@@ -76,13 +77,14 @@ class AssociatedPoints:
     def places_at(self, time: float) -> Float[Tensor, "p 3"]:
         """Return where the points are at a pair time: x, inverse depth, z."""
         indices = self.association.indices
-        begin = centers_at(self.gaussians, indices, self.starts[:, None])
-        moved = centers_at(self.gaussians, indices, time) - begin  # (p, k, 3)
+        gaussians = self.contributors.gaussians
+        begin = centers_at(gaussians, indices, self.starts[:, None])
+        moved = centers_at(gaussians, indices, time) - begin  # (p, k, 3)
         return self.places + einsum(self.association.shares, moved, "p k, p k xyz -> p xyz")
 
     def is_visible(self, places: Float[Tensor, "p 3"], time: float) -> Bool[Tensor, " p"]:
         """Return which points nothing else covers in their places at a pair time."""
-        return visibility(self.gaussians, time, places, self.image_size).share >= VISIBLE_SHARE
+        return visibility(self.contributors, time, places).share >= VISIBLE_SHARE
 
 
 def associate(
@@ -104,9 +106,10 @@ def associate(
     places = places.clone()
     indices = torch.zeros(len(places), _MOST_GAUSSIANS, dtype=torch.long, device=places.device)
     shares = places.new_zeros(len(places), _MOST_GAUSSIANS)
+    contributors = Contributors(gaussians, image_size)
     for start in starts.unique().tolist():
         which = (starts == start).nonzero()[:, 0]
-        found = visibility(gaussians, start, places[which], image_size)
+        found = visibility(contributors, start, places[which])
         indices[which], shares[which] = found.association.indices, found.association.shares
         visible = (found.share >= VISIBLE_SHARE) | places[which, 1].isnan()
         depths = centers_at(gaussians, found.association.indices, start)[..., 1]
@@ -115,7 +118,7 @@ def associate(
         hidden = which[~visible]
         nearest = associate_hidden(gaussians, start, places[hidden], image_size)
         indices[hidden], shares[hidden] = nearest.indices, nearest.shares
-    return AssociatedPoints(gaussians, image_size, starts, places, Association(indices, shares))
+    return AssociatedPoints(contributors, starts, places, Association(indices, shares))
 
 
 def centers_at(
@@ -129,28 +132,23 @@ def centers_at(
         time: Pair time; one for all, or (p, 1).
     """
     means, motion, anchors = (
-        value[0][indices] for value in (gaussians.means, gaussians.motion, gaussians.anchor_times)
+        value[0].index_select(0, indices.flatten()).unflatten(0, indices.shape)
+        for value in (gaussians.means, gaussians.motion, gaussians.anchor_times)
     )
     return displace_means(means, motion, time - anchors)
 
 
-def visibility(
-    gaussians: DynamicGaussians,
-    time: float,
-    places: Float[Tensor, "p 3"],
-    image_size: tuple[int, int],
-) -> Visibility:
+def visibility(contributors: Contributors, time: float, places: Float[Tensor, "p 3"]) -> Visibility:
     """Return what is blended in places of one scene, and how much of it is at their depth.
 
     Args:
-        gaussians: One scene.
+        contributors: Of the scene.
         time: Pair time.
         places: x, inverse depth, z; where the depth is NaN, that of what is blended is taken.
-        image_size: Height and width of the picture.
     """
-    points = pixels_from_canonical(places, image_size)
-    found = contributors(gaussians, time, points, image_size, _MOST_GAUSSIANS)
-    depths = centers_at(gaussians, found.indices, time)[..., 1]  # (p, k)
+    points = pixels_from_canonical(places, contributors.image_size)
+    found = contributors.at(time, points, _MOST_GAUSSIANS)
+    depths = centers_at(contributors.gaussians, found.indices, time)[..., 1]  # (p, k)
     weights = found.weights * found.densities**_DENSITY_POWER
     expected = places[:, 1]
     expected = torch.where(expected.isnan(), weighted_median(depths, weights), expected)
@@ -166,6 +164,10 @@ def associate_hidden(
     image_size: tuple[int, int],
 ) -> Association:
     """Associate hidden places with the nearest Gaussians at their depth, however far."""
+    indices = torch.zeros(len(places), _MOST_GAUSSIANS, dtype=torch.long, device=places.device)
+    shares = places.new_zeros(len(places), _MOST_GAUSSIANS)
+    if not len(places):
+        return Association(indices, shares)
     opacities = opacities_at(
         gaussians.opacities,
         gaussians.opacity_slopes,
@@ -174,20 +176,25 @@ def associate_hidden(
     )
     solid = (opacities[0] >= _HIDDEN_OPACITY).nonzero()[:, 0]
     centers = centers_at(gaussians, solid[None], time)[0]
-    pixels, points = (pixels_from_canonical(value, image_size) for value in (centers, places))
-    size = min(_MOST_HIDDEN, len(solid))
-    indices = solid.new_zeros(len(places), _MOST_GAUSSIANS)
-    shares = places.new_zeros(len(places), _MOST_GAUSSIANS)
-    rows = max(1, _PAIRS_AT_ONCE // max(1, len(solid)))
-    for start in range(0, len(places), rows):
-        part = slice(start, start + rows)
-        agreements = agreement(centers[:, 1], places[part, 1:2])  # (r, n)
-        distances = torch.cdist(points[part], pixels)
-        distances = torch.where(agreements >= _HIDDEN_AGREEMENT, distances, torch.inf)
+    depths, order = centers[:, 1].sort()
+    solid, pixels = solid[order], pixels_from_canonical(centers[order], image_size)
+    u, v = pixels.T.contiguous()
+    order = places[:, 1].argsort()
+    expected, points = places[order, 1], pixels_from_canonical(places[order], image_size)
+    begins = torch.searchsorted(depths, expected - _HIDDEN_DIFFERENCE).tolist()
+    ends = torch.searchsorted(depths, expected + _HIDDEN_DIFFERENCE, right=True).tolist()
+    for start in range(0, len(places), _HIDDEN_AT_ONCE):
+        part = slice(start, start + _HIDDEN_AT_ONCE)
+        near = slice(begins[part][0], ends[part][-1])  # at the depth of one of these places
+        size = min(_MOST_HIDDEN, near.stop - near.start)
+        pu, pv = points[part, :, None].unbind(1)
+        distances = (u[near] - pu).square() + (v[near] - pv).square()  # (r, n)
+        differences = (depths[near] - expected[part, None]).abs()
+        distances.masked_fill_(differences > _HIDDEN_DIFFERENCE, torch.inf)
         nearest, chosen = distances.topk(size, dim=1, largest=False)
-        counted = torch.where(nearest.isfinite(), agreements.gather(1, chosen), 0.0)
-        indices[part, :size] = solid[chosen]
-        shares[part, :size] = _normalized(counted)
+        agreements = agreement(depths[near][chosen], expected[part, None])
+        indices[order[part], :size] = solid[near][chosen]
+        shares[order[part], :size] = _normalized(torch.where(nearest.isfinite(), agreements, 0.0))
     return Association(indices, shares)
 
 

@@ -1,120 +1,120 @@
-"""Tracks of the player, computed by another process: while a scene file is written, or served.
+"""Tracks of the player, computed by other processes: while a scene file is written, or served.
 
 Beside a GPU they take as long as the rest of a clip, mostly in Python, whose lock the rest needs.
 """
 
 from __future__ import annotations
 
-import atexit
-import os
-import select
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
 
 from core.checks import UserError
+from core.io.beside import Beside, Items, pays_beside
 from core.scene_file import SceneReader, open_scene
-from core.tracking import PointTracks
-from core.viewer.tracks import THREADS, follow_points, group_intervals, tracks_text
+from core.streaming import StoredScene
+from core.viewer.tracks import GroupFollower, GroupTracks, group_intervals, tracks_text
 
-_LEAST_CORES = 8
-_IMPORTED_FROM = Path(__file__).parents[2]
-_LOOK_S = 0.1
+_PROCESSES = 4
+"""Which follow a group of intervals each: one needs about twice as long as the rest of a clip."""
+_LOOK_S = 0.02
 """Between two looks at the file."""
+_Groups = dict[int, GroupTracks]
+Follow = Callable[[Path], Callable[[], str | None]]
+"""Begins to follow a scene file, which may not be there yet. What it returns is to be called when
+the file has ended: it waits and gives what :func:`core.viewer.tracks.write_tracks` would return, or
+None where that is left to the caller."""
 
 
 @contextmanager
-def following(scene: Path, device: torch.device) -> Iterator[Callable[[], str | None]]:
-    """Follow points through a scene file that will be written.
+def following(device: torch.device) -> Iterator[Follow]:
+    """Follow points through a scene file that will be written, see :data:`Follow`.
 
-    Only beside a GPU, and where cores are left; the process ends with the block, or with this one.
+    Only beside a GPU, and where cores are left. The processes, which first have seconds of imports
+    before them, end with the block.
 
     Args:
-        scene: The file, which may not be there yet.
         device: Where the scene is made.
-
-    Yields:
-        What waits for the end of the file and gives what :func:`core.viewer.tracks.write_tracks`
-        would return; None where that is left to the caller.
     """
-    if device.type != "cuda" or (os.cpu_count() or 1) < _LEAST_CORES:
-        yield lambda: None
+    if not pays_beside(device.type):
+        yield lambda _: lambda: None
         return
-    with follow_beside(scene) as result:
-        yield result
+    with follow_beside() as follow:
+        yield follow
 
 
 @contextmanager
-def follow_beside(scene: Path) -> Iterator[Callable[[], str | None]]:
+def follow_beside() -> Iterator[Follow]:
     """Do what :func:`following` does on any machine."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", __name__, str(scene.absolute())],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=_IMPORTED_FROM,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    output = process.stdout
-    # The block may be that of a thread for which the program does not wait.
-    atexit.register(process.kill)
+    with ExitStack() as stack:
+        processes: list[Beside[Path, _Groups]] = [
+            stack.enter_context(Beside("tracks of points", _follow, share, _PROCESSES))
+            for share in range(_PROCESSES)
+        ]
 
-    def result() -> str | None:
-        text = output.read().decode()
-        return text if process.wait() == 0 else None
+        def follow(scene: Path) -> Callable[[], str | None]:
+            for process in processes:
+                process.put(scene.absolute())
+            return lambda: _joined(processes, scene)
 
+        yield follow
+
+
+def _joined(processes: list[Beside[Path, _Groups]], scene: Path) -> str | None:
     try:
-        yield result
-    finally:
-        atexit.unregister(process.kill)
-        process.kill()
-        process.wait()
-        process.stdin.close()
-        output.close()
+        found = [process.finish() for process in processes]
+    except UserError:
+        return None  # the caller finds out what is wrong
+    with open_scene(scene) as reader:
+        fit = reader.header.fit
+    groups = sorted(item for share in found for item in share.items())
+    return tracks_text([tracks for _, tracks in groups], fit)
 
 
-def _follow(scene: Path) -> str:
-    """Follow each group as soon as it is in the file; return the text at the file's end."""
-    started: dict[range, Future[PointTracks]] = {}
-    with ThreadPoolExecutor(THREADS) as threads:
+def _follow(items: Items[Path], first: int, step: int) -> _Groups:
+    """Follow every ``step``-th group while it comes; return them by their number."""
+    torch.set_num_threads(1)
+    path = next(items)
+    has_ended = False
+    while (reader := _opened(path, has_ended)) is None:
+        has_ended = _has_ended(items, _LOOK_S)
+    with reader:
+        scene = StoredScene(reader)
+        found: _Groups = {}
+        number, follower = first, None
         while True:
-            with _opened(scene) as reader:
-                if reader is not None:
-                    opens = [interval.opens for interval in reader.intervals]
-                    groups = group_intervals(opens)
-                    for group in groups if reader.is_complete else groups[:-1]:
-                        if group not in started:
-                            started[group] = threads.submit(follow_points, scene, "cpu", group)
-                    if reader.is_complete:
-                        return tracks_text(
-                            (task.result() for task in started.values()), reader.header.fit
-                        )
-            if select.select([sys.stdin], [], [], _LOOK_S)[0]:
-                os._exit(1)  # the other process has ended
+            reader.look_again()
+            groups = group_intervals([interval.opens for interval in reader.intervals])
+            is_complete = reader.is_complete or has_ended
+            wait = 0.0
+            if number >= len(groups):
+                if is_complete:
+                    return found
+                wait = _LOOK_S
+            else:
+                follower = follower or GroupFollower(scene, groups[number].start)
+                if follower.number < groups[number].stop:
+                    follower.advance()
+                elif is_complete or number + 1 < len(groups):
+                    found[number] = follower.tracks()
+                    number, follower = number + step, None
+                else:
+                    wait = _LOOK_S
+            has_ended = has_ended or _has_ended(items, wait)
 
 
-@contextmanager
-def _opened(scene: Path) -> Iterator[SceneReader | None]:
+def _has_ended(items: Items[Path], wait: float) -> bool:
+    """Wait so long at most for word that the file has ended."""
+    return items.is_next_there(wait) and next(items, None) is None
+
+
+def _opened(path: Path, has_ended: bool) -> SceneReader | None:
     """Open the file; None where it, or its header, is not there yet."""
     try:
-        reader = open_scene(scene)
+        return open_scene(path)
     except (OSError, UserError):
-        yield None
-        return
-    with reader:
-        yield reader
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other process
-    torch.set_num_threads(1)
-    try:
-        sys.stdout.write(_follow(Path(sys.argv[1])))
-    except UserError:
-        sys.exit(1)  # the other process says what is wrong
+        if has_ended:
+            raise
+        return None

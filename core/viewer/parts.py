@@ -73,8 +73,8 @@ def _find(scene: Path) -> Parts:
     parts = extract(page.read_bytes(), scene.read_bytes()) if page.is_file() else {}
     if TRACKS not in parts:
         # In this process, PyTorch would abort where the program ends meanwhile.
-        with follow_beside(scene) as tracks:
-            text = tracks()
+        with follow_beside() as follow:
+            text = follow(scene)()
         if text is not None:
             parts = {TRACKS: text.encode(), **parts}
         elif threading.main_thread().is_alive():

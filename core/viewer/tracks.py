@@ -31,11 +31,13 @@ from core.scene_file import open_scene
 from core.streaming import StoredScene
 from core.tracking import PointTracks, Tracker, grid_points
 
+GroupTracks = dict[str, object]
+"""A group, as the text holds it."""
 _POINTS = 220
 """About how many; of frames of 16:9 they are 20 by 11."""
 _KEPT_INTERVALS = 8
 """Intervals over which a grid is followed; most of its points stay in the picture as long."""
-THREADS = 4
+_THREADS = 4
 """In which groups are followed."""
 
 
@@ -52,15 +54,14 @@ def write_tracks(scene: Path, device: torch.device | str = "cpu") -> str:
     with open_scene(scene) as reader:
         fit = reader.header.fit
         parts = group_intervals([interval.opens for interval in reader.intervals])
-    follow = partial(follow_points, scene, device)
-    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "tracks") as threads:
+    follow = partial(follow_group, scene, device)
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1), "tracks") as threads:
         return tracks_text(threads.map(follow, parts), fit)
 
 
-def tracks_text(groups: Iterable[PointTracks], fit: FrameFit) -> str:
+def tracks_text(groups: Iterable[GroupTracks], fit: FrameFit) -> str:
     """Return the text of all groups; see the module for what it holds."""
-    packed = [_group(tracks, fit) for tracks in groups]
-    return json.dumps({"count": len(_grid(fit)), "groups": packed}, separators=(",", ":"))
+    return json.dumps({"count": len(_grid(fit)), "groups": [*groups]}, separators=(",", ":"))
 
 
 def _grid(fit: FrameFit) -> Float[Tensor, "n 2"]:
@@ -83,21 +84,46 @@ def group_intervals(opens: Sequence[bool]) -> list[range]:
     return [range(*ends) for ends in pairwise([*begins, len(opens)])]
 
 
-def follow_points(path: Path, device: torch.device | str, numbers: range) -> PointTracks:
-    """Follow a grid of points through some intervals of a file."""
+def follow_group(path: Path, device: torch.device | str, numbers: range) -> GroupTracks:
+    """Follow a grid of points through some intervals of a file; see the module."""
     with open_scene(path) as reader:  # of this thread
-        scene, tracks = StoredScene(reader, device), []
-        points = _grid(reader.header.fit)
-        tracker = Tracker(points, reader.intervals[numbers[0]].first_time, reader.header.fit)
-        for number in numbers:
-            interval = scene.interval(number)
-            begin, end = interval.first_time, interval.second_time
-            times = {(begin + end) / 2, end, *([begin] if number == numbers[0] else [])}
-            tracks.append(tracker.advance(interval, sorted(times)))
-    return PointTracks.cat(tracks).to("cpu")
+        follower = GroupFollower(StoredScene(reader, device), numbers[0])
+        for _ in numbers:
+            follower.advance()
+        return follower.tracks()
 
 
-def _group(tracks: PointTracks, fit: FrameFit) -> dict[str, object]:
+class GroupFollower:
+    """Follows a grid of points through the intervals of a group, one after the other.
+
+    Args:
+        scene: May grow.
+        number: Of the group's first interval.
+    """
+
+    def __init__(self, scene: StoredScene, number: int) -> None:
+        self._scene = scene
+        self._fit = scene.reader.header.fit
+        begin = scene.reader.intervals[number].first_time
+        self._tracker = Tracker(_grid(self._fit), begin, self._fit)
+        self._tracks: list[PointTracks] = []
+        self.number = number
+        """The interval that is next."""
+
+    def advance(self) -> None:
+        """Follow the points through the next interval."""
+        interval = self._scene.interval(self.number)
+        begin, end = interval.first_time, interval.second_time
+        times = {(begin + end) / 2, end, *([] if self._tracks else [begin])}
+        self._tracks.append(self._tracker.advance(interval, sorted(times)))
+        self.number += 1
+
+    def tracks(self) -> GroupTracks:
+        """Return the tracks so far; at least one interval was followed."""
+        return _packed(PointTracks.cat(self._tracks).to("cpu"), self._fit)
+
+
+def _packed(tracks: PointTracks, fit: FrameFit) -> GroupTracks:
     in_model = fit.points_to_model(tracks.points)
     places = canonical_from_pixels(in_model, tracks.inverse_depths, fit.model_size)
     low, span = torch.tensor([-2.0, 0.0, -2.0]), torch.tensor([4.0, 1.0, 4.0])

@@ -14,16 +14,17 @@ from core.geometry.fit import FitMode
 from core.io import read_image
 from core.io.frame_source import FrameSource
 from core.io.video import VideoSource, read_video
-from core.outputs import clip_outputs
-from core.outputs.clip_outputs import PLY, Summary, export_outputs, write_outputs
+from core.outputs import file_names
+from core.outputs.clip_outputs import Summary, export_outputs, write_outputs
 from core.outputs.options import OutputOptions
 from core.outputs.staging import staged_outputs
+from core.scene_file import open_scene
 from core.streaming.reconstruct import ClipReconstructor, choose_fit
 
 pytestmark = pytest.mark.slow
 Build = Callable[..., ClipReconstructor]
 OPTIONS = OutputOptions(orbit_frames=4)
-FILES = set(clip_outputs.FILES) - {clip_outputs.PLAYER}  # which is written on request
+FILES = set(file_names.FILES) - {file_names.PLAYER}  # which is written on request
 
 
 def write(
@@ -53,6 +54,36 @@ def test_all_files_are_there_and_frames_add_up(
     assert len(vertices) == summary.ply.num_gaussians > 0
     assert read_image(tmp_path / "metrics.png").shape[0] > 100
     assert dict(summary.facts())["Frames"] == str(count)
+
+
+def test_other_processes_write_the_same_bytes(
+    reconstructor: Build, synthetic_source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for beside in (False, True):
+        monkeypatch.setattr("core.outputs.clip_outputs.pays_beside", lambda _, to=beside: to)
+        summary = write(reconstructor(), synthetic_source(7), tmp_path / str(beside))
+        scene = tmp_path / str(beside) / file_names.SCENE
+        assert summary.scene_bytes == scene.stat().st_size
+    for name in FILES - {file_names.PAGE}:  # which says how long it took
+        here, beside = (tmp_path / str(which) / name for which in (False, True))
+        assert here.read_bytes() == beside.read_bytes(), name
+
+
+def test_a_process_that_cannot_write_ends_the_clip_in_one_line(
+    reconstructor: Build, synthetic_source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.outputs.clip_outputs.pays_beside", lambda _: True)
+    source, build = synthetic_source(7), reconstructor()
+    fit = choose_fit(source, build.session.image_size, "stretch")
+
+    def write_over_folder() -> None:
+        with staged_outputs(tmp_path / "output") as staging:
+            (staging.folder / file_names.SCENE).mkdir()
+            write_outputs(build, source, fit, OPTIONS, staging)
+
+    with pytest.raises(UserError, match=r"cannot write .*scene\.ssplat"):
+        write_over_folder()
+    assert not list((tmp_path / "output").glob(".*"))
 
 
 def test_a_player_that_cannot_be_written_takes_nothing_with_it(
@@ -133,7 +164,9 @@ def test_the_scene_is_exported_at_the_time_of_the_ply(
     written = {"scene.ply", "scene.spz", "scene.4dgs", "scene_ply"}
     assert {file.name for file in tmp_path.iterdir()} == FILES | written
     assert len(list((tmp_path / "scene_ply").iterdir())) == 5
-    counts = [len(PlyData.read(tmp_path / name)["vertex"]) for name in ("scene.ply", PLY)]
+    counts = [
+        len(PlyData.read(tmp_path / name)["vertex"]) for name in ("scene.ply", file_names.PLY)
+    ]
     assert counts[1] == summary.ply.num_gaussians
     assert abs(counts[0] - counts[1]) <= 0.02 * counts[1]  # of the quantised scene
 
@@ -236,11 +269,11 @@ def test_an_error_of_any_kind_in_mid_clip_keeps_what_is_finished(
 @pytest.mark.parametrize(
     ("place", "missing"),
     [
-        ("write_page", "index.html"),
-        ("plot_psnr", "metrics.png"),
-        ("MetricsSink.finish", "metrics.json"),
-        ("PlySink.finish", None),
-        ("OrbitSink.finish", None),
+        ("clip_outputs.write_page", "index.html"),
+        ("clip_sinks.plot_psnr", "metrics.png"),
+        ("clip_sinks.MetricsSink.finish", "metrics.json"),
+        ("clip_sinks.PlySink.finish", None),
+        ("clip_sinks.OrbitSink.finish", None),
     ],
 )
 @pytest.mark.parametrize("error", [UserError("no room"), UnicodeEncodeError("x", "", 0, 1, "")])
@@ -256,7 +289,7 @@ def test_what_fails_late_discards_nothing_that_is_finished(
     def fail(*_arguments: object, **_options: object) -> None:
         raise error
 
-    monkeypatch.setattr(f"core.outputs.clip_outputs.{place}", fail)
+    monkeypatch.setattr(f"core.outputs.{place}", fail)
     with pytest.raises(type(error)):
         write(reconstructor(), synthetic_source(2), tmp_path)
     kept = tmp_path / "incomplete"
@@ -264,9 +297,16 @@ def test_what_fails_late_discards_nothing_that_is_finished(
     assert len(read_video(kept / "rendered.mp4")) == 2
 
 
+@pytest.mark.parametrize("beside", [False, True])
 def test_an_interruption_keeps_what_is_finished(
-    reconstructor: Build, synthetic_source, tmp_path: Path
+    reconstructor: Build,
+    synthetic_source,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    beside: bool,
 ) -> None:
+    monkeypatch.setattr("core.outputs.clip_outputs.pays_beside", lambda _: beside)
+
     class Interrupted(synthetic_source):
         def _decode(self) -> Iterator:
             for frame in super()._decode():
@@ -276,4 +316,6 @@ def test_an_interruption_keeps_what_is_finished(
 
     with pytest.raises(KeyboardInterrupt):
         write(reconstructor(), Interrupted(9), tmp_path)
-    assert len(read_video(tmp_path / "incomplete" / "rendered.mp4")) == 4
+    assert len(read_video(tmp_path / "incomplete" / "rendered.mp4")) == 6
+    with open_scene(tmp_path / "incomplete" / file_names.SCENE) as reader:
+        assert reader.is_complete

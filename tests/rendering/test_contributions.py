@@ -68,6 +68,20 @@ def test_the_largest_are_kept_and_chunks_change_nothing(monkeypatch: pytest.Monk
     torch.testing.assert_close(chunked.weights, every.weights, atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("length", [1.0, 1.4])  # quaternions are used as they are
+def test_what_is_found_does_not_depend_on_the_other_points(length: float) -> None:
+    scene = random_scene()
+    scene = replace(scene, quats=length * scene.quats, scales=scene.scales / 8)
+    few = torch.tensor([[3.4, 20.1], [31.0, 5.5], [-4.0, 30.0], [41.5, 2.0]])
+    for time in (0.0, 0.37, 1.0):
+        among = contributors(scene, time, torch.cat([few, all_pixels()]), SIZE, k=300)
+        alone = contributors(scene, time, few, SIZE, k=300)
+        assert alone.alpha.count_nonzero() >= 2
+        torch.testing.assert_close(alone.alpha, among.alpha[:4])
+        for name in ("weights", "densities"):
+            torch.testing.assert_close(getattr(alone, name), getattr(among, name)[:4])
+
+
 def test_between_pixels_it_is_a_finer_picture_of_the_same_gaussians() -> None:
     """One Gaussian without blur: the weight is its opacity times the bell at the distance."""
     scene = random_scene(1)

@@ -159,6 +159,23 @@ def test_a_file_is_read_while_it_grows(make_scene: MakeScene, tmp_path: Path) ->
     assert torch.equal(growing.means, complete[2].means)
 
 
+def test_an_open_file_is_looked_at_again(make_scene: MakeScene, tmp_path: Path) -> None:
+    path, shot = tmp_path / "scene.ssplat", make_scene(4)
+    with SceneWriter(path, HEADER) as writer, open_scene(path) as reader:
+        for number, gaussians in enumerate(shot):
+            writer.put(gaussians, number, number + 1, opens=number == 0)
+            reader.look_again()
+            assert len(reader.intervals) == number, "one is still being encoded"
+            assert not reader.is_complete
+        writer.close()
+        reader.look_again()
+        assert reader.is_complete
+        assert reader.window == (0, 3)
+        again = [reader.read_interval(number) for number in range(3)]
+    for before, after in zip(again, read_all(path), strict=True):
+        assert torch.equal(before.means, after.means)
+
+
 def test_what_was_written_before_an_error_stays(make_scene: MakeScene, tmp_path: Path) -> None:
     shot, path = make_scene(4), tmp_path / "scene.ssplat"
 

@@ -86,16 +86,20 @@ class NetworkMethod:
         after = pair.after if self.context == "both" else None
         keys = [key for key in (before, first, second, after) if key is not None]
         self._encoded = {(pair.clip, key.index): self._encode(pair.clip, key) for key in keys}
-        beside = (before and (before, first), after and (second, after))
-        motions = [two and self._motion(pair.clip, *two) for two in beside]
+        beside = (
+            None if before is None else (before, first),
+            None if after is None else (second, after),
+        )
+        motions = [None if two is None else self._motion(pair.clip, *two) for two in beside]
         with self.timer.stage("decode"):
             scene = self._decode(pair.clip, first, second)
             straight = scene.motion
             if any(beside):
-                lasting = [two[1].time - two[0].time if two else 0.0 for two in beside]
+                lasting = [0.0 if two is None else two[1].time - two[0].time for two in beside]
                 motion = self.model.bend_motion(
                     straight,
-                    *(straight if motion is None else motion for motion in motions),
+                    straight if motions[0] is None else motions[0],
+                    straight if motions[1] is None else motions[1],
                     (torch.tensor([lasting]) / (second.time - first.time)).to(straight),
                 )
                 scene = replace(scene, motion=motion)

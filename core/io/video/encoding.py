@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
 
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "mpeg4")
-_CRF = 16
+_CRF = 15.7
+_X264 = {"preset": "veryfast", "trellis": "1", "chromaoffset": "-1"}
+"""Half of what the default, "medium", computes, at its PSNR for 6 to 12 % more bytes."""
+_X264_THREADS = 4
+"""Frames that are encoded at once: as many on any machine, for it may change a file's bytes. Slices
+of a frame, PyAV's default, take 5 % more bytes on 16 cores."""
 _FINE_TIME_BASE = Fraction(1, 60_000)
 """Of frames with times of their own, seconds: 24, 25, 29.97, 30, 50 and 60/s are whole numbers of
 it, and MPEG-4 cannot count much finer."""
@@ -68,7 +74,7 @@ class VideoWriter:
         fps: float | Fraction,
         *,
         timed: bool = False,
-        crf: int = _CRF,
+        crf: float = _CRF,
         max_group: int | None = None,
     ) -> None:
         self.path = Path(path)
@@ -91,12 +97,12 @@ class VideoWriter:
         self._last_tick = -1
         self._last_duration = self._frame_ticks
         self._first_dts: int | None = None
-        self._reformatter = VideoReformatter()
-        rows, columns = (side + side % 2 for side in size)
-        self._rgb = av.VideoFrame(columns, rows, "rgb24")
-        self._stack = ExitStack()
 
     def __enter__(self) -> VideoWriter:
+        # What cannot be sent to another process begins here.
+        self._reformatter = VideoReformatter()
+        rows, columns = (side + side % 2 for side in self.size)
+        self._rgb = av.VideoFrame(columns, rows, "rgb24")
         with ExitStack() as stack:
             partial = stack.enter_context(atomic_path(self.path))
             container = _CONTAINERS[self.path.suffix.lower()]
@@ -140,6 +146,13 @@ class VideoWriter:
         picture.pts = self._last_tick = tick
         self._mux(picture)
         self.num_frames += 1
+
+    def write_all(
+        self, frames: UInt8[np.ndarray, "t h w 3"], times: Sequence[float | None]
+    ) -> None:
+        """Append several frames, each as :meth:`write` does."""
+        for frame, time in zip(frames, times, strict=True):
+            self.write(frame, time)
 
     def __exit__(
         self,
@@ -203,7 +216,9 @@ class VideoWriter:
         if self._max_group is not None:
             stream.gop_size = self._max_group
         if encoder == "libx264":
-            stream.options = {"crf": str(self._crf)}
+            stream.options = {**_X264, "crf": str(self._crf)}
+            stream.codec_context.thread_type = "FRAME"
+            stream.codec_context.thread_count = _X264_THREADS
         else:
             stream.bit_rate = int(height * width * float(self._fps) * 0.2)
         return stream

@@ -19,7 +19,7 @@ from core.data.sampling.unreadable_files import UnreadableFiles
 from core.training.feeding.workers import LoadedSamples, load_samples
 from core.types import ClipBatch
 
-_SCENES_AT_ONCE = 32
+_SCENES_AT_ONCE = 128
 _STEPS_AT_ONCE = 4
 
 

@@ -126,7 +126,7 @@ def test_kinds_of_scenes_have_their_shares(clips_root):
 
 @pytest.mark.parametrize(
     ("batch_size", "share", "device", "expected"),
-    [(32, 0.5, "cuda", 2), (2, 0.5, "cuda", 4), (64, 1.0, "cuda", 1), (32, 0.5, "cpu", 1)],
+    [(128, 0.5, "cuda", 2), (2, 0.5, "cuda", 4), (256, 1.0, "cuda", 1), (32, 0.5, "cpu", 1)],
 )
 def test_few_scenes_are_drawn_together_and_on_the_gpu_alone(
     clips_root, batch_size, share, device, expected

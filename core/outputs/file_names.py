@@ -1,0 +1,15 @@
+"""What the files of a reconstructed clip are called."""
+
+RENDERED = "rendered.mp4"
+SIDE_BY_SIDE = "side_by_side.mp4"
+DEPTH = "depth.mp4"
+ORBIT = "orbit.mp4"
+OVERVIEW = "overview.png"
+PLY = "gaussians.ply"
+SCENE = "scene.ssplat"
+PLAYER = "scene.html"
+METRICS = "metrics.json"
+PLOT = "metrics.png"
+PAGE = "index.html"
+FILES = (RENDERED, SIDE_BY_SIDE, DEPTH, ORBIT, OVERVIEW, PLY, SCENE, PLAYER, METRICS, PLOT, PAGE)
+"""All that is written, but for novel views and player where they are not asked for."""
