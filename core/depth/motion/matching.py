@@ -14,11 +14,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.depth.motion.camera import Camera
+from core.depth.motion.deciding import select
 from core.depth.motion.depth_map import DepthMap
 from core.types import TensorDataclass
 
 _NOISE_PX = 0.3
 """Standard deviation of a flow that agrees with that of the way back."""
+_NEAR_PX = 1.0
+"""Mean displacement, pixels of the maps, below which a partner is left out for an older one."""
 _LEAST = 1 / (_NOISE_PX**2 + 2.0**2)
 """Trust from which on a match is one: it comes home within two pixels."""
 
@@ -57,8 +60,12 @@ def match(
         camera: The camera of all.
     """
     number = len(older.trust) - 1
-    planes = (before.inverse_depth[None], before.certainty[None], older.trust[:-1])
-    values = torch.cat((back, *planes, older.flow[:-1].flatten(0, 1)))
+    # Partners that nearly are the key frame before would only repeat what it says.
+    is_near = older.flow[0, :, ::4, ::4].square().sum(dim=0).mean() < _NEAR_PX**2
+    is_near &= older.trust[-1].any()
+    older = select(is_near, older.select(slice(1, None)), older.select(slice(number)))
+    planes = (before.inverse_depth[None], before.certainty[None], older.trust)
+    values = torch.cat((back, *planes, older.flow.flatten(0, 1)))
     read = _follow(values, there, camera)
     miss_u, miss_v = there + read[:2]
     squared = miss_u * miss_u + miss_v * miss_v
