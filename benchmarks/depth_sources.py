@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -210,7 +210,7 @@ def sources(clip: Clip, options: Options) -> tuple[Truth, dict[str, tuple[Tensor
             clock = clocks["motion"]
             matched = MatchedMotion(options.fov)
             fit = FrameFit((keys[0].image.shape[0], keys[0].image.shape[1]), size)
-            timed = TimedMatching(matching, clock)
+            timed = cast(MatchingModel, TimedMatching(matching, clock))
             seen = [
                 clock.run(lambda f=f: matched.see(timed, image_of(f), fit).inverse_depth)
                 for f in keys
