@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -37,17 +38,13 @@ def clip_depth(
     Returns:
         None if the camera of most frames has no parallax.
     """
-    there, scaled = _one_way(pictures, fov, flow)
-    back, scaled_back = _one_way(pictures[::-1], fov, flow)
-    back.reverse()
-    known = np.array(scaled) | np.array(scaled_back[::-1])
-    if 2 * known.sum() < len(pictures):
+    there = _one_way(pictures, fov, flow)
+    back = _one_way(pictures[::-1], fov, flow)[::-1]
+    ways = list(zip(there, back, strict=True))
+    if 2 * sum(a.is_scaled or b.is_scaled for a, b in ways) < len(pictures):
         return None
-    ratios = np.array([_unit_ratio(a, b) for a, b in zip(there, back, strict=True)])
-    return [
-        fuse(_in_unit(after, _local_median(ratios, i)), before)
-        for i, (before, after) in enumerate(zip(there, back, strict=True))
-    ]
+    ratios = np.array([_unit_ratio(a.depth, b.depth) for a, b in ways])
+    return [_joined(a, b, _local_median(ratios, i)) for i, (a, b) in enumerate(ways)]
 
 
 def normalized(depths: Sequence[DepthMap]) -> list[Float[Tensor, "h w"]]:
@@ -63,16 +60,26 @@ def confidence(depth: DepthMap) -> Float[Tensor, "h w"]:
     return relative / (relative + _KNOWN)
 
 
-def _one_way(
-    pictures: Sequence[Picture], fov: float, flow: EstimateFlow
-) -> tuple[list[DepthMap], list[bool]]:
+@dataclass(frozen=True)
+class _Seen:
+    """Depth of a frame, looked at from one end of the clip."""
+
+    depth: DepthMap
+    is_scaled: bool
+    """Whether it comes from motion."""
+
+
+def _one_way(pictures: Sequence[Picture], fov: float, flow: EstimateFlow) -> list[_Seen]:
     stream = MotionDepth(fov=fov, flow=flow)
-    depths: list[DepthMap] = []
-    scaled: list[bool] = []
-    for picture in pictures:
-        depths.append(stream.advance(picture))
-        scaled.append(stream.state.is_scaled)
-    return depths, scaled
+    return [_Seen(stream.advance(picture), stream.state.is_scaled) for picture in pictures]
+
+
+def _joined(there: _Seen, back: _Seen, unit: float) -> DepthMap:
+    """Return the mean of both ways; where only one depth comes from motion, that."""
+    before, after = there.depth, _in_unit(back.depth, unit)
+    if there.is_scaled == back.is_scaled:
+        return fuse(after, before)
+    return before if there.is_scaled else after
 
 
 def _unit_ratio(before: DepthMap, after: DepthMap) -> float:
