@@ -58,7 +58,8 @@ class Session(Generic[EncodedT]):
     once and closes the interval since the key frame before, which is returned with its frames; with
     ``lookahead`` it is returned when the next key frame or the end of the shot has come. Cuts
     are found between any two frames. What is kept has a fixed size: the frames since the last key
-    frame, that key frame as encoded, the last two intervals, and the pool of survivors.
+    frame, that key frame as encoded, the last two intervals and one that is not final, and the pool
+    of survivors.
 
     Args:
         model: The network, in evaluation mode, on its device.
