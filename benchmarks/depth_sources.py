@@ -197,7 +197,7 @@ def sources(clip: Clip, options: Options) -> tuple[Truth, dict[str, tuple[Tensor
 
     def first_guess(frame: ClipFrame) -> np.ndarray:
         own = alone(frame).numpy()
-        return (own + slope(*own.shape)) / 2
+        return (own + slope(*own.shape).numpy()) / 2
 
     names = ("network", "motion", "motion, DIS", "motion, both ways")
     clocks = {name: Clock() for name in names}

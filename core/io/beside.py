@@ -24,6 +24,7 @@ from core.checks import UserError
 
 T = TypeVar("T")
 R = TypeVar("R")
+W = TypeVar("W", bound="WriterBeside[Any, Any]")
 
 _LEAST_CORES = 8
 _IMPORTED_FROM = Path(__file__).parents[2]
@@ -169,6 +170,37 @@ class Beside(Generic[T, R]):
             f"the process that makes {self._name} has ended with status {self._process.wait()}; "
             "was it killed for want of memory?"
         )
+
+
+class WriterBeside(Generic[T, R]):
+    """A file that a process writes, as a context manager: it is finished if the block is.
+
+    Args:
+        process: Writes what it is handed.
+    """
+
+    def __init__(self, process: Beside[T, R]) -> None:
+        self._process = process
+
+    def __enter__(self: W) -> W:
+        self._process.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self.close()
+        finally:
+            self._process.__exit__(kind, error, trace)
+
+    def close(self) -> None:
+        """Wait for the end of the file."""
+        self._process.finish()
 
 
 def _send(pipe: FileIO, item: object) -> None:

@@ -62,7 +62,7 @@ class Network(nn.Module, ABC):
         after: Float[Tensor, "b n k 3"],
         durations: Float[Tensor, "b 2"],
     ) -> Float[Tensor, "b n k 3"]:
-        """Return the motion of decoded pairs, in the light of that of the pairs beside them.
+        """Return the motion of decoded pairs, bent as that of the pairs beside them shows.
 
         By default it is as it was decoded.
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
-from core.io.beside import Beside, Items
+from core.io.beside import Beside, Items, WriterBeside
 from core.scene_file.grades import Grade
 from core.scene_file.header import SceneHeader
 from core.scene_file.interval_arrays import IntervalArrays
@@ -18,7 +17,7 @@ if TYPE_CHECKING:  # the process needs no PyTorch, which takes seconds to import
 _Interval = tuple[IntervalArrays, float, float, bool]
 
 
-class SceneWriterBeside:
+class SceneWriterBeside(WriterBeside["SceneHeader | _Interval", int]):
     """Write a scene file as :class:`SceneWriter` does, as a context manager.
 
     The process starts before the header is known, which is the first thing that it needs.
@@ -29,25 +28,9 @@ class SceneWriterBeside:
     """
 
     def __init__(self, path: Path, grade: Grade) -> None:
-        self._process: Beside[SceneHeader | _Interval, int] = Beside(path.name, _write, path, grade)
+        super().__init__(Beside(path.name, _write, path, grade))
         self.num_bytes = 0
         """How long the file is, once it is closed."""
-
-    def __enter__(self) -> SceneWriterBeside:
-        self._process.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if error is None:
-                self.close()
-        finally:
-            self._process.__exit__(kind, error, trace)
 
     def begin(self, header: SceneHeader) -> None:
         """Say what holds for the whole scene, before the first interval."""

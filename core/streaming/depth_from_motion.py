@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float, Float32
@@ -47,8 +46,8 @@ class KeyFrameMotion:
         """
 
         def alone() -> Float32[np.ndarray, "h w"]:
-            own = self.own_depth(resize(native, fit.model_size)).cpu().numpy()
-            return (own + slope(*own.shape)) / 2  # their errors differ, and make up for each other
+            own = self.own_depth(resize(native, fit.model_size))
+            return _alone(own[None, None]).cpu().numpy()
 
         small = resize(native, working_size(*fit.input_size))[0].clamp(0, 1)
         pixels = rearrange((small * 255).round().byte(), "c h w -> h w c").cpu().numpy()
@@ -122,9 +121,5 @@ def motion_steps(
 
 def _alone(own: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "h w"]:
     """Return the depth that a picture alone suggests; the two errors make up for each other."""
-    return (own[0, 0].float() + _slope(own)) / 2
-
-
-def _slope(like: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "h w"]:
-    rows = torch.linspace(0.2, 0.8, like.shape[-2], device=like.device)
-    return rows[:, None].expand(like.shape[-2:])
+    height, width = own.shape[-2:]
+    return (own[0, 0].float() + slope(height, width, own.device)) / 2

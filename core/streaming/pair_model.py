@@ -45,7 +45,7 @@ class PairModel(Protocol[EncodedT]):
         durations: Float[Tensor, "b 2"],
         /,
     ) -> Float[Tensor, "b n k 3"]:
-        """Return the motion of decoded pairs, in the light of that of the pairs beside them.
+        """Return the motion of decoded pairs, bent as that of the pairs beside them shows.
 
         Args:
             motion: As decoded.

@@ -197,7 +197,7 @@ class Timeline(Generic[EncodedT]):
     def _finish(
         self, model: PairModel[EncodedT], pair: _Waiting, after: Interval | None
     ) -> Interval:
-        """Make a decoded pair follow the interval before, in the light of the pair after."""
+        """Make a decoded pair follow the interval before; the pairs beside it bend its paths."""
         interval = pair.interval
         before = None if interval.opens else self.state.closed[-1]
         if before is not None or after is not None:

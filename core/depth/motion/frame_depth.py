@@ -14,8 +14,8 @@ from core.depth.motion.carrying import carry
 from core.depth.motion.deciding import where_needed
 from core.depth.motion.depth_map import DepthMap, fuse
 from core.depth.motion.filling import complete, fill, guess, keep
-from core.depth.motion.localization import localize
 from core.depth.motion.matching import Matches, match, no_matches
+from core.depth.motion.poses.localization import localize
 from core.depth.motion.texture import halve, structure
 from core.depth.motion.triangulation import triangulate
 from core.types import TensorDataclass

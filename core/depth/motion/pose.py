@@ -12,6 +12,8 @@ from torch import Tensor
 from core.depth.motion.least_squares import identity
 from core.types import TensorDataclass
 
+NEAREST_Z = 0.05
+"""Least relative depth that a point is divided by."""
 OUTLIER_PX = 0.7
 """Deviation of a match, in pixels of the maps, from which on it counts little."""
 

@@ -96,7 +96,7 @@ class MotionDepth:
         height, width = picture.map_size
 
         def alone() -> Float[Tensor, "h w"]:
-            values = slope(height, width) if single is None else single()
+            values = slope(height, width).numpy() if single is None else single()
             small = cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA)
             return torch.from_numpy(small)
 
@@ -118,7 +118,7 @@ class MotionDepth:
         return rearrange(torch.from_numpy(small), "h w uv -> uv h w") / 2
 
 
-def slope(height: int, width: int) -> Float32[np.ndarray, "h w"]:
+def slope(height: int, width: int, device: torch.device | str = "cpu") -> Float[Tensor, "h w"]:
     """Return the inverse depth of a picture that nothing is known of: near below, far above."""
-    rows = np.linspace(_FARTHEST, _NEAREST, height, dtype=np.float32)
-    return np.repeat(rows[:, None], width, axis=1)
+    rows = torch.linspace(_FARTHEST, _NEAREST, height, device=device)
+    return rows[:, None].expand(height, width)

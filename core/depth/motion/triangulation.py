@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from core.depth.motion.adjustment import NEAREST_Z
 from core.depth.motion.camera import Camera
 from core.depth.motion.depth_map import DepthMap
 from core.depth.motion.matching import Matches
-from core.depth.motion.pose import OUTLIER_PX, Pose
+from core.depth.motion.pose import NEAREST_Z, OUTLIER_PX, Pose
 from core.depth.motion.texture import Structure, held_along
 
 _ROUNDS = 2

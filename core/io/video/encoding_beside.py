@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
 
 import numpy as np
 from jaxtyping import UInt8
 
-from core.io.beside import Beside, Items
+from core.io.beside import Beside, Items, WriterBeside
 from core.io.video.encoding import VideoWriter
 
 _Frames = tuple[np.ndarray, Sequence[float | None]]
 
 
-class VideoBeside:
+class VideoBeside(WriterBeside[_Frames, None]):
     """Write frames as a :class:`VideoWriter` does, which another process enters and leaves.
 
     Args:
@@ -27,23 +26,7 @@ class VideoBeside:
     def __init__(self, writer: VideoWriter) -> None:
         self.path = writer.path
         self.size = writer.size
-        self._process: Beside[_Frames, None] = Beside(writer.path.name, _write, writer)
-
-    def __enter__(self) -> VideoBeside:
-        self._process.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if error is None:
-                self._process.finish()
-        finally:
-            self._process.__exit__(kind, error, trace)
+        super().__init__(Beside(writer.path.name, _write, writer))
 
     def write_all(
         self, frames: UInt8[np.ndarray, "t h w 3"], times: Sequence[float | None]

@@ -119,7 +119,7 @@ class FastModel:
         durations: Float[Tensor, "b 2"],
         /,
     ) -> Float[Tensor, "b n k 3"]:
-        """Return the motion of decoded pairs, in the light of that of the pairs beside them."""
+        """Return the motion of decoded pairs, bent as that of the pairs beside them shows."""
         return self._bend_motion(motion, before, after, durations)
 
     def _encode_one_after_another(self, images: Tensor, inverse_depths: Tensor) -> Encoded:

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.depth.motion.adjustment import Points, adjust, robust_turn
 from core.depth.motion.camera import Camera
 from core.depth.motion.depth_map import DepthMap, fuse
 from core.depth.motion.least_squares import solve
 from core.depth.motion.matching import Matches
-from core.depth.motion.parallax import border_cells, border_of, border_parallax
 from core.depth.motion.pose import Pose, turn
-from core.depth.motion.translation_search import find_translation
+from core.depth.motion.poses.adjustment import Points, adjust, robust_turn
+from core.depth.motion.poses.parallax import border_cells, border_of, border_parallax
+from core.depth.motion.poses.translation_search import find_translation
 from core.depth.motion.triangulation import triangulate
 from core.geometry.fit import FrameFit
 

@@ -8,17 +8,17 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.depth.motion.adjustment import Points, adjust, adjust_poses, robust_turn
 from core.depth.motion.camera import Camera
 from core.depth.motion.carrying import carry
 from core.depth.motion.deciding import select
 from core.depth.motion.depth_map import DepthMap
 from core.depth.motion.least_squares import masked_median
 from core.depth.motion.matching import Matches
-from core.depth.motion.parallax import border_cells, border_of, border_parallax
 from core.depth.motion.pose import Pose
+from core.depth.motion.poses.adjustment import Points, adjust, adjust_poses, robust_turn
+from core.depth.motion.poses.parallax import border_cells, border_of, border_parallax
+from core.depth.motion.poses.translation_search import find_translation
 from core.depth.motion.texture import Structure, corners
-from core.depth.motion.translation_search import find_translation
 from core.types import TensorDataclass
 
 _NUM_POINTS = 570

@@ -10,10 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.depth.motion.least_squares import fit_robustly, identity, solve
-from core.depth.motion.pose import OUTLIER_PX, Pose, generators, turn
+from core.depth.motion.pose import NEAREST_Z, OUTLIER_PX, Pose, generators, turn
 from core.types import TensorDataclass
 
-NEAREST_Z = 0.05
 _SMALLEST = 1e-4
 """Inverse depth that points keep at least."""
 _SMALLEST_CERTAINTY = 1e-6

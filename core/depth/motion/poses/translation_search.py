@@ -9,9 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.depth.motion.adjustment import NEAREST_Z
 from core.depth.motion.least_squares import fit_robustly
-from core.depth.motion.pose import Pose, turn
+from core.depth.motion.pose import NEAREST_Z, Pose, turn
 from core.types import TensorDataclass
 
 _DIRECTIONS = 96
