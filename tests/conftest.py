@@ -38,6 +38,17 @@ def unconfigured_logging() -> Iterator[None]:
     logger.setLevel(level)
 
 
+@pytest.fixture(autouse=True)
+def same_number_of_threads() -> Iterator[None]:
+    """Undo what a test, or a library with OpenMP that it used, did to PyTorch's threads.
+
+    Several would wait for each other in each small operation of all tests that follow.
+    """
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the indices of datasets out of the user's cache folder."""

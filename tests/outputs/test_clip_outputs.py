@@ -56,7 +56,7 @@ def test_all_files_are_there_and_frames_add_up(
     assert dict(summary.facts())["Frames"] == str(count)
 
 
-def test_other_processes_write_the_same_bytes(
+def test_other_processes_write_the_same_files(
     reconstructor: Build, synthetic_source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for beside in (False, True):
@@ -66,7 +66,12 @@ def test_other_processes_write_the_same_bytes(
         assert summary.scene_bytes == scene.stat().st_size
     for name in FILES - {file_names.PAGE}:  # which says how long it took
         here, beside = (tmp_path / str(which) / name for which in (False, True))
-        assert here.read_bytes() == beside.read_bytes(), name
+        if here.suffix == ".mp4":
+            # x264 codes the same frames of so few rows a little differently from time to time.
+            frames, others = (np.stack(read_video(path)).astype(int) for path in (here, beside))
+            assert np.abs(frames - others).mean() < 1, name
+        else:
+            assert here.read_bytes() == beside.read_bytes(), name
 
 
 def test_a_process_that_cannot_write_ends_the_clip_in_one_line(
