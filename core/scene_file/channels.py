@@ -148,11 +148,13 @@ def unpack_groups(
             images.append(fields.take(length))
         if kind not in kinds:
             continue
-        levels = np.broadcast_to(np.int32(0), (grid_size[0] * grid_size[1], 3))
+        # By channel, whose levels are then side by side in memory.
+        levels = [np.zeros(grid_size[0] * grid_size[1], np.int32) for _ in ranges]
         for part, image in enumerate(images):
             planes = decode_image(image, grid_size, fields.where).reshape(-1, 3)
-            levels = levels + (planes.astype(np.int32) << 8 * part)
-        channels = [Channel(levels[:, i], low, step) for i, (low, step) in enumerate(ranges)]
+            for i, channel in enumerate(levels):
+                channel += planes[:, i].astype(np.int32) << 8 * part
+        channels = [Channel(ls, *r) for ls, r in zip(levels, ranges, strict=True)]
         if not all(_is_possible(channel) for channel in channels):
             raise damaged(fields.where, f"a channel of group {kind} has impossible values")
         groups[kind] = Group(kind, tuple(channels))
