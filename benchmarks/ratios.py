@@ -143,7 +143,14 @@ def video() -> Row:
                 writer.write(frame)
 
     # The writer's, as it says why.
-    settings = {"preset": "veryfast", "trellis": "1", "chromaoffset": "-1", "crf": "15.7"}
+    settings = {
+        "preset": "veryfast",
+        "partitions": "i8x8",
+        "trellis": "1",
+        "aq-strength": "0.8",
+        "chromaoffset": "-1",
+        "crf": "16",
+    }
 
     def reference() -> None:
         with av.open(str(folder / "reference.mp4"), "w") as container:

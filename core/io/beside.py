@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -64,8 +65,19 @@ class Items(Generic[T]):
         return item
 
     def is_next_there(self, seconds: float) -> bool:
-        """Wait so long at most for the next item, or the end; the one before was taken."""
-        return bool(select.select([self._pipe], [], [], seconds)[0])
+        """Wait so long at most for the next item, or the end; the one before was taken.
+
+        A copy of the process may ask, too.
+
+        Raises:
+            GivenUpError: If neither will come.
+        """
+        poll = select.poll()
+        poll.register(self._pipe, select.POLLIN)
+        events = poll.poll(1000 * seconds)
+        if events and not events[0][1] & select.POLLIN:
+            raise GivenUpError
+        return bool(events)
 
 
 class Beside(Generic[T, R]):
@@ -121,7 +133,7 @@ class Beside(Generic[T, R]):
         try:
             process.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # copies of it, too
             process.wait()
         process.stdout.close()
 
@@ -249,7 +261,7 @@ def _widen(pipe: FileIO) -> None:
 
 def serve() -> NoReturn:
     """Run the function that is handed over; in the other process."""
-    answers, items = FileIO(os.dup(1), "wb"), FileIO(0, "rb")
+    answers, items = FileIO(os.dup(1), "wb"), FileIO(os.dup(0), "rb")
     os.dup2(2, 1)  # what libraries print is no answer
     status = 1
     with suppress(EOFError, GivenUpError, BrokenPipeError):

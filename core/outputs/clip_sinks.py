@@ -54,7 +54,7 @@ Step = Callable[[], None]
 WritePlayer = Callable[[Path, Path, Path | None], None]
 _logger = get_logger(__name__)
 
-_INPUT_CRF = 26.2
+_INPUT_CRF = 26.4
 _INPUT_GROUP = 12
 """Of the video within the player, which is for comparing: small, and quick to seek in."""
 _SHOWN_FRAME = 24

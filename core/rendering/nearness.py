@@ -24,12 +24,11 @@ class Nearness:
     """
 
     def __init__(self, gaussians: DynamicGaussians, image_size: tuple[int, int]) -> None:
+        height, width = image_size
         self._image_size = image_size
         self._anchors = gaussians.anchor_times[0]
-        self._x, self._z = (
-            (gaussians.means[0, :, axis].contiguous(), _columns(gaussians.motion[0, :, :, axis]))
-            for axis in (0, 2)
-        )
+        self._column = _path(gaussians, 0, width / 2, (width - 1) / 2)
+        self._row = _path(gaussians, 2, -height / 2, (height - 1) / 2)
         self._reach = _reach(gaussians, image_size)
 
     def near(self, points: Float[Tensor, "p 2"], time: float) -> Int[Tensor, " m"]:
@@ -41,11 +40,27 @@ class Nearness:
         """
         height, width = self._image_size
         since = time - self._anchors
-        column = ((_moved(*self._x, since) + 1) * (width / 2) - 0.5).clamp(0, width - 1)
-        row = ((1 - _moved(*self._z, since)) * (height / 2) - 0.5).clamp(0, height - 1)
-        pixel = row.round().long() * width + column.round().long()
+        column = _place(self._column, since).clamp_(0, width - 1).round_().int()
+        row = _place(self._row, since).clamp_(0, height - 1).round_().int()
+        pixel = column.add_(row, alpha=width)
         distances = _distances(points, self._image_size).to(pixel.device)
         return (distances.index_select(0, pixel) <= self._reach).nonzero()[:, 0]
+
+
+def _path(
+    gaussians: DynamicGaussians, axis: int, scale: float, origin: float
+) -> list[Float[Tensor, " n"]]:
+    """Return a polynomial of the time since the anchor: one coordinate of centres, pixels."""
+    begin, motion = gaussians.means[0, :, axis], gaussians.motion[0, :, :, axis]
+    return [begin * scale + origin, *(column * scale for column in motion.unbind(1))]
+
+
+def _place(path: list[Float[Tensor, " n"]], since: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Return the value of a polynomial, in memory of its own."""
+    place = path[-1].clone()
+    for coefficient in reversed(path[:-1]):
+        place = torch.addcmul(coefficient, place, since)
+    return place
 
 
 def _reach(gaussians: DynamicGaussians, image_size: tuple[int, int]) -> Float[Tensor, " n"]:
@@ -66,16 +81,6 @@ def _reach(gaussians: DynamicGaussians, image_size: tuple[int, int]) -> Float[Te
 
 def _columns(values: Float[Tensor, "n k"]) -> list[Float[Tensor, " n"]]:
     return [column.contiguous() for column in values.unbind(1)]
-
-
-def _moved(
-    begin: Float[Tensor, " n"], motion: list[Float[Tensor, " n"]], since: Float[Tensor, " n"]
-) -> Float[Tensor, " n"]:
-    """Return one coordinate of centres."""
-    moved = torch.zeros_like(since)
-    for coefficient in reversed(motion):
-        moved = (moved + coefficient) * since
-    return begin + moved
 
 
 def _distances(points: Float[Tensor, "p 2"], image_size: tuple[int, int]) -> Float[Tensor, " hw"]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from core.scene_file.planes import decode_image, encode_image
 from core.scene_file.records import Fields, damaged
@@ -68,11 +68,15 @@ def quantize(values: Float[np.ndarray, " n"], step: float, *, room: int = 0) -> 
         step: Above 0.
         room: How many levels to leave free below and above.
     """
-    values = np.clip(values.astype(np.float64), -MAX_VALUE / 4, MAX_VALUE / 4)
+    values = values.clip(-MAX_VALUE / 4, MAX_VALUE / 4).astype(np.float64, copy=False)
     low, high = float(values.min()), float(values.max())
     step = float(np.float32(max(step, (high - low) / (MAX_LEVEL - 2 * room - 1))))
     low = float(np.float32(low - room * step))
-    return Channel(np.rint((values - low) / step).astype(np.int32).clip(0, MAX_LEVEL), low, step)
+    # In place: new arrays take longer than the arithmetic.
+    values -= low
+    values /= step
+    np.rint(values, out=values)
+    return Channel(values.clip(0, MAX_LEVEL, out=values).astype(np.int32), low, step)
 
 
 def constant(value: float, count: int) -> Channel:
@@ -80,10 +84,11 @@ def constant(value: float, count: int) -> Channel:
     return Channel(np.zeros(count, np.int32), float(np.float32(value)), 0.0)
 
 
-def shift(channel: Channel, where: Bool[np.ndarray, " n"], by: Int[np.ndarray, " n"]) -> Channel:
-    """Return the channel with the levels at some places changed by some levels."""
-    levels = np.where(where, channel.levels + by, channel.levels)
-    return Channel(levels.clip(0, MAX_LEVEL), channel.low, channel.step)
+def shift(channel: Channel, where: Int[np.ndarray, " m"], by: Int[np.ndarray, " m"]) -> Channel:
+    """Return the channel with the levels in some places changed by some levels."""
+    levels = channel.levels.copy()
+    levels[where] = (levels[where] + by).clip(0, MAX_LEVEL)
+    return Channel(levels, channel.low, channel.step)
 
 
 def start_packing(groups: Sequence[Group], grid_size: tuple[int, int]) -> Callable[[], bytes]:
@@ -143,11 +148,13 @@ def unpack_groups(
             images.append(fields.take(length))
         if kind not in kinds:
             continue
-        levels = np.broadcast_to(np.int32(0), (grid_size[0] * grid_size[1], 3))
+        # By channel, whose levels are then side by side in memory.
+        levels = [np.zeros(grid_size[0] * grid_size[1], np.int32) for _ in ranges]
         for part, image in enumerate(images):
             planes = decode_image(image, grid_size, fields.where).reshape(-1, 3)
-            levels = levels + (planes.astype(np.int32) << 8 * part)
-        channels = [Channel(levels[:, i], low, step) for i, (low, step) in enumerate(ranges)]
+            for i, channel in enumerate(levels):
+                channel += planes[:, i].astype(np.int32) << 8 * part
+        channels = [Channel(ls, *r) for ls, r in zip(levels, ranges, strict=True)]
         if not all(_is_possible(channel) for channel in channels):
             raise damaged(fields.where, f"a channel of group {kind} has impossible values")
         groups[kind] = Group(kind, tuple(channels))
@@ -168,12 +175,12 @@ def _planes(levels: list[np.ndarray], part: int) -> np.ndarray:
 
     A single one is stored as grey, which WebP codes best; the third plane of two is 0.
     """
-    image = np.zeros((*levels[0].shape, 3), np.uint8)
-    for i, plane in enumerate(levels):
-        low_and_high = plane.astype("<u2").view(np.uint8).reshape(*plane.shape, 2)
-        image[..., i] = low_and_high[..., part]
-    if len(levels) == 1:
-        image[..., 1:] = image[..., :1]
+    planes = [(plane >> 8 * part).astype(np.uint8) for plane in levels]
+    if len(planes) == 1:
+        return planes[0]
+    image = np.zeros((*planes[0].shape, 3), np.uint8)
+    for i, plane in enumerate(planes):
+        image[..., i] = plane
     return image
 
 

@@ -58,7 +58,9 @@ class IntervalArrays:
     def is_finite(self) -> bool:
         """Whether all values are."""
         arrays = (*vars(self.static).values(), *vars(self.dynamics).values())
-        return all(bool(np.isfinite(array).all()) for array in arrays)
+        # By their ends, which takes no array of truth values; a NaN is both.
+        ends = [end for array in arrays if array.size for end in (array.min(), array.max())]
+        return bool(np.isfinite(ends).all())
 
     def part(self, rows: slice) -> IntervalArrays:
         """Return some of the Gaussians."""

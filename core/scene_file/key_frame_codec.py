@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from core.scene_file.channels import Channel, Group, constant, quantize, shift
 from core.scene_file.grades import Grade
@@ -47,7 +47,7 @@ def quantize_static(
     x, z = cell_centers(grid_size)
     rows, columns = grid_size
     scales, means = gaussians.scales, gaussians.means
-    sx, sy, sz = (np.maximum(scales[:, axis], 0) ** 0.25 for axis in range(3))
+    sx, sy, sz = (scales[:, axis] for axis in range(3))
     groups = [
         Group(
             COLOR,
@@ -61,18 +61,22 @@ def quantize_static(
                 quantize(means[:, 2] - z.astype(np.float64), grade.position * 2 / rows),
             ),
         ),
-        Group(INVERSE_DEPTH, (_quantize_inverse_depths(means[:, 1], grade.inverse_depth),)),
+        Group(
+            INVERSE_DEPTH,
+            (_quantize_inverse_depths(means[:, 1], grade.inverse_depth),),
+            is_fast=(False, True),
+        ),
         Group(
             SHAPE,
             (
-                quantize(sx, grade.root_scale),
-                quantize(sz, grade.root_scale),
+                quantize(_fourth_root(sx), grade.root_scale),
+                quantize(_fourth_root(sz), grade.root_scale),
                 quantize(gaussians.opacities, grade.opacity),
             ),
         ),
     ]
-    if not np.allclose(scales[:, 1], (scales[:, 0] + scales[:, 2]) / 2, rtol=1e-3, atol=0):
-        groups.append(Group(SCALE_Y, (quantize(sy, grade.root_scale),)))
+    if not np.allclose(sy, (sx + sz) / 2, rtol=1e-3, atol=0):
+        groups.append(Group(SCALE_Y, (quantize(_fourth_root(sy), grade.root_scale),)))
     return groups + _quantize_rotations(gaussians.quats, grade)
 
 
@@ -129,10 +133,23 @@ def values_of(
 
 def _quantize_inverse_depths(values: Float[np.ndarray, " n"], step: float) -> Channel:
     channel = quantize(values.clip(*INVERSE_DEPTH_REACH), step, room=1)
-    valid, stored = is_valid(values), channel.values
-    inwards = np.where(stored < 0, 1, -1)
-    outwards = np.where(values < 0, -1, 1)
-    return shift(channel, valid != is_valid(stored), np.where(valid, inwards, outwards))
+    where, by = towards_validity(values, channel.values)
+    return shift(channel, where, by)
+
+
+def towards_validity(
+    before: Float[np.ndarray, " n"], after: Float[np.ndarray, " n"]
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Return where rounding has changed who is rendered, and the sign of what would mend it.
+
+    Args:
+        before: Inverse depths as they are.
+        after: The same, rounded.
+    """
+    where = (is_valid(before) != is_valid(after)).nonzero()[0]
+    before, after = before[where], after[where]
+    inwards, outwards = np.where(after < 0, 1, -1), np.where(before < 0, -1, 1)
+    return where, np.where(is_valid(before), inwards, outwards)
 
 
 def _quantize_rotations(quats: Float[np.ndarray, "n 4"], grade: Grade) -> list[Group]:
@@ -148,7 +165,7 @@ def _quantize_rotations(quats: Float[np.ndarray, "n 4"], grade: Grade) -> list[G
     turns = 2 * np.arctan2(y, w) / math.pi * (_ANGLES / grade.angle)
     levels = np.rint(turns).astype(np.int32) * grade.angle % _ANGLES
     step = float(np.float32(math.pi / _ANGLES))
-    return [Group(ANGLE, (Channel(levels, 0.0, step),))]
+    return [Group(ANGLE, (Channel(levels, 0.0, step),), is_fast=(True, True))]
 
 
 def _restore_rotations(
@@ -165,6 +182,10 @@ def _restore_rotations(
     else:
         w, x, y, z = (constant(value, count).values for value in (1.0, 0.0, 0.0, 0.0))
     return np.stack([w, x, y, z], axis=-1)
+
+
+def _fourth_root(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    return np.maximum(values, 0) ** 0.25
 
 
 def _fourth_power(roots: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from core.scene_file.channels import Channel, Group, quantize, shift
 from core.scene_file.grades import Grade
-from core.scene_file.key_frame_codec import is_valid, values_of
+from core.scene_file.key_frame_codec import towards_validity, values_of
 
 WINDOW, MOTION = 15, 16
 """Kinds of groups; coefficient ``j`` of the motion is MOTION + j."""
@@ -47,7 +47,7 @@ def quantize_dynamics(
         grade: Steps of quantisation.
     """
     rows, columns = grid_size
-    motion = dynamics.motion.astype(np.float64)
+    motion = dynamics.motion
     across, down = grade.motion * 2 / columns, grade.motion * 2 / rows
     degree = motion.shape[1]
     along = [
@@ -55,7 +55,7 @@ def quantize_dynamics(
     ]
     if degree:
         powers = far_end ** np.arange(1, degree + 1)
-        before = inverse_depths + motion[:, :, 1] @ powers
+        before = inverse_depths + motion[:, :, 1].astype(np.float64) @ powers
         along[0] = _keep_validity(along, before, stored_inverse_depths, powers)
     groups = [
         Group(
@@ -100,12 +100,9 @@ def _keep_validity(
 ) -> Channel:
     """Correct the first coefficient where rounding moves an end across 0 or 1."""
     first = along[0]
-    valid = is_valid(before)
+    others = [c.values * power for c, power in zip(along[1:], powers[1:], strict=True)]
     for _ in range(_ROOM):
-        channels = [first, *along[1:]]
-        after = anchors + sum(c.values * power for c, power in zip(channels, powers, strict=True))
-        inwards = np.where(after < 0, 1, -1)
-        outwards = np.where(before < 0, -1, 1)
-        by = np.where(valid, inwards, outwards) * int(powers[0])
-        first = shift(first, valid != is_valid(after), by)
+        after = anchors + sum([first.values * powers[0], *others])
+        where, by = towards_validity(before, after)
+        first = shift(first, where, by * int(powers[0]))
     return first

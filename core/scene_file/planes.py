@@ -17,16 +17,18 @@ _METHOD = 1
 """Effort of the encoder, 0 to 6. More takes a multiple of the time and saves a few percent."""
 
 
-def encode_image(planes: UInt8[np.ndarray, "h w 3"], *, is_fast: bool = False) -> bytes:
+def encode_image(
+    planes: UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w"], *, is_fast: bool = False
+) -> bytes:
     """Return the planes as a lossless WebP image without alpha.
 
     Args:
-        planes: Bytes.
+        planes: Bytes; a single plane stands for three.
         is_fast: Whether to take a third of the time, for up to twice the bytes.
     """
     buffer = io.BytesIO()
     method = 0 if is_fast else _METHOD
-    Image.fromarray(planes).save(buffer, "webp", lossless=True, method=method, quality=20)
+    Image.fromarray(planes).save(buffer, "webp", lossless=True, method=method, quality=0)
     return buffer.getvalue()
 
 

@@ -28,15 +28,19 @@ class StoredScene:
         # An interval asks for the one before, and several times are often in one interval.
         self._gaussians = lru_cache(maxsize=2)(self._read)
 
-    def interval(self, number: int) -> Interval:
-        """Return an interval, counted from 0.
+    def interval(self, number: int, *, with_ended: bool = True) -> Interval:
+        """Return an interval.
+
+        Args:
+            number: Counted from 0.
+            with_ended: Whether to read what fades out at its beginning, too.
 
         Raises:
             UserError: If the file is damaged there.
         """
         entry = self.reader.intervals[number]
         ended = None
-        if not entry.opens:
+        if with_ended and not entry.opens:
             before = self._gaussians(number - 1)
             ended = before.select(slice(before.num_gaussians // 2), dim=1)
         return Interval(

@@ -8,6 +8,7 @@ at its depth.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from einops import einsum
@@ -57,6 +58,8 @@ class Visibility:
 
     association: Association
     """The Gaussians blended there that are at the places' depth."""
+    inverse_depths: Float[Tensor, "p k"]
+    """Of those Gaussians."""
     share: Float[Tensor, " p"]
     """Which part of what is blended there they are, in [0, 1]."""
 
@@ -76,11 +79,16 @@ class AssociatedPoints:
 
     def places_at(self, time: float) -> Float[Tensor, "p 3"]:
         """Return where the points are at a pair time: x, inverse depth, z."""
-        indices = self.association.indices
-        gaussians = self.contributors.gaussians
-        begin = centers_at(gaussians, indices, self.starts[:, None])
-        moved = centers_at(gaussians, indices, time) - begin  # (p, k, 3)
+        moved = self._centers_at(time) - self._begins  # (p, k, 3)
         return self.places + einsum(self.association.shares, moved, "p k, p k xyz -> p xyz")
+
+    @cached_property
+    def _begins(self) -> Float[Tensor, "p k 3"]:
+        """Where the Gaussians were at the points' starts."""
+        return self._centers_at(self.starts[:, None])
+
+    def _centers_at(self, time: float | Tensor) -> Float[Tensor, "p k 3"]:
+        return centers_at(self.contributors.gaussians, self.association.indices, time)
 
     def is_visible(self, places: Float[Tensor, "p 3"], time: float) -> Bool[Tensor, " p"]:
         """Return which points nothing else covers in their places at a pair time."""
@@ -112,8 +120,7 @@ def associate(
         found = visibility(contributors, start, places[which])
         indices[which], shares[which] = found.association.indices, found.association.shares
         visible = (found.share >= VISIBLE_SHARE) | places[which, 1].isnan()
-        depths = centers_at(gaussians, found.association.indices, start)[..., 1]
-        depth = einsum(found.association.shares, depths, "p k, p k -> p")
+        depth = einsum(found.association.shares, found.inverse_depths, "p k, p k -> p")
         places[which, 1] = torch.where(visible, depth, places[which, 1])
         hidden = which[~visible]
         nearest = associate_hidden(gaussians, start, places[hidden], image_size)
@@ -154,7 +161,7 @@ def visibility(contributors: Contributors, time: float, places: Float[Tensor, "p
     expected = torch.where(expected.isnan(), weighted_median(depths, weights), expected)
     own = weights * agreement(depths, expected[:, None])
     share = own.sum(1) / weights.sum(1).clamp_min(_LEAST_WEIGHT)
-    return Visibility(Association(found.indices, _normalized(own)), share)
+    return Visibility(Association(found.indices, _normalized(own)), depths, share)
 
 
 def associate_hidden(

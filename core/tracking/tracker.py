@@ -13,7 +13,7 @@ from core.checks import UserError
 from core.geometry.canonical import canonical_from_pixels, pixels_from_canonical
 from core.geometry.fit import FrameFit
 from core.streaming import Interval
-from core.tracking.association import AssociatedPoints, associate
+from core.tracking.association import associate
 from core.tracking.tracks import PointTracks
 
 
@@ -86,10 +86,13 @@ class Tracker:
             self._fit.model_size,
         )
         parts = [PointTracks.none(len(followed), device)]
-        parts += [
-            self._tracks_at(associated, followed, time, interval.pair_time(time)) for time in asked
-        ]
-        self._places[followed] = associated.places_at(1.0)
+        places = {1.0: associated.places_at(1.0)}
+        for time in asked:
+            at = interval.pair_time(time)
+            places[at] = places[at] if at in places else associated.places_at(at)
+            visible = associated.is_visible(places[at], at)
+            parts.append(self._tracks_at(followed, time, places[at], visible))
+        self._places[followed] = places[1.0]
         self._newest, self._until = interval.second, interval.second_time
         return PointTracks.cat(parts)
 
@@ -104,12 +107,15 @@ class Tracker:
         )
 
     def _tracks_at(
-        self, associated: AssociatedPoints, followed: Bool[Tensor, " n"], time: float, at: float
+        self,
+        followed: Bool[Tensor, " n"],
+        time: float,
+        places_followed: Float[Tensor, "f 3"],
+        visible_followed: Bool[Tensor, " f"],
     ) -> PointTracks:
         chosen = ((self._times <= time) & (self._followed | self._ended)).to(followed.device)
         places, visible = self._places.clone(), torch.zeros_like(followed)
-        places[followed] = associated.places_at(at)
-        visible[followed] = associated.is_visible(places[followed], at)
+        places[followed], visible[followed] = places_followed, visible_followed
         visible &= self._fit.shows(places[:, 0], places[:, 2])
         places[~chosen] = torch.nan
         points = self._fit.points_to_input(pixels_from_canonical(places, self._fit.model_size))

@@ -1,27 +1,30 @@
 """Tracks of the player, computed by other processes: while a scene file is written, or served.
 
 Beside a GPU they take as long as the rest of a clip, mostly in Python, whose lock the rest needs.
+One process imports PyTorch, which takes about as long as to follow points through a hundred
+intervals; copies of it follow.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from core.checks import UserError
 from core.io.beside import Beside, Items, pays_beside
+from core.io.copies import in_copies
 from core.scene_file import SceneReader, open_scene
 from core.streaming import StoredScene
 from core.viewer.tracks import GroupFollower, GroupTracks, group_intervals, tracks_text
 
-_PROCESSES = 4
+_COPIES = min(4, os.cpu_count() or 1)
 """Which follow a group of intervals each: one needs about twice as long as the rest of a clip."""
 _LOOK_S = 0.02
 """Between two looks at the file."""
-_Groups = dict[int, GroupTracks]
 Follow = Callable[[Path], Callable[[], str | None]]
 """Begins to follow a scene file, which may not be there yet. What it returns is to be called when
 the file has ended: it waits and gives what :func:`core.viewer.tracks.write_tracks` would return, or
@@ -32,8 +35,8 @@ None where that is left to the caller."""
 def following(device: torch.device) -> Iterator[Follow]:
     """Follow points through a scene file that will be written, see :data:`Follow`.
 
-    Only beside a GPU, and where cores are left. The processes, which first have seconds of imports
-    before them, end with the block.
+    Only beside a GPU, and where cores are left. The processes, the first of which has seconds of
+    imports before it, end with the block.
 
     Args:
         device: Where the scene is made.
@@ -48,41 +51,40 @@ def following(device: torch.device) -> Iterator[Follow]:
 @contextmanager
 def follow_beside() -> Iterator[Follow]:
     """Do what :func:`following` does on any machine."""
-    with ExitStack() as stack:
-        processes: list[Beside[Path, _Groups]] = [
-            stack.enter_context(Beside("tracks of points", _follow, share, _PROCESSES))
-            for share in range(_PROCESSES)
-        ]
+    with Beside[Path, list[GroupTracks]]("tracks of points", _follow) as process:
 
         def follow(scene: Path) -> Callable[[], str | None]:
-            for process in processes:
-                process.put(scene.absolute())
-            return lambda: _joined(processes, scene)
+            process.put(scene.absolute())
+            return lambda: _text(process, scene)
 
         yield follow
 
 
-def _joined(processes: list[Beside[Path, _Groups]], scene: Path) -> str | None:
+def _text(process: Beside[Path, list[GroupTracks]], scene: Path) -> str | None:
     try:
-        found = [process.finish() for process in processes]
+        groups = process.finish()
     except UserError:
         return None  # the caller finds out what is wrong
     with open_scene(scene) as reader:
-        fit = reader.header.fit
-    groups = sorted(item for share in found for item in share.items())
-    return tracks_text([tracks for _, tracks in groups], fit)
+        return tracks_text(groups, reader.header.fit)
 
 
-def _follow(items: Items[Path], first: int, step: int) -> _Groups:
-    """Follow every ``step``-th group while it comes; return them by their number."""
+def _follow(items: Items[Path]) -> list[GroupTracks]:
+    """Follow all groups while they come."""
     torch.set_num_threads(1)
     path = next(items)
+    shares = in_copies(lambda first: _follow_share(items, path, first), _COPIES)
+    return [tracks for _, tracks in sorted(item for share in shares for item in share.items())]
+
+
+def _follow_share(items: Items[Path], path: Path, first: int) -> dict[int, GroupTracks]:
+    """Follow every :data:`_COPIES`-th group; return them by their number."""
     has_ended = False
     while (reader := _opened(path, has_ended)) is None:
-        has_ended = _has_ended(items, _LOOK_S)
+        has_ended = items.is_next_there(_LOOK_S)
     with reader:
         scene = StoredScene(reader)
-        found: _Groups = {}
+        found: dict[int, GroupTracks] = {}
         number, follower = first, None
         while True:
             reader.look_again()
@@ -99,15 +101,11 @@ def _follow(items: Items[Path], first: int, step: int) -> _Groups:
                     follower.advance()
                 elif is_complete or number + 1 < len(groups):
                     found[number] = follower.tracks()
-                    number, follower = number + step, None
+                    number, follower = number + _COPIES, None
                 else:
                     wait = _LOOK_S
-            has_ended = has_ended or _has_ended(items, wait)
-
-
-def _has_ended(items: Items[Path], wait: float) -> bool:
-    """Wait so long at most for word that the file has ended."""
-    return items.is_next_there(wait) and next(items, None) is None
+            # Nobody takes what comes: that the file has ended is all that can.
+            has_ended = has_ended or items.is_next_there(wait)
 
 
 def _opened(path: Path, has_ended: bool) -> SceneReader | None:

@@ -112,7 +112,7 @@ class GroupFollower:
 
     def advance(self) -> None:
         """Follow the points through the next interval."""
-        interval = self._scene.interval(self.number)
+        interval = self._scene.interval(self.number, with_ended=False)
         begin, end = interval.first_time, interval.second_time
         times = {(begin + end) / 2, end, *([] if self._tracks else [begin])}
         self._tracks.append(self._tracker.advance(interval, sorted(times)))

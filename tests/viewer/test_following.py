@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -50,3 +51,28 @@ def test_what_could_not_be_followed_is_computed_at_the_end(
         assert tracks() is None
         write_player(tmp_path / "scene.html", scene, tracks=tracks)
     assert write_tracks(scene) in (tmp_path / "scene.html").read_text()
+
+
+@pytest.mark.slow
+def test_no_process_is_left_where_a_file_is_given_up(
+    write_scene: WriteScene, tmp_path: Path
+) -> None:
+    growing = tmp_path / "growing.ssplat"
+    growing.write_bytes(write_scene().read_bytes()[:-20])
+    with following.follow_beside() as follow:
+        follow(growing)
+        end = time.monotonic() + 60
+        while len(begun := _descendants(os.getpid())) < 2 and time.monotonic() < end:
+            time.sleep(0.1)
+    assert len(begun) >= 2
+    assert not any(Path(f"/proc/{number}").exists() for number in begun)
+
+
+def _descendants(number: int) -> set[int]:
+    """Return the processes that a process has started, and those that they have."""
+    try:
+        text = Path(f"/proc/{number}/task/{number}/children").read_text()
+    except OSError:
+        return set()
+    children = {int(child) for child in text.split()}
+    return children.union(*map(_descendants, children))
