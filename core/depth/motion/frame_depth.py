@@ -105,8 +105,9 @@ def go_on(
     picture, change = without_surroundings(grey), gradient(grey)
     texture = structure(change)
     matches, known = match(there, back, before.kept, before.picture, before.matches, camera)
-    matches = refine(matches, picture, change, texture, camera)
+    # From matches as they were estimated: what is refined where it cannot fit strays from any pose.
     found = localize(matches, texture, known, camera, before.is_scaled)
+    matches = refine(matches, picture, change, texture, camera)
     is_matched = matches.trust[0] > 0
     moves = found.has_parallax
     pose = found.pose.map(lambda value: value[0])

@@ -27,7 +27,8 @@ def without_surroundings(grey: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
     """Return grey levels less the mean of what is around them."""
     reach = _SURROUNDINGS // 2
     around = F.pad(grey[None, None], (reach, reach, reach, reach), mode="replicate")
-    return grey - F.avg_pool2d(around, _SURROUNDINGS, 1)[0, 0]
+    rows = F.avg_pool2d(around, (_SURROUNDINGS, 1), 1)
+    return grey - F.avg_pool2d(rows, (1, _SURROUNDINGS), 1)[0, 0]
 
 
 def refine(
