@@ -105,16 +105,16 @@ def go_on(
     picture, change = without_surroundings(grey), gradient(grey)
     texture = structure(change)
     matches, known = match(there, back, before.kept, before.picture, before.matches, camera)
-    # From matches as they were estimated: what is refined where it cannot fit strays from any pose.
+    # From matches as they were estimated: refined where nothing fits, they stray from any pose.
     found = localize(matches, texture, known, camera, before.is_scaled)
-    matches = refine(matches, picture, change, texture, camera)
     is_matched = matches.trust[0] > 0
     moves = found.has_parallax
     pose = found.pose.map(lambda value: value[0])
     carried = carry(known, is_matched, pose, camera.rays(there.device), ~moves)
 
     def renewed() -> DepthMap:
-        return fuse(carried, triangulate(matches, texture, found.pose, camera))
+        refined = refine(matches, picture, change, texture, camera)
+        return fuse(carried, triangulate(refined, texture, found.pose, camera))
 
     seen = where_needed(moves, renewed, carried)
     much_is_new = (seen.certainty == 0).float().mean() > _MUCH

@@ -1,4 +1,4 @@
-"""Matches moved to where the pictures agree: errors of flow that was led on do not add up."""
+"""Matches moved to where the pictures agree, which takes off what flow that is led on adds up."""
 
 from __future__ import annotations
 
