@@ -1,13 +1,15 @@
-"""How good depth is by its source: ``python benchmarks/depth_sources.py CLIP [CLIP ...]``.
+"""How good depth is by its source: ``python benchmarks/depth_sources.py FOLDER [FOLDER ...]``.
 
-Clips with measured depth: folders with ``JPEGImages/*.jpg`` and ``Depth/*.png`` (16 bits,
+Folders of clips with measured depth, each with ``JPEGImages/*.jpg`` and ``Depth/*.png`` (16 bits,
 millimetres, 0 for none). Every pixel that was measured counts. The baseline is *row*: the best
 function of the image row, fitted to the truth of each frame.
 
 * row: see above. It knows the truth.
 * network: the network's own depth of each frame alone (``--depth none``).
 * motion: ``--depth motion``, causal, from key frames, by the flow of the network's matcher.
-* motion, DIS: the same by OpenCV's DIS, as for networks without a matcher.
+* motion, each alone: key frames with the matches and the partners of *motion*, but no depth carried
+  on; each aligned by scale and shift to the one before, where flow leads.
+* motion, DIS: the same as *motion* by OpenCV's DIS, as for networks without a matcher.
 * motion, both ways: ``core.depth.preprocess --source motion``, from all frames of the clip, by DIS
   at full resolution.
 
@@ -29,7 +31,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -46,6 +48,7 @@ from torch import Tensor
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
 from core.command_line import parse
+from core.depth.motion.depth_map import DepthMap
 from core.depth.motion.field_of_view import USUAL_FOV
 from core.depth.motion.offline import clip_depth
 from core.depth.motion.picture import working_picture
@@ -63,6 +66,8 @@ from core.streaming.pair_model import MatchingModel, matching_of, own_inverse_de
 T = TypeVar("T")
 Maps = list[Float[Tensor, "h w"]]
 _FARTHEST = 100.0
+_FORGOTTEN = 1e-6
+"""What is left of the certainty of depth that is not to be carried on."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,30 @@ def at_size(values: np.ndarray | Tensor, like: ClipFrame) -> Tensor:
     return resize(torch.as_tensor(values)[None, None].float(), size)[0, 0]
 
 
+def each_alone(
+    matched: MatchedMotion, matching: MatchingModel, image: Float[Tensor, "1 3 h w"], fit: FrameFit
+) -> Tensor:
+    """Return the inverse depth of the next key frame if none is carried on; do not take it."""
+    state = matched.state
+    if state.found is not None:
+        kept = state.found.kept
+        forgotten = DepthMap(kept.inverse_depth, _FORGOTTEN * kept.certainty)
+        matched.state = replace(state, found=replace(state.found, kept=forgotten))
+    depth = matched.see(matching, image, fit).inverse_depth[0, 0]
+    matched.state = state
+    return depth
+
+
+def one_after_the_other(maps: Float[Tensor, "t h w"], truth: Truth) -> Float[Tensor, "t h w"]:
+    """Return inverse depths, each brought by scale and shift to the one before, along the flow."""
+    found = [maps[0]]
+    for values, (flow, trusted) in zip(maps[1:], truth.flows, strict=True):
+        later = warp(values[None, None], flow[None])[0, 0]
+        scale, shift = align_inverse_depth(later[trusted], found[-1][trusted])
+        found.append((scale * values + shift).clamp_min(1 / _FARTHEST))
+    return torch.stack(found)
+
+
 class TimedMatching:
     """A network's matcher whose time is told apart."""
 
@@ -199,7 +228,7 @@ def sources(clip: Clip, options: Options) -> tuple[Truth, dict[str, tuple[Tensor
         own = alone(frame).numpy()
         return (own + slope(*own.shape).numpy()) / 2
 
-    names = ("network", "motion", "motion, DIS", "motion, both ways")
+    names = ("network", "motion", "motion, each alone", "motion, DIS", "motion, both ways")
     clocks = {name: Clock() for name in names}
     found: dict[str, Sequence[np.ndarray | Tensor]] = {}
     with torch.inference_mode():
@@ -211,14 +240,17 @@ def sources(clip: Clip, options: Options) -> tuple[Truth, dict[str, tuple[Tensor
             matched = MatchedMotion(options.fov)
             fit = FrameFit((keys[0].image.shape[0], keys[0].image.shape[1]), size)
             timed = cast(MatchingModel, TimedMatching(matching, clock))
-            seen = [
-                clock.run(lambda f=f: matched.see(timed, image_of(f), fit).inverse_depth)
-                for f in keys
-            ]
-            found["motion"] = [
-                depth[0, 0] if depth.any() else other
-                for depth, other in zip(seen, own, strict=True)
-            ]
+            seen, alone_each = [], []
+            for f in keys:
+                image = image_of(f)
+                alone_each.append(each_alone(matched, matching, image, fit))
+                seen.append(
+                    clock.run(lambda i=image: matched.see(timed, i, fit).inverse_depth[0, 0])
+                )
+            for name, given in (("motion", seen), ("motion, each alone", alone_each)):
+                found[name] = [
+                    depth if depth.any() else other for depth, other in zip(given, own, strict=True)
+                ]
         clock = clocks["motion, DIS"]
         motion = MotionDepth(fov=options.fov, flow=clock.estimate_flow)
         causal = []
@@ -242,6 +274,9 @@ def sources(clip: Clip, options: Options) -> tuple[Truth, dict[str, tuple[Tensor
         )
         for name, values in found.items()
     }
+    if "motion, each alone" in maps:
+        values, clock = maps["motion, each alone"]
+        maps["motion, each alone"] = (one_after_the_other(values, truth), clock)
     rows = torch.cat([row_means(t[None], t[None] > 0) for t in truth.inverse]).float()
     return truth, {"row": (rows, Clock()), **maps}
 

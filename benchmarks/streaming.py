@@ -216,7 +216,7 @@ def time_motion(model: FastModel, frame: np.ndarray, count: int) -> float:
         flow = model.matching.match(*features).flow
         own = model.matching.own_inverse_depths(features[1])
         steps = Recorded(motion_steps(FrameFit(size, size), USUAL_FOV))
-        found = begin(own[0, 0].float())
+        found = begin(own[0, 0].float(), images[0][0])
         steps(found, flow, images[1], own)
         for _ in range(count):
             with timer.stage("motion"):

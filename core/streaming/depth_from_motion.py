@@ -93,7 +93,7 @@ class MatchedMotion:
         own = matching.own_inverse_depths(features)
         before, found, matches = self.state.features, self.state.found, None
         if before is None or found is None:
-            found = begin(_alone(own))
+            found = begin(_alone(own), image[0])
         else:
             matches = matching.match(before, features)
             if fit != self._fit:

@@ -23,7 +23,7 @@ _COLOR_VARIANCE, _PLACE_VARIANCE = 3e-4, 1e-2
 _LEAST = 4.0
 """Relative certainty at which a pixel and its surroundings count the same; it is also that of a
 guess (an inverse depth that may be wrong by a half)."""
-_MOST = 20.0
+_MOST = 60.0
 """Relative certainty beyond which a pixel counts no more, here: flow that bleeds over an edge is
 certain, too. Beyond it a value is known well."""
 _FEATURES = 5

@@ -16,7 +16,8 @@ from core.depth.motion.depth_map import DepthMap, fuse
 from core.depth.motion.filling import complete, fill, guess, keep
 from core.depth.motion.matching import Matches, match, no_matches
 from core.depth.motion.poses.localization import localize
-from core.depth.motion.texture import halve, structure
+from core.depth.motion.refinement import refine, without_surroundings
+from core.depth.motion.texture import gradient, halve, structure
 from core.depth.motion.triangulation import triangulate
 from core.types import TensorDataclass
 
@@ -41,6 +42,8 @@ class FrameDepth(TensorDataclass):
     """Without holes and outliers."""
     kept: DepthMap
     """As the next key frame takes it on."""
+    picture: Float[Tensor, "h w"]
+    """Its grey levels, less those around them."""
     matches: Matches
     """Where its pixels were seen before."""
     is_scaled: Bool[Tensor, ""]
@@ -56,11 +59,26 @@ class FrameDepth(TensorDataclass):
         return (self.shown.inverse_depth / self.near).clamp(0, 1) * self.is_scaled
 
 
-def begin(alone: Float[Tensor, "h w"]) -> FrameDepth:
-    """Return the depth of a shot's first key frame: that of the picture alone."""
-    depth = guess(alone)
-    zero = alone.new_zeros(())
-    return FrameDepth(depth, depth, no_matches(_PARTNERS, alone), zero > 0, zero + 1, zero)
+def begin(alone: Float[Tensor, "h w"], image: Float[Tensor, "3 h2 w2"]) -> FrameDepth:
+    """Return the depth of a shot's first key frame: that of the picture alone.
+
+    Args:
+        alone: Inverse depth from the picture alone, in [0, 1].
+        image: RGB in [0, 1], twice the size of the maps.
+    """
+    return _begun(alone, without_surroundings(grey_levels(halve(image))))
+
+
+def _begun(alone: Float[Tensor, "h w"], picture: Float[Tensor, "h w"]) -> FrameDepth:
+    depth, zero = guess(alone), alone.new_zeros(())
+    matches = no_matches(_PARTNERS, alone)
+    return FrameDepth(depth, depth, picture, matches, zero > 0, zero + 1, zero)
+
+
+def grey_levels(image: Float[Tensor, "3 h w"]) -> Float[Tensor, "h w"]:
+    """Return grey levels up to 255."""
+    red, green, blue = image
+    return 255 * (0.299 * red + 0.587 * green + 0.114 * blue)
 
 
 def go_on(
@@ -82,10 +100,12 @@ def go_on(
             shot begins anew or much is new only.
         camera: The camera of the maps.
     """
-    matches, known = match(there, back, before.kept, before.matches, camera)
     small = halve(image)
-    red, green, blue = small
-    texture = structure(255 * (0.299 * red + 0.587 * green + 0.114 * blue))
+    grey = grey_levels(small)
+    picture, change = without_surroundings(grey), gradient(grey)
+    texture = structure(change)
+    matches, known = match(there, back, before.kept, before.picture, before.matches, camera)
+    # From matches as they were estimated: refined where nothing fits, they stray from any pose.
     found = localize(matches, texture, known, camera, before.is_scaled)
     is_matched = matches.trust[0] > 0
     moves = found.has_parallax
@@ -93,7 +113,8 @@ def go_on(
     carried = carry(known, is_matched, pose, camera.rays(there.device), ~moves)
 
     def renewed() -> DepthMap:
-        return fuse(carried, triangulate(matches, texture, found.pose, camera))
+        refined = refine(matches, picture, change, texture, camera)
+        return fuse(carried, triangulate(refined, texture, found.pose, camera))
 
     seen = where_needed(moves, renewed, carried)
     much_is_new = (seen.certainty == 0).float().mean() > _MUCH
@@ -103,10 +124,11 @@ def go_on(
     shown = where_needed(moves, lambda: filled, kept)
     contradictions = (before.contradictions + 1) * found.is_contradicted
     near = torch.maximum(_nearest(shown), _FADE * before.near)
-    following = FrameDepth(shown, kept, matches, before.is_scaled | moves, near, contradictions)
+    is_scaled = before.is_scaled | moves
+    following = FrameDepth(shown, kept, picture, matches, is_scaled, near, contradictions)
     is_other = is_matched.float().mean() < _SMALLEST_OVERLAP
     begins = is_other | (contradictions > _MOST_CONTRADICTIONS)
-    return where_needed(begins, lambda: begin(alone()), following)
+    return where_needed(begins, lambda: _begun(alone(), picture), following)
 
 
 def _nearest(depth: DepthMap) -> Float[Tensor, ""]:

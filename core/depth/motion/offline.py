@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from core.depth.motion.clip_motion import ClipMotion, Seen
 from core.depth.motion.depth_map import DepthMap, fuse
 from core.depth.motion.picture import Picture
-from core.depth.motion.stream import EstimateFlow, MotionDepth
+from core.depth.motion.stream import EstimateFlow
 
 _WINDOW = 15
 """Frames before and after over which the unit of the way back is compared with that of the way
@@ -27,8 +27,10 @@ def clip_depth(
 ) -> list[DepthMap] | None:
     """Return the depth of every frame of a clip, all in one unit.
 
-    The clip goes through :class:`MotionDepth` once forwards and once backwards; where both know a
-    depth, it is their mean, weighted by certainty. Memory grows with the clip, by 0.6 MB a frame.
+    Frame after frame, the clip is looked at backwards, then forwards from the depth that
+    its first frame has then, then backwards from that of its last. Where the latter two know a
+    depth, it is their mean, weighted by certainty. Then each frame is matched with others that are
+    farther away, and takes what these say, too. Memory grows with the clip, by 2 MB a frame.
 
     Args:
         pictures: As :func:`core.depth.motion.picture.working_picture` makes them.
@@ -38,13 +40,20 @@ def clip_depth(
     Returns:
         None if the camera of most frames has no parallax.
     """
-    there = _one_way(pictures, fov, flow)
-    back = _one_way(pictures[::-1], fov, flow)[::-1]
-    ways = list(zip(there, back, strict=True))
+    clip = ClipMotion(pictures, fov=fov, flow=flow)
+    order = range(len(pictures))
+    _, first = clip.one_way(order[::-1])
+    there, last = clip.one_way(order, first)
+    back, _ = clip.one_way(order[::-1], last)
+    ways = list(zip(there, back[::-1], strict=True))
     if 2 * sum(a.is_scaled or b.is_scaled for a, b in ways) < len(pictures):
         return None
     ratios = np.array([_unit_ratio(a.depth, b.depth) for a, b in ways])
-    return [_joined(a, b, _local_median(ratios, i)) for i, (a, b) in enumerate(ways)]
+    joined = [_joined(a, b, _local_median(ratios, i)) for i, (a, b) in enumerate(ways)]
+    return [
+        clip.looked_again(i, depth) if a.is_scaled or b.is_scaled else depth
+        for i, ((a, b), depth) in enumerate(zip(ways, joined, strict=True))
+    ]
 
 
 def normalized(depths: Sequence[DepthMap]) -> list[Float[Tensor, "h w"]]:
@@ -60,21 +69,7 @@ def confidence(depth: DepthMap) -> Float[Tensor, "h w"]:
     return relative / (relative + _KNOWN)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """Depth of a frame, looked at from one end of the clip."""
-
-    depth: DepthMap
-    is_scaled: bool
-    """Whether it comes from motion."""
-
-
-def _one_way(pictures: Sequence[Picture], fov: float, flow: EstimateFlow) -> list[_Seen]:
-    stream = MotionDepth(fov=fov, flow=flow)
-    return [_Seen(stream.advance(picture), stream.state.is_scaled) for picture in pictures]
-
-
-def _joined(there: _Seen, back: _Seen, unit: float) -> DepthMap:
+def _joined(there: Seen, back: Seen, unit: float) -> DepthMap:
     """Return the mean of both ways; where only one depth comes from motion, that."""
     before, after = there.depth, _in_unit(back.depth, unit)
     if there.is_scaled == back.is_scaled:

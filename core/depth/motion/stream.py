@@ -102,20 +102,21 @@ class MotionDepth:
 
         grey, newest, found = picture.grey, self.state.newest, self.state.found
         if newest is None or found is None:
-            found = begin(alone())
+            found = begin(alone(), picture.image)
         else:
-            there, back = self._flow(grey, newest), self._flow(newest, grey)
+            flow = self.flow or grey_flow
+            there, back = flow_of_maps(flow, grey, newest), flow_of_maps(flow, newest, grey)
             camera = Camera.of_fov(height, width, self.fov)
             found = go_on(found, there, back, picture.image, alone, camera)
         self.state = MotionState(grey, found)
         return found.shown
 
-    def _flow(self, first: Grey, second: Grey) -> Float[Tensor, "2 h w"]:
-        """Return the flow averaged over the pixels of the maps, and counted in these."""
-        height, width = (side // 2 for side in first.shape)
-        flow = (self.flow or grey_flow)(first, second)
-        small = cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA)
-        return rearrange(torch.from_numpy(small), "h w uv -> uv h w") / 2
+
+def flow_of_maps(flow: EstimateFlow, first: Grey, second: Grey) -> Float[Tensor, "2 h w"]:
+    """Return a flow averaged over the pixels of the maps, and counted in these."""
+    height, width = (side // 2 for side in first.shape)
+    small = cv2.resize(flow(first, second), (width, height), interpolation=cv2.INTER_AREA)
+    return rearrange(torch.from_numpy(small), "h w uv -> uv h w") / 2
 
 
 def slope(height: int, width: int, device: torch.device | str = "cpu") -> Float[Tensor, "h w"]:

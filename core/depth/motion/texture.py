@@ -18,17 +18,26 @@ Structure = Float[Tensor, "3 h w"]
 """Structure tensor (Foerstner and Guelch 1987) of each pixel of a map: xx, xy, yy."""
 
 
-def structure(grey: Float[Tensor, "h w"]) -> Structure:
-    """Return the structure tensor of a picture of grey levels up to 255."""
+def gradient(grey: Float[Tensor, "h w"]) -> Float[Tensor, "2 h w"]:
+    """Return the change of grey levels by (u, v), per pixel (Scharr)."""
     around = F.pad(grey[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
     across, down = around[:, 2:] - around[:, :-2], around[2:] - around[:-2]
-    x = torch.add(3 * (across[:-2] + across[2:]), across[1:-1], alpha=10)  # Scharr, times 32
+    x = torch.add(3 * (across[:-2] + across[2:]), across[1:-1], alpha=10)
     y = torch.add(3 * (down[:, :-2] + down[:, 2:]), down[:, 1:-1], alpha=10)
+    return torch.stack((x, y)) * (1 / 32)
+
+
+def structure(gradient: Float[Tensor, "2 h w"]) -> Structure:
+    """Return the structure tensor of a picture of grey levels up to 255, by its gradient."""
+    x, y = gradient
+    return window_means(torch.stack((x * x, x * y, y * y)))
+
+
+def window_means(values: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
+    """Average over the window around each pixel; the border is repeated."""
     reach = _WINDOW // 2
-    around = F.pad(
-        torch.stack((x * x, x * y, y * y))[None], (reach, reach, reach, reach), mode="replicate"
-    )[0]
-    return _sums(_sums(around, 1), 2) * (1 / (32 * _WINDOW) ** 2)
+    around = F.pad(values[None], (reach, reach, reach, reach), mode="replicate")[0]
+    return _sums(_sums(around, 1), 2) * (1 / _WINDOW**2)
 
 
 def halve(values: Float[Tensor, "c h2 w2"]) -> Float[Tensor, "c h w"]:

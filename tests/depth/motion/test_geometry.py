@@ -12,11 +12,13 @@ from torch import Tensor
 from core.depth.motion.camera import Camera
 from core.depth.motion.depth_map import DepthMap, fuse
 from core.depth.motion.least_squares import solve
-from core.depth.motion.matching import Matches
+from core.depth.motion.matching import Matches, follow
 from core.depth.motion.pose import Pose, turn
 from core.depth.motion.poses.adjustment import Points, adjust, robust_turn
 from core.depth.motion.poses.parallax import border_cells, border_of, border_parallax
 from core.depth.motion.poses.translation_search import find_translation
+from core.depth.motion.refinement import refine, without_surroundings
+from core.depth.motion.texture import gradient, structure
 from core.depth.motion.triangulation import triangulate
 from core.geometry.fit import FrameFit
 
@@ -141,12 +143,31 @@ def test_triangulation_of_several_partners_and_what_contradicts_it() -> None:
         flow = seen.unflatten(1, rho.shape).float() - CAMERA.pixels(CPU)
         flow[1, :8, :8] += 5  # along no epipolar line of both
         flows.append(flow)
-    matches = Matches(torch.stack(flows), torch.full((2, *rho.shape), 10.0))
     plain = torch.zeros(rho.shape)
+    matches = Matches(
+        torch.stack(flows), torch.full((2, *rho.shape), 10.0), plain.expand(2, -1, -1)
+    )
     depth = triangulate(matches, torch.stack((plain + 1e4, plain, plain + 1e4)), poses, CAMERA)
     assert (depth.inverse_depth / rho - 1).abs()[8:].max() < 1e-2
     moving = depth.certainty[:8, :8].median()
     assert moving < 0.05 * depth.certainty[8:].median()
+
+
+def test_matches_are_moved_to_where_pictures_agree() -> None:
+    """By one step, whatever the exposure; on a plain surface nothing moves them."""
+    noise = np.random.default_rng(0).uniform(80, 140, (12, 16)).astype(np.float32)
+    picture = torch.from_numpy(cv2.resize(noise, (64, 48), interpolation=cv2.INTER_CUBIC))
+    picture[:, :20] = 100.0
+    true = torch.tensor([1.3, -0.6])[:, None, None].expand(1, 2, 48, 64)
+    camera = Camera.of_fov(48, 64, 60.0)
+    partner = follow(picture[None, None], -true, camera)[0, 0] + 15
+    flow = torch.tensor([1.0, -1.0])[:, None, None].expand(1, 2, 48, 64)
+    matches = Matches(flow, torch.ones(1, 48, 64), without_surroundings(partner)[None])
+    change = gradient(picture)
+    moved = refine(matches, without_surroundings(picture), change, structure(change), camera)
+    error = (moved.flow - true)[0].norm(dim=0)
+    assert error[8:40, 30:56].median() < 0.2, "0.5 before"
+    assert torch.allclose(moved.flow[..., :12], flow[..., :12], atol=1e-3)
 
 
 def test_maps_are_fused_by_certainty_unless_they_differ() -> None:

@@ -43,7 +43,7 @@ def test_a_moving_camera_tells_depth_in_one_unit() -> None:
         truth = view.inverse_depth()
         if i >= 2:
             assert motion.state.is_scaled
-            assert _good(depth, truth) > 0.88
+            assert _good(depth, truth) > 0.85
             units.append(np.median(depth / truth))
     assert _good(_advance(MotionDepth(), _colored(flow.pictures[-1]))[0], truth) < 0.8
     assert max(units) / min(units) < 1.06
@@ -176,7 +176,7 @@ def test_the_state_does_not_grow_and_can_be_set_back() -> None:
         last = motion.push(_colored(picture))
         assert motion.state.found is not None
         size = sum(tensor.numel() for tensor in motion.state.found.tensors())
-        assert size < 20 * 48 * 64
+        assert size < 25 * 48 * 64
     motion.state = before
     again = motion.push(_colored(flow.pictures[-1]))
     assert last is not None

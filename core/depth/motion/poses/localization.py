@@ -68,7 +68,8 @@ def localize(
         camera: The camera of all.
         is_scaled: Whether that depth comes from motion; if not, more proof is asked for.
     """
-    step = max(1, int((camera.height * camera.width / _NUM_POINTS) ** 0.5))
+    step = _step(camera)
+    there = replace(there, certainty=there.certainty * (matches.trust[0] > 0))
     points, held = _sampled(matches, texture, there, camera, step)
     focal = camera.focal(points.rays)
     turned, distance = robust_turn(points, focal, _NOISE_PX, _TURN_ROUNDS)
@@ -111,6 +112,22 @@ def localize(
     return Localized(
         select(has_parallax, found.pose, turned), has_parallax, moves & found.is_contradicted
     )
+
+
+def locate(matches: Matches, texture: Structure, known: DepthMap, camera: Camera) -> Pose:
+    """Return the poses of partners of a frame whose own depth is known.
+
+    Args:
+        matches: Of the frame in each partner.
+        texture: The structure tensor of the frame.
+        known: Its depth.
+        camera: The camera of all.
+    """
+    points, _ = _sampled(matches, texture, known, camera, _step(camera))
+    focal = camera.focal(points.rays)
+    turned, _ = robust_turn(points, focal, _NOISE_PX, _TURN_ROUNDS)
+    pose = adjust_poses(points, turned, focal, _POSE_ROUNDS)
+    return adjust(points, pose, focal, _JOINT_ROUNDS)[1]
 
 
 @dataclass(frozen=True)
@@ -192,8 +209,13 @@ def _search(
     return _Start(pose, depths, good), is_possible
 
 
+def _step(camera: Camera) -> int:
+    """Return the distance of the points of a grid, pixels."""
+    return max(1, int((camera.height * camera.width / _NUM_POINTS) ** 0.5))
+
+
 def _sampled(
-    matches: Matches, texture: Structure, there: DepthMap, camera: Camera, step: int
+    matches: Matches, texture: Structure, known: DepthMap, camera: Camera, step: int
 ) -> tuple[Points, Tensor]:
     """Return a grid of points in double precision, and how many of them have texture."""
     grid = (..., slice(step // 2, None, step), slice(step // 2, None, step))
@@ -204,12 +226,12 @@ def _sampled(
 
     held = corners(sample(texture))
     trust = sample(matches.trust) * held
-    rho = sample(there.inverse_depth)
+    rho = sample(known.inverse_depth)
     points = Points(
         rays=sample(camera.rays(device)),
         inverse_depths=rho,
         known=rho,
-        certainty=sample(there.certainty) * (trust[0] > 0),
+        certainty=sample(known.certainty),
         seen=sample(camera.pixels(device) + matches.flow),
         trust=trust,
     )
