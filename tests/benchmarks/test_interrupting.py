@@ -72,7 +72,7 @@ def test_what_a_program_started_does_not_outlive_it(workspace, tmp_path):
     run._wait_for_step(2)
     chatter = tmp_path / "run/chatter"
     deadline = time.monotonic() + 60
-    while not chatter.exists() and time.monotonic() < deadline:
+    while not (chatter.exists() and chatter.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.01)
     run._kill()
     before = chatter.stat().st_size
