@@ -65,7 +65,7 @@ PARTS = (
     ("end of scene", "core.outputs.scene_sink", "SceneSink", "finish"),
     ("send {path.stem}", "core.io.video.encoding_beside", "VideoBeside", "write_all"),
     ("end of {path.stem}", "core.io.video.encoding_beside", "VideoBeside", "__exit__"),
-    ("start of processes", "core.io.beside", "Beside", "__enter__"),
+    ("start of processes", "core.io.processes.beside", "Beside", "__enter__"),
     ("plot", "core.outputs.clip_outputs", "", "plot_psnr"),
     ("plot", "core.outputs.clip_sinks", "", "plot_psnr"),
     ("player", "core.outputs.clip_outputs", "", "_try_player"),

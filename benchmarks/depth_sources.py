@@ -50,7 +50,7 @@ from core.checks import UserError, cli_errors
 from core.command_line import parse
 from core.depth.motion.depth_map import DepthMap
 from core.depth.motion.field_of_view import USUAL_FOV
-from core.depth.motion.offline import clip_depth
+from core.depth.motion.offline.clip_depth import clip_depth
 from core.depth.motion.picture import working_picture
 from core.depth.motion.stream import EstimateFlow, MotionDepth, slope
 from core.evaluation.data.clips import Clip, ClipFrame

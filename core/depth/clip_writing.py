@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core.checks import UserError
 from core.depth.motion.field_of_view import USUAL_FOV
-from core.depth.motion.offline import clip_depth, confidence, normalized
+from core.depth.motion.offline.clip_depth import clip_depth, confidence, normalized
 from core.depth.motion.picture import working_picture
 from core.depth.writing import Advance, Report
 from core.geometry.optical_flow import fine_flow

@@ -18,7 +18,7 @@ from core.checks import UserError, naming
 from core.export.formats import file_name
 from core.geometry.fit import FrameFit
 from core.io import FrameSource
-from core.io.beside import pays_beside
+from core.io.processes.beside import pays_beside
 from core.logging import get_logger
 from core.outputs.clip_sinks import ClipSinks, Step, WritePlayer
 from core.outputs.file_names import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.io.beside import Beside, Items, WriterBeside
+from core.io.processes.beside import Beside, Items, WriterBeside
 from core.scene_file.grades import Grade
 from core.scene_file.header import SceneHeader
 from core.scene_file.interval_arrays import IntervalArrays

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from core.checks import UserError
-from core.io.beside import Beside, Items, pays_beside
-from core.io.copies import in_copies
+from core.io.processes.beside import Beside, Items, pays_beside
+from core.io.processes.copies import in_copies
 from core.scene_file import SceneReader, open_scene
 from core.streaming import StoredScene
 from core.viewer.tracks import GroupFollower, GroupTracks, group_intervals, tracks_text

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from core.io.beside import Beside, Items, WriterBeside
+from core.io.processes.beside import Beside, Items, WriterBeside
 from core.io.video.encoding import VideoWriter
 
 _Frames = tuple[np.ndarray, Sequence[float | None]]

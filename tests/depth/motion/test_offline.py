@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from core.depth.motion.offline import clip_depth
+from core.depth.motion.offline.clip_depth import clip_depth
 from core.depth.motion.picture import Picture, working_picture
 from tests.moving_camera import ExactFlow, View
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from core.checks import UserError
-from core.io.beside import Beside, GivenUpError, Items
+from core.io.processes.beside import Beside, GivenUpError, Items
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def total(items: Items[np.ndarray], start: float) -> tuple[float, int]:
@@ -91,8 +91,8 @@ def test_it_learns_whether_the_block_was_left_early(tmp_path: Path, finished: bo
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_it_ends_with_its_parent_and_hears_no_ctrl_c(tmp_path: Path, number: int) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from core.io.beside import Beside\n"
-        "from tests.io.test_beside import note_end\n"
+        "import sys, time; from pathlib import Path; from core.io.processes.beside import Beside\n"
+        "from tests.io.processes.test_beside import note_end\n"
         "with Beside('notes', note_end, Path(sys.argv[1])) as process:\n"
         "    process.put('item'); print('ready', flush=True); time.sleep(60)"
     )

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from core.checks import UserError
-from core.io.copies import in_copies
+from core.io.processes.copies import in_copies
 
 
 def test_each_number_goes_to_a_process_of_its_own() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from core.depth.motion.clip_motion import ClipMotion, Seen
 from core.depth.motion.depth_map import DepthMap, fuse
+from core.depth.motion.offline.clip_motion import ClipMotion, Seen
 from core.depth.motion.picture import Picture
 from core.depth.motion.stream import EstimateFlow
 

@@ -28,7 +28,7 @@ R = TypeVar("R")
 W = TypeVar("W", bound="WriterBeside[Any, Any]")
 
 _LEAST_CORES = 8
-_IMPORTED_FROM = Path(__file__).parents[2]
+_IMPORTED_FROM = Path(__file__).parents[3]
 _PATIENCE_S = 5.0
 """How long a process that was given up may take to end by itself."""
 _PIPE_BYTES = 1 << 20
@@ -282,6 +282,6 @@ def serve() -> NoReturn:
 
 
 if __name__ == "__main__":
-    from core.io import beside  # the module whose types others import
+    from core.io.processes import beside  # the module whose types others import
 
     beside.serve()

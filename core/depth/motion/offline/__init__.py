@@ -1,0 +1,1 @@
+"""Depth of whole clips, which are looked at from both ends."""
