@@ -1,6 +1,6 @@
 """How sharp key frames of thin lines are: ``python benchmarks/line_patterns.py``.
 
-Grids of lines, one color on another, both drawn at random. They are harder than photographs: one
+Grids of lines, one colour on another, both drawn at random. They are harder than photographs: one
 Gaussian stands for 2 by 2 pixels, and the rasteriser widens each by 0.3 square pixels. PSNR at the
 network's size, dB, beside pictures of half the resolution.
 """
@@ -63,7 +63,7 @@ def main() -> None:
     height, width = size = (model.config.image_height, model.config.image_width)
     print("| lines of | every | key frame | half resolution |")
     print("|---|---|---|---|")
-    sums = []
+    means = []
     for distance, thickness in _GRIDS:
         scores = []
         for seed in range(options.pictures):
@@ -72,9 +72,10 @@ def main() -> None:
             drawn = render(gaussians, torch.zeros(1, 1), size).rgb[:, 0].clamp(0, 1)
             half = resize(resize(picture, (height // 2, width // 2)), size).clamp(0, 1)
             scores.append([psnr(image, picture).item() for image in (drawn, half)])
-        sums.append(np.mean(scores, axis=0))
-        print(f"| {thickness} px | {distance} px | {sums[-1][0]:.2f} | {sums[-1][1]:.2f} |")
-    print(f"| mean | | {np.mean(sums, axis=0)[0]:.2f} | {np.mean(sums, axis=0)[1]:.2f} |")
+        means.append(np.mean(scores, axis=0))
+        print(f"| {thickness} px | {distance} px | {means[-1][0]:.2f} | {means[-1][1]:.2f} |")
+    drawn_mean, half_mean = np.mean(means, axis=0)
+    print(f"| mean | | {drawn_mean:.2f} | {half_mean:.2f} |")
 
 
 if __name__ == "__main__":
