@@ -5,7 +5,7 @@ from __future__ import annotations
 if __name__ == "__main__":
     import core.early_interrupt  # noqa: F401 (before the imports that take seconds)
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -13,12 +13,19 @@ from configs.options_inference import InferenceOptions
 from core.checks import cli_errors
 from core.command_line import parse
 from core.logging import configure_logging, get_logger
+from core.viewer.following import Follow, following
 
 _logger = get_logger(__name__)
 
 
 def run(options: InferenceOptions) -> None:
     """Reconstruct one clip or stream and write everything that shows it."""
+    # First, since its processes import PyTorch meanwhile.
+    with following(options.device) if options.html else nullcontext() as follow:
+        _reconstruct(options, follow)
+
+
+def _reconstruct(options: InferenceOptions, follow: Follow | None) -> None:
     # Here, since PyTorch takes seconds: help and wrong options are answered without it.
     from core.devices import choose_device, spare_host_threads, warm_up_gpu
 
@@ -38,7 +45,6 @@ def run(options: InferenceOptions) -> None:
     from core.streaming import Session
     from core.streaming.reconstruct import ClipReconstructor, choose_fit
     from core.viewer import write_player
-    from core.viewer.following import following
 
     check_exports(options.outputs)
     inputs = [
@@ -53,8 +59,6 @@ def run(options: InferenceOptions) -> None:
     device = choose_device(options.device)
     spare_host_threads(device)
     with ExitStack() as stack:
-        # First, since its processes import PyTorch meanwhile.
-        follow = stack.enter_context(following(device)) if options.html else None
         source = open_frames(
             options.input_frames_path,
             on_error={"auto": None, "skip": "skip", "stop": "raise"}[options.damaged],

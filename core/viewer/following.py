@@ -1,30 +1,25 @@
 """Tracks of the player, computed by other processes: while a scene file is written, or served.
 
 Beside a GPU they take as long as the rest of a clip, mostly in Python, whose lock the rest needs.
-One process imports PyTorch, which takes about as long as to follow points through a hundred
-intervals; copies of it follow.
+The process begins before this one has imported PyTorch, which takes seconds in both.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from core.checks import UserError
-from core.io.processes.beside import Beside, Items, pays_beside
-from core.io.processes.copies import in_copies
-from core.scene_file import SceneReader, open_scene
-from core.streaming import StoredScene
-from core.viewer.tracks import GroupFollower, GroupTracks, group_intervals, tracks_text
+from core.io.processes.beside import Beside, pays_beside
 
-_COPIES = min(4, os.cpu_count() or 1)
-"""Which follow a group of intervals each: one needs about twice as long as the rest of a clip."""
-_LOOK_S = 0.02
-"""Between two looks at the file."""
+if TYPE_CHECKING:
+    from core.viewer.tracks import GroupTracks
+
+_FOLLOW = "core.viewer.growing_tracks:follow"
+_DRIVER = Path("/dev/nvidiactl")
+"""There where a GPU of NVIDIA can be used."""
 Follow = Callable[[Path], Callable[[], str | None]]
 """Begins to follow a scene file, which may not be there yet. What it returns is to be called when
 the file has ended: it waits and gives what :func:`core.viewer.tracks.write_tracks` would return, or
@@ -32,16 +27,17 @@ None where that is left to the caller."""
 
 
 @contextmanager
-def following(device: torch.device) -> Iterator[Follow]:
+def following(device: str) -> Iterator[Follow]:
     """Follow points through a scene file that will be written, see :data:`Follow`.
 
     Only beside a GPU, and where cores are left. The processes, the first of which has seconds of
     imports before it, end with the block.
 
     Args:
-        device: Where the scene is made.
+        device: Where the scene will be made, as :func:`core.devices.choose_device` takes it.
     """
-    if not pays_beside(device.type):
+    is_gpu = device.startswith("cuda") or (device == "auto" and _DRIVER.exists())
+    if not pays_beside("cuda" if is_gpu else "cpu"):
         yield lambda _: lambda: None
         return
     with follow_beside() as follow:
@@ -51,7 +47,7 @@ def following(device: torch.device) -> Iterator[Follow]:
 @contextmanager
 def follow_beside() -> Iterator[Follow]:
     """Do what :func:`following` does on any machine."""
-    with Beside[Path, list[GroupTracks]]("tracks of points", _follow) as process:
+    with Beside[Path, "list[GroupTracks]"]("tracks of points", _FOLLOW) as process:
 
         def follow(scene: Path) -> Callable[[], str | None]:
             process.put(scene.absolute())
@@ -61,58 +57,13 @@ def follow_beside() -> Iterator[Follow]:
 
 
 def _text(process: Beside[Path, list[GroupTracks]], scene: Path) -> str | None:
+    # Here, since they import PyTorch.
+    from core.scene_file import open_scene
+    from core.viewer.tracks import tracks_text
+
     try:
         groups = process.finish()
     except UserError:
         return None  # the caller finds out what is wrong
     with open_scene(scene) as reader:
         return tracks_text(groups, reader.header.fit)
-
-
-def _follow(items: Items[Path]) -> list[GroupTracks]:
-    """Follow all groups while they come."""
-    torch.set_num_threads(1)
-    path = next(items)
-    shares = in_copies(lambda first: _follow_share(items, path, first), _COPIES)
-    return [tracks for _, tracks in sorted(item for share in shares for item in share.items())]
-
-
-def _follow_share(items: Items[Path], path: Path, first: int) -> dict[int, GroupTracks]:
-    """Follow every :data:`_COPIES`-th group; return them by their number."""
-    has_ended = False
-    while (reader := _opened(path, has_ended)) is None:
-        has_ended = items.is_next_there(_LOOK_S)
-    with reader:
-        scene = StoredScene(reader)
-        found: dict[int, GroupTracks] = {}
-        number, follower = first, None
-        while True:
-            reader.look_again()
-            groups = group_intervals([interval.opens for interval in reader.intervals])
-            is_complete = reader.is_complete or has_ended
-            wait = 0.0
-            if number >= len(groups):
-                if is_complete:
-                    return found
-                wait = _LOOK_S
-            else:
-                follower = follower or GroupFollower(scene, groups[number].start)
-                if follower.number < groups[number].stop:
-                    follower.advance()
-                elif is_complete or number + 1 < len(groups):
-                    found[number] = follower.tracks()
-                    number, follower = number + _COPIES, None
-                else:
-                    wait = _LOOK_S
-            # Nobody takes what comes: that the file has ended is all that can.
-            has_ended = has_ended or items.is_next_there(wait)
-
-
-def _opened(path: Path, has_ended: bool) -> SceneReader | None:
-    """Open the file; None where it, or its header, is not there yet."""
-    try:
-        return open_scene(path)
-    except (OSError, UserError):
-        if has_ended:
-            raise
-        return None

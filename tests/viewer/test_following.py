@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from core.viewer import following, write_player
 from core.viewer.tracks import write_tracks
@@ -46,7 +45,7 @@ def test_what_could_not_be_followed_is_computed_at_the_end(
     write_scene: WriteScene, tmp_path: Path
 ) -> None:
     scene = write_scene()
-    with following.following(torch.device("cpu")) as follow:
+    with following.following("cpu") as follow:
         tracks = follow(scene)
         assert tracks() is None
         write_player(tmp_path / "scene.html", scene, tracks=tracks)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
+from pkgutil import resolve_name
 from traceback import print_exc
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
@@ -88,12 +89,13 @@ class Beside(Generic[T, R]):
 
     Args:
         name: What is made, for messages.
-        function: Of a module, as are the types of all that passes; called with the items, none of
-            which is None, and ``arguments``. What it raises is raised here.
+        function: Of a module, as are the types of all that passes; or its name, as
+            ``package.module:function``, where this process should not import it. It is called with
+            the items, none of which is None, and ``arguments``. What it raises is raised here.
         arguments: Further ones.
     """
 
-    def __init__(self, name: str, function: Callable[..., R], *arguments: object) -> None:
+    def __init__(self, name: str, function: Callable[..., R] | str, *arguments: object) -> None:
         self._name = name
         self._call = (function, arguments)
         self._process: subprocess.Popen[bytes] | None = None
@@ -268,6 +270,8 @@ def serve() -> NoReturn:
         folder, function, arguments = _receive(items)
         os.chdir(folder)
         try:
+            if isinstance(function, str):
+                function = resolve_name(function)
             answer = (False, function(Items(items), *arguments))
         except GivenUpError:
             raise

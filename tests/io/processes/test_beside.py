@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,11 @@ def note_end(items: Items[str], path: Path) -> None:
     path.write_text("finished")
 
 
-def test_items_of_any_size_arrive_in_order_in_another_process() -> None:
-    with Beside[np.ndarray, tuple[float, int]]("sums", total, 0.5) as process:
+@pytest.mark.parametrize("function", [total, f"{__name__}:total"])
+def test_items_of_any_size_arrive_in_order_in_another_process(
+    function: Callable[..., tuple[float, int]] | str,
+) -> None:
+    with Beside[np.ndarray, tuple[float, int]]("sums", function, 0.5) as process:
         for size in (0, 3, 10**6):
             process.put(np.ones(size))
         found, number = process.finish()
