@@ -7,7 +7,10 @@ import struct
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import (
+    Image,
+    WebPImagePlugin,  # noqa: F401 (registers WebP; else Pillow imports all of its formats for it)
+)
 
 from core.scene_file.records import damaged
 
