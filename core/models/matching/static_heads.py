@@ -146,11 +146,12 @@ class StaticHeads(nn.Module):
         """
         depths = self._inverse_depths(inverse_depths, features)
         with torch.autocast(images.device.type, enabled=False):
-            return self._in_float32(images, depths)
+            return self.at_depths(images, depths)
 
-    def _in_float32(
+    def at_depths(
         self, images: Float[Tensor, "b 3 h w"], depths: Float[Tensor, "b 1 h2 w2"]
     ) -> CorrectedGaussians:
+        """Return Gaussians as :meth:`forward` does, at known inverse depths, in float32."""
         colors = F.avg_pool2d(images, STRIDE)
         centred = 2 * F.pixel_unshuffle(images, STRIDE) - 1  # (b, 12, h/2, w/2)
         values, inner = self.first(centred)
