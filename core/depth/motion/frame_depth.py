@@ -105,7 +105,6 @@ def go_on(
     picture, change = without_surroundings(grey), gradient(grey)
     texture = structure(change)
     matches, known = match(there, back, before.kept, before.picture, before.matches, camera)
-    # From matches as they were estimated: refined where nothing fits, they stray from any pose.
     found = localize(matches, texture, known, camera, before.is_scaled)
     is_matched = matches.trust[0] > 0
     moves = found.has_parallax
@@ -113,8 +112,8 @@ def go_on(
     carried = carry(known, is_matched, pose, camera.rays(there.device), ~moves)
 
     def renewed() -> DepthMap:
-        refined = refine(matches, picture, change, texture, camera)
-        return fuse(carried, triangulate(refined, texture, found.pose, camera))
+        matched = triangulate(matches, texture, found.pose, camera)
+        return fuse(carried, refine(matched, matches, found.pose, picture, change, camera))
 
     seen = where_needed(moves, renewed, carried)
     much_is_new = (seen.certainty == 0).float().mean() > _MUCH
