@@ -10,7 +10,7 @@ from torch import Tensor
 from core.depth.motion.depth_map import SMALLEST, DepthMap
 from core.depth.motion.pose import Pose
 
-_LOSS = 0.07
+_LOSS = 0.05
 """What carrying adds to the deviation of an inverse depth, as a share of it."""
 _DOUBTFUL = 1.0
 """Most relative certainty of depth that is carried along a flow that does not come home: where it

@@ -23,6 +23,8 @@ from core.types import TensorDataclass
 
 _PARTNERS = 4
 """Earlier key frames that each one is compared with."""
+_ENDS = slice(None, None, _PARTNERS - 1)
+"""The newest and the oldest of them, by which depth is refined: more say the same again."""
 _SMALLEST_OVERLAP = 0.1
 """Share of matched pixels below which the key frame before shows something else."""
 _MUCH = 0.2
@@ -113,7 +115,8 @@ def go_on(
 
     def renewed() -> DepthMap:
         matched = triangulate(matches, texture, found.pose, camera)
-        return fuse(carried, refine(matched, matches, found.pose, picture, change, camera))
+        ends, poses = matches.select(_ENDS), found.pose.select(_ENDS)
+        return fuse(carried, refine(matched, ends, poses, picture, change, camera))
 
     seen = where_needed(moves, renewed, carried)
     much_is_new = (seen.certainty == 0).float().mean() > _MUCH

@@ -56,20 +56,23 @@ def refine(
     """
     rho, device = depth.inverse_depth, picture.device
     pixels, rays = camera.pixels(device), camera.rays(device)
-    rotation, translation = pose.rotation.to(rho), pose.translation.to(rho)[..., None, None]
     focal = camera.focal(rho)[:, None, None]
-    rotated = (rotation @ rays.flatten(1)).unflatten(-1, rays.shape[1:])  # (p, 3, h, w)
+    rotated = (pose.rotation.to(rho) @ rays.flatten(1)).unflatten(-1, rays.shape[1:])
+    moved = pose.translation.to(rho)[..., None, None].unbind(1)
+    ahead = focal * rotated[:, :2]  # (p, 2, h, w)
+    towards = focal[0] * moved[0], focal[1] * moved[1]
+    by_u, by_v = gradient
     is_seen = (matches.trust > 0).to(rho)
     for _ in range(_ROUNDS):
-        y = torch.addcmul(rotated, rho, translation)
-        per_z = y[:, 2:].clamp_min(NEAREST_Z).reciprocal()
-        places = y[:, :2] * per_z
-        by_depth = (translation[:, :2] - places * translation[:, 2:]) * per_z * focal
-        read = follow(matches.pictures[:, None], focal * places - pixels, camera)[:, 0]
-        difference = read - picture
+        per_z = torch.addcmul(rotated[:, 2], rho, moved[2]).clamp_min(NEAREST_Z).reciprocal()
+        u, v = (torch.addcmul(ahead[:, i], rho, towards[i]) * per_z for i in range(2))
+        flow = torch.stack((u, v), dim=1) - pixels
+        difference = follow(matches.pictures[:, None], flow, camera)[:, 0] - picture
         difference = difference / (1 + (difference / _OUTLIER).square())
-        squared = by_depth.square().sum(dim=1)  # (p, h, w)
-        change = (by_depth * gradient).sum(dim=1)
+        slope_u = torch.addcmul(towards[0], u, moved[2], value=-1) * per_z  # by rho
+        slope_v = torch.addcmul(towards[1], v, moved[2], value=-1) * per_z
+        squared = torch.addcmul(slope_u * slope_u, slope_v, slope_v)  # (p, h, w)
+        change = torch.addcmul(slope_u * by_u, slope_v, by_v)
         seen = is_seen * change
         sums = torch.stack(((seen * difference).sum(dim=0), (seen * change).sum(dim=0)))
         mismatch, curvature = window_means(sums)
