@@ -23,6 +23,8 @@ from core.types import TensorDataclass
 
 _PARTNERS = 4
 """Earlier key frames that each one is compared with."""
+_ENDS = slice(None, None, _PARTNERS - 1)
+"""The newest and the oldest of them, by which depth is refined: more say the same again."""
 _SMALLEST_OVERLAP = 0.1
 """Share of matched pixels below which the key frame before shows something else."""
 _MUCH = 0.2
@@ -105,7 +107,6 @@ def go_on(
     picture, change = without_surroundings(grey), gradient(grey)
     texture = structure(change)
     matches, known = match(there, back, before.kept, before.picture, before.matches, camera)
-    # From matches as they were estimated: refined where nothing fits, they stray from any pose.
     found = localize(matches, texture, known, camera, before.is_scaled)
     is_matched = matches.trust[0] > 0
     moves = found.has_parallax
@@ -113,8 +114,9 @@ def go_on(
     carried = carry(known, is_matched, pose, camera.rays(there.device), ~moves)
 
     def renewed() -> DepthMap:
-        refined = refine(matches, picture, change, texture, camera)
-        return fuse(carried, triangulate(refined, texture, found.pose, camera))
+        matched = triangulate(matches, texture, found.pose, camera)
+        ends, poses = matches.select(_ENDS), found.pose.select(_ENDS)
+        return fuse(carried, refine(matched, ends, poses, picture, change, camera))
 
     seen = where_needed(moves, renewed, carried)
     much_is_new = (seen.certainty == 0).float().mean() > _MUCH

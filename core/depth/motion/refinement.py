@@ -1,8 +1,6 @@
-"""Matches moved to where the pictures agree, which takes off what flow that is led on adds up."""
+"""Depth moved to where the pictures agree, which takes off errors of flow, too."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -10,17 +8,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.depth.motion.camera import Camera
+from core.depth.motion.depth_map import DepthMap
 from core.depth.motion.matching import Matches, follow
-from core.depth.motion.texture import Structure, window_means
+from core.depth.motion.pose import NEAREST_Z, Pose
+from core.depth.motion.texture import window_means
 
 _SURROUNDINGS = 9
 """Side of the window whose mean is taken off a picture, pixels: exposure may change."""
-_RIDGE = 2.0
-"""Mean squared gradient, (grey levels / pixel)^2, at which a match takes half of its step."""
-_OUTLIER = 20.0
+_ROUNDS = 2
+_RIDGE = 1.0
+"""Mean squared gradient along the epipolar line, (grey levels / pixel)^2, at which depth takes half
+of its step."""
+_OUTLIER = 40.0
 """Difference in grey levels from which on a pixel counts little."""
 _MOST_PX = 1.0
-"""Farthest step; what is farther off is no small error of a flow."""
+"""Farthest step of any match; what is farther off is no small error of a flow."""
 
 
 def without_surroundings(grey: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
@@ -32,26 +34,53 @@ def without_surroundings(grey: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
 
 
 def refine(
+    depth: DepthMap,
     matches: Matches,
+    pose: Pose,
     picture: Float[Tensor, "h w"],
     gradient: Float[Tensor, "2 h w"],
-    texture: Structure,
     camera: Camera,
-) -> Matches:
-    """Return matches after one step towards equal grey levels (Lucas and Kanade 1981).
+) -> DepthMap:
+    """Return depth after steps towards equal grey levels in all partners, as certain as before.
+
+    As by Lucas and Kanade (1981), but matches move along their epipolar lines only, by one inverse
+    depth for all partners: that of matches alone has to be some tenths of a pixel off at most.
 
     Args:
-        matches: Of a key frame, some tenths of a pixel off.
+        depth: Of a key frame, from its matches.
+        matches: Which partners see a pixel, and their pictures.
+        pose: From the key frame to each partner.
         picture: The key frame's grey levels, :func:`without_surroundings`.
         gradient: By (u, v), grey levels / pixel.
-        texture: The structure tensor of that.
         camera: The camera of all.
     """
-    differences = follow(matches.pictures[:, None], matches.flow, camera)[:, 0] - picture
-    differences = differences / (1 + (differences / _OUTLIER).square())
-    mismatch = window_means((gradient * differences[:, None]).flatten(0, 1))
-    by_u, by_v = mismatch.unflatten(0, (-1, 2)).unbind(1)  # (p, h, w)
-    xx, xy, yy = texture[0] + _RIDGE, texture[1], texture[2] + _RIDGE
-    step = torch.stack((xy * by_v - yy * by_u, xy * by_u - xx * by_v), dim=1)
-    step = (step / (xx * yy - xy * xy)).clamp(-_MOST_PX, _MOST_PX)
-    return replace(matches, flow=matches.flow + step)
+    rho, device = depth.inverse_depth, picture.device
+    pixels, rays = camera.pixels(device), camera.rays(device)
+    focal = camera.focal(rho)[:, None, None]
+    rotated = (pose.rotation.to(rho) @ rays.flatten(1)).unflatten(-1, rays.shape[1:])
+    moved = pose.translation.to(rho)[..., None, None].unbind(1)
+    ahead = focal * rotated[:, :2]  # (p, 2, h, w)
+    towards = focal[0] * moved[0], focal[1] * moved[1]
+    by_u, by_v = gradient
+    is_seen = (matches.trust > 0).to(rho)
+    for _ in range(_ROUNDS):
+        per_z = torch.addcmul(rotated[:, 2], rho, moved[2]).clamp_min(NEAREST_Z).reciprocal()
+        u, v = (torch.addcmul(ahead[:, i], rho, towards[i]) * per_z for i in range(2))
+        flow = torch.stack((u, v), dim=1) - pixels
+        difference = follow(matches.pictures[:, None], flow, camera)[:, 0] - picture
+        difference = difference / (1 + (difference / _OUTLIER).square())
+        slope_u = torch.addcmul(towards[0], u, moved[2], value=-1) * per_z  # by rho
+        slope_v = torch.addcmul(towards[1], v, moved[2], value=-1) * per_z
+        squared = torch.addcmul(slope_u * slope_u, slope_v, slope_v)  # (p, h, w)
+        change = torch.addcmul(slope_u * by_u, slope_v, by_v)
+        seen = is_seen * change
+        sums = torch.stack(((seen * difference).sum(dim=0), (seen * change).sum(dim=0)))
+        mismatch, curvature = window_means(sums)
+        curvature = curvature + _RIDGE * (is_seen * squared).sum(dim=0)
+        step = mismatch / curvature.clamp_min(1e-9)
+        most = _MOST_PX * squared.amax(dim=0).clamp_min(1e-9).rsqrt()
+        rho = (rho - torch.maximum(torch.minimum(step, most), -most)).clamp_min(0)
+    # Poses know no other unit than that of flow, which may be too short everywhere.
+    product = (depth.certainty * depth.inverse_depth * rho).sum()
+    unit = product / (depth.certainty * rho.square()).sum().clamp_min(1e-9)
+    return DepthMap(unit * rho, depth.certainty)

@@ -18,7 +18,7 @@ from core.depth.motion.poses.adjustment import Points, adjust, robust_turn
 from core.depth.motion.poses.parallax import border_cells, border_of, border_parallax
 from core.depth.motion.poses.translation_search import find_translation
 from core.depth.motion.refinement import refine, without_surroundings
-from core.depth.motion.texture import gradient, structure
+from core.depth.motion.texture import gradient
 from core.depth.motion.triangulation import triangulate
 from core.geometry.fit import FrameFit
 
@@ -153,21 +153,28 @@ def test_triangulation_of_several_partners_and_what_contradicts_it() -> None:
     assert moving < 0.05 * depth.certainty[8:].median()
 
 
-def test_matches_are_moved_to_where_pictures_agree() -> None:
-    """By one step, whatever the exposure; on a plain surface nothing moves them."""
+def test_depth_is_moved_to_where_pictures_agree() -> None:
+    """Whatever the exposure, in its own unit; on a plain surface nothing moves it."""
     noise = np.random.default_rng(0).uniform(80, 140, (12, 16)).astype(np.float32)
     picture = torch.from_numpy(cv2.resize(noise, (64, 48), interpolation=cv2.INTER_CUBIC))
     picture[:, :20] = 100.0
-    true = torch.tensor([1.3, -0.6])[:, None, None].expand(1, 2, 48, 64)
-    camera = Camera.of_fov(48, 64, 60.0)
-    partner = follow(picture[None, None], -true, camera)[0, 0] + 15
-    flow = torch.tensor([1.0, -1.0])[:, None, None].expand(1, 2, 48, 64)
+    pixels_per_depth = 2.0
+    to_the_side = torch.tensor([[pixels_per_depth / CAMERA.focal_px[0], 0.0, 0.0]])
+    pose = Pose(torch.eye(3)[None], to_the_side)
+    flow = torch.tensor([pixels_per_depth, 0.0])[:, None, None].expand(1, 2, 48, 64)
+    partner = follow(picture[None, None], -flow, CAMERA)[0, 0] + 15
     matches = Matches(flow, torch.ones(1, 48, 64), without_surroundings(partner)[None])
+    wrong = torch.ones(48, 64)
+    wrong[:24] += 0.25
+    wrong[24:] -= 0.25
+    depth = DepthMap(wrong, torch.ones(48, 64))
     change = gradient(picture)
-    moved = refine(matches, without_surroundings(picture), change, structure(change), camera)
-    error = (moved.flow - true)[0].norm(dim=0)
-    assert error[8:40, 30:56].median() < 0.2, "0.5 before"
-    assert torch.allclose(moved.flow[..., :12], flow[..., :12], atol=1e-3)
+    moved = refine(depth, matches, pose, without_surroundings(picture), change, CAMERA)
+    textured = moved.inverse_depth[8:40, 30:56]
+    assert (textured / textured.median() - 1).abs().median() < 0.05, "0.25 before"
+    assert (wrong * (moved.inverse_depth - wrong)).mean().abs() < 0.05
+    plain = moved.inverse_depth[:, 1:12] / wrong[:, 1:12]
+    assert torch.allclose(plain, plain.mean().expand_as(plain), atol=1e-3)
 
 
 def test_maps_are_fused_by_certainty_unless_they_differ() -> None:

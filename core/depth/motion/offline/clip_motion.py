@@ -17,7 +17,7 @@ from core.depth.motion.frame_depth import FrameDepth, begin, go_on, grey_levels
 from core.depth.motion.matching import direct_matches, no_matches
 from core.depth.motion.picture import Picture
 from core.depth.motion.poses.localization import locate
-from core.depth.motion.refinement import without_surroundings
+from core.depth.motion.refinement import refine, without_surroundings
 from core.depth.motion.stream import EstimateFlow, flow_of_maps, slope
 from core.depth.motion.texture import gradient, halve, structure
 from core.depth.motion.triangulation import triangulate
@@ -96,9 +96,12 @@ class ClipMotion:
         matches = matches.select((matches.trust > 0).float().mean(dim=(1, 2)) > _SMALLEST_OVERLAP)
         if not len(matches.trust):
             return known
-        texture = structure(gradient(self._grey(place)))
+        grey = self._grey(place)
+        picture, change = without_surroundings(grey), gradient(grey)
+        texture = structure(change)
         pose = locate(matches, texture, known, self._camera)
-        seen = fuse(known, triangulate(matches, texture, pose, self._camera))
+        matched = triangulate(matches, texture, pose, self._camera)
+        seen = fuse(known, refine(matched, matches, pose, picture, change, self._camera))
         return fill(seen, halve(self._pictures[place].image))
 
     def _grey(self, place: int) -> Float[Tensor, "h w"]:

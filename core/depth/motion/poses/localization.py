@@ -32,6 +32,9 @@ _FIRST_PARALLAX_PX = 1.0
 _SMALLEST_CORRELATION = 0.2
 """Rank correlation with the depth known before below which a pose from matches is a wrong one."""
 _NOISE_PX = 0.3
+_KNOWN_SHARE = 0.2
+"""What the certainty of depth counts when poses are adjusted with it: its errors are alike from
+point to point and from key frame to key frame."""
 _TURN_ROUNDS, _POSE_ROUNDS, _JOINT_ROUNDS = 3, 3, 2
 
 
@@ -180,7 +183,7 @@ def _refined(starts: _Start, points: Points, there: DepthMap, focal: Float[Tenso
         points,
         inverse_depths=torch.where(certainty > 0, rho, starts.inverse_depths),
         known=rho,
-        certainty=certainty,
+        certainty=_KNOWN_SHARE * certainty,
     )
     return adjust(joint, pose, focal, _JOINT_ROUNDS)[1]
 
