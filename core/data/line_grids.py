@@ -42,9 +42,8 @@ def draw_line_grids(
     is_shown = rng.bernoulli(_OVER_PICTURES, 1, 1, 1).to(device)
     images = torch.where(is_shown, pictures, _color(rng, device))
     for share in (1.0, _SECOND):
-        lines = _coverage(rng, *pictures.shape[-2:], device) * rng.bernoulli(share, 1, 1, 1).to(
-            device
-        )
+        is_drawn = rng.bernoulli(share, 1, 1, 1).to(device)
+        lines = _coverage(rng, (pictures.shape[-2], pictures.shape[-1]), device) * is_drawn
         images = torch.lerp(images, _color(rng, device).expand_as(images), lines)
     return images
 
@@ -54,7 +53,7 @@ def _color(rng: SceneRandom, device: torch.device) -> Float[Tensor, "b 3 1 1"]:
 
 
 def _coverage(
-    rng: SceneRandom, height: int, width: int, device: torch.device
+    rng: SceneRandom, size: tuple[int, int], device: torch.device
 ) -> Float[Tensor, "b 1 h w"]:
     """Return how far lines of a grid cover the pixels."""
     is_straight = rng.bernoulli(_STRAIGHT)
@@ -71,8 +70,8 @@ def _coverage(
     values = torch.cat((values, starts, is_left_out.float()), dim=1).to(device)
     values = values[:, :, None, None, None]  # (b, 8, 1, 1, 1)
     thickness, distance, cos, sin = values[:, :4].unbind(1)
-    y = torch.arange(height, device=device)[:, None] + 0.5
-    x = torch.arange(width, device=device) + 0.5
+    y, x = (torch.arange(side, device=device) + 0.5 for side in size)
+    y = y[:, None]
     along = torch.cat((cos * x + sin * y, cos * y - sin * x), dim=1)  # (b, 2, h, w)
     starts, is_left_out = values[:, 4:6, 0], values[:, 6:, 0]
     half = thickness / 2

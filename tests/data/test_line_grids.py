@@ -25,7 +25,7 @@ def test_grids_along_rows_and_columns_have_two_colors_and_repeat() -> None:
     count, farthest = 128, 32
     images = draw_line_grids(SceneRandom(1, range(count)), torch.zeros(count, 3, 80, 80))
     two_colors = [image for image in images if image.flatten(1).unique(dim=1).shape[1] == 2]
-    assert count / 5 < len(two_colors) < count / 2
+    assert count / 4 < len(two_colors) < 3 * count / 4
     for image in two_colors:
         repeats = [
             distance
@@ -33,8 +33,6 @@ def test_grids_along_rows_and_columns_have_two_colors_and_repeat() -> None:
             if torch.equal(image[:, distance:, distance:], image[:, :-distance, :-distance])
         ]
         assert repeats
-        is_line = (image != image.flatten(1).mode(dim=1).values[:, None, None]).any(dim=0)
-        assert 0 < is_line.float().mean() < 0.5
 
 
 def test_samples_depend_on_their_index_alone() -> None:

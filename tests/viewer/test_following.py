@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 from core.viewer import following, write_player
 from core.viewer.tracks import write_tracks
 from tests.viewer.conftest import WriteScene
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
@@ -39,6 +43,15 @@ def test_a_file_that_is_cut_short_is_followed_as_far_as_it_goes(
 def test_a_file_that_cannot_be_followed_is_left_to_the_caller(tmp_path: Path) -> None:
     with following.follow_beside() as follow:
         assert follow(tmp_path / "never.ssplat")() is None
+
+
+def test_it_begins_before_pytorch_is_imported() -> None:
+    program = (
+        "import sys; from core.viewer.following import follow_beside\n"
+        "with follow_beside(): print('torch' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("False\n", "")
 
 
 def test_what_could_not_be_followed_is_computed_at_the_end(
