@@ -87,7 +87,7 @@ class Options:
 
 
 def train(network: MatchingNetwork, bank: TextureBank, options: Options) -> None:
-    """Train the heads in place; they become the averages over training."""
+    """Train the heads in place; they become the averages over training, stopped or not."""
     whole = network.static.heads
     heads = nn.ModuleList((whole.first, whole.correction))
     grid = (options.crop[0] // STRIDE, options.crop[1] // STRIDE)
@@ -98,28 +98,30 @@ def train(network: MatchingNetwork, bank: TextureBank, options: Options) -> None
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, options.steps))
     num_lines = round(options.line_share * options.batch_size)
     progress = trange(options.steps, unit="step", disable=None)
-    for step in progress:
-        first = step * options.batch_size
-        rng = SceneRandom(options.seed, range(first, first + options.batch_size))
-        crops, depths = draw_batch(rng, bank, options.crop, num_lines)
-        found = on_crops.at_depths(crops, depths)
-        error = _squared_errors(found.final, crops)
-        loss = (error + _FLOOR).log().mean()
-        before = (_squared_errors(found.first, crops) + _FLOOR).log().mean()
-        optimizer.zero_grad()
-        (loss + _FIRST_WEIGHT * before).backward()
-        nn.utils.clip_grad_norm_(heads.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        share = max(1 / _AVERAGED_STEPS, 20 / (step + 20))
-        with torch.no_grad():
-            for average, value in zip(averages, heads.parameters(), strict=True):
-                average.lerp_(value, share)
-        if step % 50 == 0:
-            scores = -10 * error.detach().log10()
-            lines, others = scores[:num_lines].mean().item(), scores[num_lines:].mean().item()
-            progress.set_postfix(lines_db=f"{lines:.2f}", pictures_db=f"{others:.2f}")
-    nn.utils.vector_to_parameters(nn.utils.parameters_to_vector(averages), heads.parameters())
+    try:
+        for step in progress:
+            first = step * options.batch_size
+            rng = SceneRandom(options.seed, range(first, first + options.batch_size))
+            crops, depths = draw_batch(rng, bank, options.crop, num_lines)
+            found = on_crops.at_depths(crops, depths)
+            error = _squared_errors(found.final, crops)
+            loss = (error + _FLOOR).log().mean()
+            before = (_squared_errors(found.first, crops) + _FLOOR).log().mean()
+            optimizer.zero_grad()
+            (loss + _FIRST_WEIGHT * before).backward()
+            nn.utils.clip_grad_norm_(heads.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            share = max(1 / _AVERAGED_STEPS, 20 / (step + 20))
+            with torch.no_grad():
+                for average, value in zip(averages, heads.parameters(), strict=True):
+                    average.lerp_(value, share)
+            if step % 50 == 0:
+                parts = (-10 * error.detach().log10()).tensor_split([num_lines])
+                scores = zip(("lines_db", "pictures_db"), parts, strict=True)
+                progress.set_postfix({kind: f"{x.mean():.2f}" for kind, x in scores if len(x)})
+    finally:
+        nn.utils.vector_to_parameters(nn.utils.parameters_to_vector(averages), heads.parameters())
 
 
 def draw_batch(
@@ -203,9 +205,11 @@ def main() -> None:
             budget_mib=options.budget_mib,
             device=device,
         )
-    train(network, bank, options)
-    save_model(network, options.output, dtype=torch.float16)
-    _logger.info("%s", options.output)
+    try:
+        train(network, bank, options)
+    finally:  # what was trained before Ctrl-C is kept
+        save_model(network, options.output, dtype=torch.float16)
+        _logger.info("%s", options.output)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from core.data.randomness.scene_random import SceneRandom
 
-_WIDTHS = (3.0, 2.0, 1.0)
+_WIDTH_WEIGHTS = (3.0, 2.0, 1.0)
 """How often lines are one, two and three pixels wide, of six."""
 _CLOSEST, _FARTHEST = 3.0, 32.0
 """Distances from line to line, pixels."""
@@ -57,7 +57,7 @@ def _coverage(
 ) -> Float[Tensor, "b 1 h w"]:
     """Return how far lines of a grid cover the pixels."""
     is_straight = rng.bernoulli(_STRAIGHT)
-    thickness = 1.0 + rng.choose(_WIDTHS)
+    thickness = 1.0 + rng.choose(_WIDTH_WEIGHTS)
     distance = rng.log_uniform(_CLOSEST, _FARTHEST).clamp_min(thickness + 2.0)
     distance = torch.where(is_straight, distance.round(), distance)
     starts = distance[:, None] * rng.uniform(0.0, 1.0, 2)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from core.viewer.tracks import GroupTracks
 
 _FOLLOW = "core.viewer.growing_tracks:follow"
-_DRIVER = Path("/dev/nvidiactl")
-"""There where a GPU of NVIDIA can be used."""
+_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+"""One of them is there where a GPU of NVIDIA can be used: on Linux, and on that within Windows."""
 Follow = Callable[[Path], Callable[[], str | None]]
 """Begins to follow a scene file, which may not be there yet. What it returns is to be called when
 the file has ended: it waits and gives what :func:`core.viewer.tracks.write_tracks` would return, or
@@ -36,7 +36,8 @@ def following(device: str) -> Iterator[Follow]:
     Args:
         device: Where the scene will be made, as :func:`core.devices.choose_device` takes it.
     """
-    is_gpu = device.startswith("cuda") or (device == "auto" and _DRIVER.exists())
+    has_driver = any(path.exists() for path in _DRIVERS)
+    is_gpu = device.startswith("cuda") or (device == "auto" and has_driver)
     if not pays_beside("cuda" if is_gpu else "cpu"):
         yield lambda _: lambda: None
         return

@@ -54,6 +54,33 @@ def test_training_makes_key_frames_sharper_and_leaves_all_else(
     assert _error(after, pictures) < 0.8 * _error(before, pictures)
 
 
+def test_what_was_trained_before_a_stop_is_kept(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(rng: SceneRandom, *arguments: object) -> tuple[torch.Tensor, torch.Tensor]:
+        batches.append(draw_batch(rng, *arguments))
+        if len(batches) == 3:
+            raise KeyboardInterrupt
+        return batches[-1]
+
+    batches: list[tuple[torch.Tensor, torch.Tensor]] = []
+    torch.manual_seed(0)
+    config = MatchingConfig(image_height=32, image_width=48, pixel_width=8, pixel_blocks=1)
+    save_model(build_model(config), tmp_path / "before")
+    files = ["--resume", str(tmp_path / "before"), "--output", str(tmp_path / "after")]
+    options = ["--pictures", str(pictures), "--device", "cpu", "--batch_size", "2"]
+    sizes = ["--crop", "32", "48", "--line_share", "0"]
+    monkeypatch.setattr("sys.argv", ["train_pixel_heads", *files, *options, *sizes])
+    monkeypatch.setattr("tools.train_pixel_heads.draw_batch", stopped)
+    with pytest.raises(SystemExit) as status:
+        main()
+    assert status.value.code == 130
+    before, after = (load_model(tmp_path / name).state_dict() for name in ("before", "after"))
+    assert any(
+        value.ne(before[name]).any() for name, value in after.items() if "correction" in name
+    )
+
+
 @torch.inference_mode()
 def _error(model: MatchingNetwork, pictures: Path) -> float:
     bank = TextureBank(pictures, min_side=32, budget_mib=1, device="cpu")
