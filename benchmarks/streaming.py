@@ -215,7 +215,7 @@ def time_motion(model: FastModel, frame: np.ndarray, count: int) -> float:
         features = [model.matching.see(image) for image in images]
         flow = model.matching.match(*features).flow
         own = model.matching.own_inverse_depths(features[1])
-        steps = Recorded(motion_steps(FrameFit(size, size), USUAL_FOV))
+        steps = model.matching.accelerate(motion_steps(FrameFit(size, size), USUAL_FOV))
         found = begin(own[0, 0].float(), images[0][0])
         steps(found, flow, images[1], own)
         for _ in range(count):

@@ -40,7 +40,7 @@ class Recorded(Generic[T]):
 
     def __call__(self, *arguments: Any) -> T:
         """Replay the recording for arguments of these shapes; the first call makes it."""
-        tensors = _tensors(arguments)
+        tensors = tensors_of(arguments)
         if tensors[0].device.type != "cuda":
             return self._function(*arguments)
         key = tuple((tuple(tensor.shape), tensor.dtype) for tensor in tensors)
@@ -59,8 +59,8 @@ class _Recording:
     """One CUDA graph with the memory of its inputs and outputs."""
 
     def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        kept = [_map(argument, torch.clone) for argument in arguments]
-        self._inputs = _tensors(kept)
+        kept = [map_tensors(argument, torch.clone) for argument in arguments]
+        self._inputs = tensors_of(kept)
         self._input_groups = _groups(self._inputs)
         self._device = self._inputs[0].device
         self._graph = torch.cuda.CUDAGraph()
@@ -75,10 +75,10 @@ class _Recording:
             # Other threads download and write meanwhile, which a global mode would forbid.
             with torch.cuda.graph(self._graph, stream=urgent, capture_error_mode="thread_local"):
                 self._result = function(*kept)
-                self._outputs = _Outputs(_tensors([self._result]))
+                self._outputs = _Outputs(tensors_of([self._result]))
 
     def play(self, arguments: tuple[Any, ...]) -> Any:
-        values = _tensors(arguments)
+        values = tensors_of(arguments)
         for group in self._input_groups:
             if len(group) == 1:
                 self._inputs[group[0]].copy_(values[group[0]])
@@ -88,7 +88,7 @@ class _Recording:
         with torch.cuda.device(self._device):
             self._graph.replay()
         following = iter(self._outputs.copies())
-        return _map(self._result, lambda _: next(following))
+        return map_tensors(self._result, lambda _: next(following))
 
 
 class _Outputs:
@@ -124,10 +124,12 @@ def _groups(tensors: list[Tensor]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _tensors(values: Iterable[Tensor | TensorDataclass]) -> list[Tensor]:
+def tensors_of(values: Iterable[Tensor | TensorDataclass]) -> list[Tensor]:
+    """Return all tensors of some values, those of dataclasses in the order of their fields."""
     groups = ([value] if isinstance(value, Tensor) else value.tensors() for value in values)
     return [tensor for group in groups for tensor in group]
 
 
-def _map(value: T, function: Callable[[Tensor], Tensor]) -> T:
+def map_tensors(value: T, function: Callable[[Tensor], Tensor]) -> T:
+    """Apply a function to a tensor, or to all of a dataclass."""
     return cast(T, function(value)) if isinstance(value, Tensor) else value.map(function)

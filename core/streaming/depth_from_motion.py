@@ -18,7 +18,6 @@ from core.depth.motion.picture import working_picture, working_size
 from core.depth.motion.stream import slope
 from core.geometry.fit import FrameFit
 from core.geometry.resample import resize
-from core.recording import Recorded
 from core.streaming.key_frames import Seen
 from core.streaming.pair_model import MatchingModel
 from core.types import TensorDataclass
@@ -97,7 +96,8 @@ class MatchedMotion:
         else:
             matches = matching.match(before, features)
             if fit != self._fit:
-                self._fit, self._go_on = fit, Recorded(motion_steps(fit, self._fov))
+                steps = motion_steps(fit, self._fov)
+                self._fit, self._go_on = fit, matching.accelerate(steps)
             found = self._go_on(found, matches.flow, image, own)
         self.state = MatchedState(features, found)
         # What the network averages over the cells of its grid is there already.

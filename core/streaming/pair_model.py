@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -12,6 +13,7 @@ from core.types import DynamicGaussians, TensorDataclass
 
 EncodedT = TypeVar("EncodedT", bound=TensorDataclass)
 """Key frames as a model encodes them; the first axis is the batch."""
+T = TypeVar("T", bound=Tensor | TensorDataclass)
 
 
 class PairModel(Protocol[EncodedT]):
@@ -95,6 +97,10 @@ class MatchingModel(Protocol):
 
     def decode_matched(self, first: Any, second: Any, matches: Any, /) -> DynamicGaussians:
         """Return the Gaussians of pairs that were matched, first with second."""
+        ...
+
+    def accelerate(self, work: Callable[..., T], /) -> Callable[..., T]:
+        """Return other work on tensors of a stream, made as fast as the model's own steps are."""
         ...
 
 

@@ -206,7 +206,7 @@ def test_frames_with_depth_of_their_own_need_no_matches(network: MatchingNetwork
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("acceleration", ["none", "graphs"])
+@pytest.mark.parametrize("acceleration", ["none", "graphs", "compile"])
 def test_a_gpu_finds_the_depth_that_the_cpu_finds_and_is_not_waited_for(
     network: MatchingNetwork, acceleration: Acceleration
 ) -> None:

@@ -20,6 +20,7 @@ from core.checks import UserError
 from core.depth import DepthAnythingV2
 from core.devices import has_c_compiler
 from core.models.blocks import FeedForward
+from core.models.fast.tracing import Traced
 from core.models.matching.dynamic_heads import DynamicHeads as MatchingHeads
 from core.models.matching.feature_encoder import FrameFeatures
 from core.models.matching.matcher import Matches
@@ -29,13 +30,14 @@ from core.models.network import Network
 from core.models.transformer.heads import DynamicHeads, StaticHeads
 from core.models.transformer.network import KeyFrame, StreamSplat
 from core.recording import Recorded
-from core.types import DynamicGaussians
+from core.types import DynamicGaussians, TensorDataclass
 
 Precision = Literal["float32", "bfloat16"]
 Encoded = KeyFrame | MatchableFrame
 """A key frame as a network encodes it."""
 Acceleration = Literal["none", "graphs", "compile"]
 T = TypeVar("T")
+R = TypeVar("R", bound=Tensor | TensorDataclass)
 
 
 class FastModel:
@@ -94,8 +96,7 @@ class FastModel:
         self.matching: FastMatching | None = None
         """The network's steps for streams that find depth from matches, if it has a matcher."""
         if isinstance(model, MatchingNetwork):
-            is_recorded = on_cuda and acceleration != "none"
-            self.matching = FastMatching(model, self._in_precision, is_recorded=is_recorded)
+            self.matching = FastMatching(model, self._in_precision, acceleration)
 
     def encode(
         self, images: Float[Tensor, "b 3 h w"], inverse_depths: Float[Tensor, "b 1 h w"], /
@@ -161,16 +162,19 @@ class FastMatching:
     Args:
         model: The network.
         in_precision: Makes a function run in the precision wanted.
-        is_recorded: Whether steps are recorded as CUDA graphs.
+        acceleration: As of :class:`FastModel`, which has compiled the network's parts.
     """
 
     def __init__(
         self,
         model: MatchingNetwork,
         in_precision: Callable[[Callable[..., Any]], Callable[..., Any]],
-        *,
-        is_recorded: bool,
+        acceleration: Acceleration,
     ) -> None:
+        on_cuda = next(model.parameters()).is_cuda
+        is_recorded = on_cuda and acceleration != "none"
+        self._compiles = on_cuda and acceleration == "compile"
+
         def fast(function: Callable[..., T]) -> Callable[..., T]:
             prepared = in_precision(function)
             return Recorded(prepared) if is_recorded else prepared
@@ -182,6 +186,10 @@ class FastMatching:
         self.encode_seen = fast(model.encode_seen)
         self.decode_matched: Callable[[MatchableFrame, MatchableFrame, Matches], DynamicGaussians]
         self.decode_matched = fast(model.decode_matched)
+
+    def accelerate(self, work: Callable[..., R]) -> Callable[..., R]:
+        """See :class:`~core.streaming.pair_model.MatchingModel`."""
+        return Recorded(Traced(work) if self._compiles else work)
 
 
 class FastDepth:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +20,10 @@ from core.models.matching.matcher import Matcher, Matches
 from core.models.matching.static_heads import STRIDE, CorrectedGaussians, StaticHeads
 from core.models.network import Network
 from core.models.options import expect_size
+from core.recording import Recorded
 from core.types import DynamicGaussians, TensorDataclass
+
+T = TypeVar("T", bound=Tensor | TensorDataclass)
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,10 @@ class MatchingNetwork(Network):
     def matching(self) -> MatchingNetwork:
         """What a stream that finds depth from matches asks of a network."""
         return self
+
+    def accelerate(self, work: Callable[..., T]) -> Callable[..., T]:
+        """Return other work on tensors of a stream, recorded on a GPU."""
+        return Recorded(work)
 
     def see(self, images: Float[Tensor, "b 3 h w"]) -> FrameFeatures:
         """Return what :meth:`match` compares of frames; depth plays no part in it."""
