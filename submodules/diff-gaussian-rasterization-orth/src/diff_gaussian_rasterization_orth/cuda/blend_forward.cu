@@ -78,11 +78,8 @@ extern "C" __global__ void __launch_bounds__(kBlendThreads, kForwardBlocks) blen
           sum.green = fmaf(weight, surface.green, sum.green);
           sum.blue = fmaf(weight, surface.blue, sum.blue);
           sum.depth = fmaf(weight, splat.depth, sum.depth);
-          sum.transmittance = behind;
-          if (!goes_on) {
-            sum.transmittance = -fabsf(before);
-            sum.stop = min(sum.stop, start - list.x + slot);
-          }
+          sum.transmittance = select_at_least(behind, kMinTransmittance, -fabsf(before));
+          if (!goes_on) sum.stop = min(sum.stop, start - list.x + slot);
         }
       }
     }

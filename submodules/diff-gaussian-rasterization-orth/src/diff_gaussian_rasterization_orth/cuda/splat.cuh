@@ -37,6 +37,15 @@ __device__ inline float fast_sqrt(float x) {
   return result;
 }
 
+// `x` if it is at least `bound`, else `other`: one instruction, where the compiler may make three.
+__device__ inline float select_at_least(float x, float bound, float other) {
+  float result;
+  asm("{.reg .pred holds; setp.ge.f32 holds, %1, %2; selp.f32 %0, %1, %3, holds;}"
+      : "=f"(result)
+      : "f"(x), "f"(bound), "f"(other));
+  return result;
+}
+
 // One Gaussian in one image. A culled one has opacity 0.
 struct __align__(16) Splat {
   float u, v;     // centre, pixels
