@@ -15,10 +15,10 @@ from core.types import TensorDataclass
 _SHARE = 0.05
 """What matches count: their errors are alike from point to point and from key frame to key frame.
 """
-_USUAL_DEVIATION = 0.4
-"""Of the logarithm of focal lengths, about the usual one: 60 degrees are 42 to 81."""
+_USUAL_DEVIATION = 0.3
+"""Of the logarithm of focal lengths, about the usual one: from 60 degrees to 46 or 76."""
 _SURE_DEVIATION = 0.05
-"""The same below which an estimate is kept: 60 degrees are 57.5 to 62.6."""
+"""The same below which an estimate is kept: from 60 degrees to 57.5 or 62.5."""
 _LOOKED_AT = 32
 """Key frames from look to look at the estimate, for which a GPU has to be waited for."""
 

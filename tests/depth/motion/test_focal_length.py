@@ -80,7 +80,7 @@ def test_matches_without_noise_tell_the_focal_length() -> None:
         ratio = estimate.ratio.double()
         rays = torch.cat((points.rays[:2] / ratio, points.rays[2:]))
         estimate = recalibrate(replace(points, rays=rays), pose, ratio * focal, estimate)
-    assert estimate.ratio.item() == pytest.approx(1.1, abs=0.005)
+    assert estimate.ratio.item() == pytest.approx(1.1, abs=0.01)
 
 
 def test_a_camera_that_does_not_turn_tells_little() -> None:

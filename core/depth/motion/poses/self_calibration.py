@@ -34,10 +34,10 @@ def recalibrate(
     """Return the focal length that a key frame and those before it suggest.
 
     One unknown more, the logarithm of the focal length, joins the poses and inverse depths of
-    :func:`~core.depth.motion.poses.adjustment.adjust`, and is eliminated last. What is left of it
-    then is what matches say of it alone: nothing where the camera only moves straight ahead or
-    sideways before what is far, much where it turns as it moves. Depth that was known
-    counts nothing here, since it was found with the focal length supposed so far.
+    :func:`~core.depth.motion.poses.adjustment.adjust`, and is eliminated last: what is left then is
+    what matches say of it. That is nothing where the camera does not turn, and much where it turns
+    as it moves. Depth that was known does not count, since it was found with the focal length
+    supposed so far.
 
     Args:
         points: The points.
