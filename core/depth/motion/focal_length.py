@@ -66,7 +66,7 @@ class AngleOfView:
     estimate: FocalEstimate | None = None
     """Of the newest key frame, as long as none is kept."""
     key_frames: int = 0
-    """How many matches have been estimated from."""
+    """Key frames that were matched so far."""
 
     @property
     def supposed(self) -> float:
