@@ -31,7 +31,6 @@ def _reconstruct(options: InferenceOptions, follow: Follow | None) -> None:
 
     wait_for_gpu = warm_up_gpu(options.device)  # beside the other imports
     from core.depth.motion import MotionDepth
-    from core.depth.motion.field_of_view import USUAL_FOV
     from core.depth.source import choose_depth
     from core.io.collisions import refuse_overwriting
     from core.io.frames import open_frames
@@ -69,7 +68,7 @@ def _reconstruct(options: InferenceOptions, follow: Follow | None) -> None:
         depth = choose_depth(
             options.depth, options.input_depths_path, source, device, Path("checkpoints")
         )
-        fov = options.camera_fov or source.field_of_view or USUAL_FOV
+        fov = options.camera_fov or source.field_of_view
         model = load_model(options.resume, dinov2_path=options.dinov2_path).to(device)
         image_size = (model.config.image_height, model.config.image_width)
         options.check_pool(image_size)

@@ -49,7 +49,6 @@ from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError, cli_errors
 from core.command_line import parse
 from core.depth.motion.depth_map import DepthMap
-from core.depth.motion.field_of_view import USUAL_FOV
 from core.depth.motion.offline.clip_depth import clip_depth
 from core.depth.motion.picture import working_picture
 from core.depth.motion.stream import EstimateFlow, MotionDepth, slope
@@ -78,8 +77,8 @@ class Options:
     """Folders of clips."""
     frame_gap: int = 3
     """Distance between key frames."""
-    fov: float = USUAL_FOV
-    """Angle of view along the longer side that motion supposes, degrees."""
+    fov: float | None = None
+    """Angle of view along the longer side, degrees; by default motion estimates it."""
     resume: str = str(EMBEDDED_MODEL)
     """The network."""
 

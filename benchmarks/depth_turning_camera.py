@@ -32,7 +32,6 @@ from core.command_line import parse
 from core.data.procedural.imaging.motion import CameraMotion
 from core.data.procedural.options import ProceduralOptions
 from core.data.procedural.perspective.drawing import Layout, draw_perspective_scenes
-from core.depth.motion.field_of_view import USUAL_FOV
 from core.geometry.fit import FrameFit
 from core.geometry.resample import resize
 from core.metrics.depth import align_inverse_depth, depth_errors
@@ -152,7 +151,7 @@ def measure(clip: Clip, model: Network) -> tuple[float, float, float]:
     matching = matching_of(model)
     if matching is None:
         raise UserError("the network has no matcher; give a tiny or small one.")
-    motion = MatchedMotion(USUAL_FOV)
+    motion = MatchedMotion()
     found, alone = [], []
     given = 0
     for frame in clip.frames:

@@ -46,7 +46,8 @@ class InferenceOptions:
     alone (none). auto takes the folder, else the model if it is there, else motion."""
     camera_fov: float | None = None
     """Angle of view of the camera along the longer side of its frames, degrees; for motion. By
-    default that of the focal length that images or video note, else 60."""
+    default that of the focal length that images or video note, else that which explains the
+    matches of the stream."""
     frame_gap: int = 3
     """Distance between key frames; the last frame of a shot always is one."""
     detect_cuts: bool = True

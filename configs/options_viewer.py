@@ -40,7 +40,8 @@ class ViewerOptions:
     motion."""
     camera_fov: float | None = None
     """Angle of view of the camera along the longer side of its frames, degrees; for motion. By
-    default that of the focal length that images or video note, else 60."""
+    default that of the focal length that images or video note, else that which explains the
+    matches of the stream."""
     frame_gap: int = 3
     """Distance between key frames. Where the model is much slower than a camera, 1 spreads them
     evenly."""

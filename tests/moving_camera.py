@@ -10,10 +10,11 @@ import torch
 
 from core.depth.motion.camera import Camera
 
-PICTURE = Camera.of_fov(96, 128, 60.0)
 _LEAN = 0.7
 _HALF_ROOM = 1.1
-MAP = Camera.of_fov(48, 64, 60.0)
+_PICTURE_SIZE = (96, 128)
+_MAP_SIZE = (48, 64)
+MAP = Camera.of_fov(*_MAP_SIZE, 60.0)
 _CPU = torch.device("cpu")
 
 
@@ -25,6 +26,12 @@ class View:
     turn: float = 0.0
     mover: tuple[float, float] | None = None
     mover_half: float = 0.3
+    fov: float = 60.0
+
+    @property
+    def camera(self) -> Camera:
+        """The camera of the picture."""
+        return Camera.of_fov(*_PICTURE_SIZE, self.fov)
 
     @property
     def rotation(self) -> np.ndarray:
@@ -58,7 +65,7 @@ class View:
 
     def picture(self) -> np.ndarray:
         """Return grey levels of a texture that is fixed to each surface."""
-        surface, points, _ = self.cast(PICTURE)
+        surface, points, _ = self.cast(self.camera)
         u, v = points[..., 0] * 40 + 200, (points[..., 1] + points[..., 2]) * 40 + 200
         moved = self.mover or (0.0, 0.0)
         u = np.where(surface == 2, u - 40 * moved[0], u)
@@ -75,17 +82,17 @@ class View:
 
     def inverse_depth(self) -> np.ndarray:
         """Return the true inverse depth at the size of the maps."""
-        return 1 / self.cast(MAP)[2]
+        return 1 / self.cast(Camera.of_fov(*_MAP_SIZE, self.fov))[2]
 
     def flow(self, other: View) -> np.ndarray:
         """Return where the pixels of the picture are in another one, less where they are here."""
-        surface, points, _ = self.cast(PICTURE)
+        surface, points, _ = self.cast(self.camera)
         points = points.copy()
         if self.mover is not None and other.mover is not None:
             points[surface == 2, :2] += np.subtract(other.mover, self.mover)
         there = (points - [other.x, 0, 0]) @ other.rotation
-        places = PICTURE.focal_px[0] * there[..., :2] / there[..., 2:]
-        return (places - PICTURE.pixels(_CPU).permute(1, 2, 0).numpy()).astype(np.float32)
+        places = self.camera.focal_px[0] * there[..., :2] / there[..., 2:]
+        return (places - self.camera.pixels(_CPU).permute(1, 2, 0).numpy()).astype(np.float32)
 
 
 class ExactFlow:

@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.checks import UserError
-from core.depth.motion.field_of_view import USUAL_FOV
 from core.depth.motion.offline.clip_depth import clip_depth, confidence, normalized
 from core.depth.motion.picture import working_picture
 from core.depth.writing import Advance, Report
@@ -44,7 +43,7 @@ def write_motion_maps(
         images: Image files, folder by folder, in order.
         folders: Where maps belong.
         fov: Angle of view along the longer side, degrees; by default that of the focal length that
-            a clip's first image notes, else a usual one.
+            a clip's first image notes, else estimated from its matches.
         threads: Clips that are worked on at once.
         advance: Progress, in images.
 
@@ -78,7 +77,7 @@ def _write_clip(clip: list[Path], folders: Siblings, fov: float | None) -> str |
         return str(error)
     if len(sizes) > 1:
         return f"{clip[0].parent} holds images of several sizes; a clip has one."
-    fov = fov or field_of_view_of_image(clip[0]) or USUAL_FOV
+    fov = fov or field_of_view_of_image(clip[0])
     depths = clip_depth(pictures, fov=fov, flow=fine_flow)
     if depths is None:
         return f"{clip[0].parent}: its camera does not move sideways or forward; no depth from it."

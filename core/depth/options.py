@@ -24,7 +24,8 @@ class DepthOptions:
     weights: the images of a folder are one clip. docs/depth.md compares them."""
     fov: float | None = None
     """Angle of view of the camera along the longer side of its images, degrees; for motion. By
-    default that of the focal length that a clip's first image notes, else 60."""
+    default that of the focal length that a clip's first image notes, else that which explains the
+    clip's matches."""
     encoder: Encoder = "vits"
     """Size of the network. vits is Apache-2.0; the larger ones are CC-BY-NC-4.0."""
     checkpoint: Path = Path("checkpoints")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from core.depth.motion import MotionDepth
 from core.depth.motion.camera import Camera
+from core.depth.motion.focal_length import AngleOfView
 from core.depth.motion.frame_depth import FrameDepth, begin, go_on
 from core.depth.motion.picture import working_picture, working_size
 from core.depth.motion.stream import slope
@@ -21,6 +22,8 @@ from core.geometry.resample import resize
 from core.streaming.key_frames import Seen
 from core.streaming.pair_model import MatchingModel
 from core.types import TensorDataclass
+
+_UNKNOWN = AngleOfView()
 
 
 @dataclass(frozen=True)
@@ -58,48 +61,59 @@ class KeyFrameMotion:
 
 @dataclass(frozen=True)
 class MatchedState:
-    """All that is remembered of a shot."""
+    """All that is remembered of a stream."""
 
     features: TensorDataclass | None = None
     """What is matched of the newest key frame."""
     found: FrameDepth | None = None
     """Its depth."""
+    angle: AngleOfView = _UNKNOWN
+    """Of the camera."""
 
 
 class MatchedMotion:
     """Finds depth of key frames from the matches of a network, which needs them in any case.
 
-    All of it runs where the network does, without the host having to wait for a GPU.
+    All of it runs where the network does, without the host having to wait for a GPU; but now and
+    then for the angle of view, until it is kept.
 
     Args:
-        fov: Angle of view along the longer side of the frames, degrees.
+        fov: Angle of view along the longer side of the frames, degrees; estimated by default.
     """
 
-    def __init__(self, fov: float) -> None:
+    def __init__(self, fov: float | None = None) -> None:
         self._fov = fov
-        self._fit: FrameFit | None = None
+        self._recorded_for: tuple[FrameFit, float | None] | None = None
         self._go_on: Callable[[FrameDepth, Tensor, Tensor, Tensor], FrameDepth]
-        self.state = MatchedState()
+        self.state = MatchedState(angle=AngleOfView(fov))
         """May be set to what it was before."""
 
     def reset(self) -> None:
-        """Forget what came before: the next key frame begins a new shot."""
-        self.state = MatchedState()
+        """Forget what came before: the next key frame may be that of another camera."""
+        self.state = MatchedState(angle=AngleOfView(self._fov))
+
+    def end_shot(self) -> None:
+        """Forget all but a guess of the angle of view: the next key frame begins a new shot."""
+        self.state = MatchedState(angle=self.state.angle.after_cut())
 
     def see(self, matching: MatchingModel, image: Float[Tensor, "1 3 h w"], fit: FrameFit) -> Seen:
         """Take the next key frame, as it enters the model."""
         features = matching.see(image)
         own = matching.own_inverse_depths(features)
         before, found, matches = self.state.features, self.state.found, None
+        angle = self.state.angle
         if before is None or found is None:
-            found = begin(_alone(own), image[0])
+            found = begin(_alone(own), image[0], angle.begun(image.device))
         else:
             matches = matching.match(before, features)
-            if fit != self._fit:
-                steps = motion_steps(fit, self._fov)
-                self._fit, self._go_on = fit, matching.accelerate(steps)
+            if self._recorded_for != (fit, angle.fov):
+                self._recorded_for = (fit, angle.fov)
+                self._go_on = matching.accelerate(motion_steps(fit, angle.supposed))
             found = self._go_on(found, matches.flow, image, own)
-        self.state = MatchedState(features, found)
+            angle = angle.after(found.focal, keeps=not matching.compiles)
+            if angle.fov is not None:
+                found = replace(found, focal=None)
+        self.state = MatchedState(features, found, angle)
         # What the network averages over the cells of its grid is there already.
         depth = F.interpolate(found.relative[None, None], fit.model_size, mode="nearest")
         return Seen(features, before, matches, depth)

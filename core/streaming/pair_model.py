@@ -76,6 +76,11 @@ class MatchingModel(Protocol):
     dataclasses of tensors.
     """
 
+    @property
+    def compiles(self) -> bool:
+        """Whether ``accelerate`` compiles, which takes too long for the middle of a stream."""
+        ...
+
     def see(self, images: Float[Tensor, "b 3 h w"], /) -> Any:
         """Return what is matched of frames, and what their own depth comes from."""
         ...

@@ -431,7 +431,7 @@ class Session(Generic[EncodedT]):
     def _finish_shot(self, model: PairModel[EncodedT]) -> list[Interval]:
         error = self._selection.end_shot()
         if self._motion is not None:
-            self._motion.reset()
+            self._motion.end_shot()
         intervals = self._timeline.append(model, self._selection.take_chosen())
         intervals += self._timeline.end_shot(model)
         if error is not None:

@@ -35,7 +35,6 @@ def show_result(path: Path, options: ViewerOptions) -> None:
 def show_source(options: ViewerOptions) -> None:
     """Reconstruct a source and show it until Ctrl-C."""
     from core.depth.motion import MotionDepth
-    from core.depth.motion.field_of_view import USUAL_FOV
     from core.depth.source import choose_depth
     from core.devices import choose_device
     from core.io.frames import open_frames
@@ -58,7 +57,7 @@ def show_source(options: ViewerOptions) -> None:
     depth = choose_depth(
         options.depth, options.input_depths_path, source, device, Path("checkpoints")
     )
-    fov = options.camera_fov or source.field_of_view or USUAL_FOV
+    fov = options.camera_fov or source.field_of_view
     model = load_model(options.resume, dinov2_path=options.dinov2_path).to(device)
     fit = choose_fit(source, (model.config.image_height, model.config.image_width), options.fit)
     acceleration = options.acceleration

@@ -12,7 +12,8 @@ import torch
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError
-from core.depth.motion import MotionDepth
+from core.depth.motion import MotionDepth, focal_length
+from core.depth.motion.stream import MotionState
 from core.geometry.fit import FrameFit
 from core.models import build_model, load_model
 from core.models.fast.acceleration import Acceleration, FastModel
@@ -111,6 +112,22 @@ def test_a_frame_that_cannot_be_used_leaves_depth_as_it_was(flow: ExactFlow) -> 
         assert torch.equal(expected, got)
 
 
+def test_a_shot_starts_from_the_angle_of_view_of_the_one_before() -> None:
+    flow = ExactFlow([View(0.12 * i, turn=-0.03 * i, fov=75.0) for i in range(8)])
+    motion = MotionDepth(flow=flow)
+    with Session(
+        Recording(), image_size=MODEL_SIZE, detect_cuts=False, motion_depth=motion
+    ) as session:
+        for picture in flow.pictures:
+            session.push(_rgb(picture))
+        session.end_shot()
+        assert motion.state.found is None
+        assert motion.state.angle.estimate is not None
+        assert motion.state.angle.estimate.fov > 65
+        session.reset()
+        assert motion.state == MotionState()
+
+
 def test_depth_comes_from_one_source() -> None:
     with pytest.raises(ValueError, match="not both"):
         Session(
@@ -170,6 +187,27 @@ def test_a_network_with_a_matcher_matches_each_pair_once_and_finds_depth(
     torch.testing.assert_close(intervals[-1].gaussians.means, expected.means, atol=1e-5, rtol=0)
 
 
+def test_an_angle_of_view_that_is_kept_is_as_one_that_is_given(
+    network: MatchingNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(focal_length, "_LOOKED_AT", 4)
+    monkeypatch.setattr(focal_length, "_SURE_DEVIATION", 0.28)
+    motion, fit = MatchedMotion(), FrameFit((96, 128), (96, 128))
+    angles = []
+    with torch.inference_mode():
+        for i in range(7):
+            frame = torch.from_numpy(_rgb(View(0.12 * i, turn=0.03 * i).picture()))
+            motion.see(network, frame.permute(2, 0, 1)[None] / 255, fit)
+            angles.append(motion.state.angle.fov)
+    kept = angles[-1]
+    assert kept is not None
+    assert kept != 60
+    assert angles == [None] * 4 + [kept] * 3
+    assert motion.state.found is not None
+    assert motion.state.found.is_scaled
+    assert motion.state.found.focal is None
+
+
 def test_batches_are_matched_in_the_order_of_their_pairs(network: MatchingNetwork) -> None:
     found = []
     for batch_size in (1, 3):
@@ -206,15 +244,18 @@ def test_frames_with_depth_of_their_own_need_no_matches(network: MatchingNetwork
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("acceleration", ["none", "graphs", "compile"])
+@pytest.mark.parametrize(
+    ("acceleration", "fov"),
+    [("none", 60.0), ("graphs", 60.0), ("graphs", None), ("compile", None)],
+)
 def test_a_gpu_finds_the_depth_that_the_cpu_finds_and_is_not_waited_for(
-    network: MatchingNetwork, acceleration: Acceleration
+    network: MatchingNetwork, acceleration: Acceleration, fov: float | None
 ) -> None:
     found = []
     for device in ("cpu", "cuda"):
         model = copy.deepcopy(network).to(device)
         fast = FastModel(model, acceleration=acceleration if device == "cuda" else "none")
-        matching, motion = fast.matching, MatchedMotion(60.0)
+        matching, motion = fast.matching, MatchedMotion(fov)
         fit = FrameFit((96, 128), (96, 128))
         depths = []
         with torch.inference_mode():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import torch
@@ -23,6 +23,8 @@ class Camera:
     """Focal length in pixels of the maps, along rows and along columns: (u, v)."""
     content: tuple[float, float]
     """How far from the centre, along u and v, maps show the picture; beyond lies padding."""
+    ratio: Float[Tensor, ""] | None = field(default=None, compare=False)
+    """The true focal length over ``focal_px``, where it is estimated."""
 
     @staticmethod
     def of_fov(height: int, width: int, fov: float) -> Camera:
@@ -45,9 +47,14 @@ class Camera:
         by_axis = (focal * width / fit.source.width, focal * height / fit.source.height)
         return Camera(*size, by_axis, ((width - 1) / 2, (height - 1) / 2))
 
+    def scaled(self, ratio: Float[Tensor, ""]) -> Camera:
+        """Return the camera with so many times the focal length."""
+        return replace(self, ratio=ratio)
+
     def focal(self, like: Tensor) -> Float[Tensor, "2"]:
         """Return the focal lengths as a tensor."""
-        return _constant(self.focal_px, like.dtype, like.device)
+        focal = _constant(self.focal_px, like.dtype, like.device)
+        return focal if self.ratio is None else focal * self.ratio.to(like)
 
     def edge(self, like: Tensor) -> Float[Tensor, "2"]:
         """Return :attr:`content` as a tensor."""
@@ -63,7 +70,8 @@ class Camera:
 
     def rays(self, device: torch.device) -> Float[Tensor, "3 h w"]:
         """Return where each pixel looks: camera axes (right, down, forward), the third one 1."""
-        return _rays(self, device)
+        rays = _rays(self.height, self.width, self.focal_px, device)
+        return rays if self.ratio is None else torch.cat((rays[:2] / self.ratio, rays[2:]))
 
 
 def _focal_px(height: int, width: int, fov: float) -> float:
@@ -87,6 +95,8 @@ def _pixels(height: int, width: int, device: torch.device) -> Float[Tensor, "2 h
 
 @lru_cache(maxsize=4)
 @torch.inference_mode(False)
-def _rays(camera: Camera, device: torch.device) -> Float[Tensor, "3 h w"]:
-    uv = camera.pixels(device) / torch.tensor(camera.focal_px, device=device)[:, None, None]
+def _rays(
+    height: int, width: int, focal_px: tuple[float, float], device: torch.device
+) -> Float[Tensor, "3 h w"]:
+    uv = _pixels(height, width, device) / torch.tensor(focal_px, device=device)[:, None, None]
     return torch.cat((uv, torch.ones_like(uv[:1])))

@@ -14,6 +14,7 @@ from core.depth.motion.carrying import carry
 from core.depth.motion.deciding import where_needed
 from core.depth.motion.depth_map import DepthMap, fuse
 from core.depth.motion.filling import complete, fill, guess, keep
+from core.depth.motion.focal_length import FocalEstimate
 from core.depth.motion.matching import Matches, match, no_matches
 from core.depth.motion.poses.localization import localize
 from core.depth.motion.refinement import refine, without_surroundings
@@ -54,6 +55,8 @@ class FrameDepth(TensorDataclass):
     """Inverse depth that is shown as 1."""
     contradictions: Float[Tensor, ""]
     """How many of the newest key frames, one after the other, contradict a static world."""
+    focal: FocalEstimate | None
+    """What is known of the focal length; None where the camera's is the true one."""
 
     @property
     def relative(self) -> Float[Tensor, "h w"]:
@@ -61,20 +64,27 @@ class FrameDepth(TensorDataclass):
         return (self.shown.inverse_depth / self.near).clamp(0, 1) * self.is_scaled
 
 
-def begin(alone: Float[Tensor, "h w"], image: Float[Tensor, "3 h2 w2"]) -> FrameDepth:
+def begin(
+    alone: Float[Tensor, "h w"],
+    image: Float[Tensor, "3 h2 w2"],
+    focal: FocalEstimate | None = None,
+) -> FrameDepth:
     """Return the depth of a shot's first key frame: that of the picture alone.
 
     Args:
         alone: Inverse depth from the picture alone, in [0, 1].
         image: RGB in [0, 1], twice the size of the maps.
+        focal: What is known of the focal length; by default that of the camera is the true one.
     """
-    return _begun(alone, without_surroundings(grey_levels(halve(image))))
+    return _begun(alone, without_surroundings(grey_levels(halve(image))), focal)
 
 
-def _begun(alone: Float[Tensor, "h w"], picture: Float[Tensor, "h w"]) -> FrameDepth:
+def _begun(
+    alone: Float[Tensor, "h w"], picture: Float[Tensor, "h w"], focal: FocalEstimate | None
+) -> FrameDepth:
     depth, zero = guess(alone), alone.new_zeros(())
     matches = no_matches(_PARTNERS, alone)
-    return FrameDepth(depth, depth, picture, matches, zero > 0, zero + 1, zero)
+    return FrameDepth(depth, depth, picture, matches, zero > 0, zero + 1, zero, focal)
 
 
 def grey_levels(image: Float[Tensor, "3 h w"]) -> Float[Tensor, "h w"]:
@@ -100,14 +110,16 @@ def go_on(
         image: RGB in [0, 1], twice the size of the maps.
         alone: Gives inverse depth from the picture alone, in [0, 1]; asked, on the CPU, where a
             shot begins anew or much is new only.
-        camera: The camera of the maps.
+        camera: The camera of the maps; where the focal length is estimated, with the usual one.
     """
+    if before.focal is not None:
+        camera = camera.scaled(before.focal.ratio)
     small = halve(image)
     grey = grey_levels(small)
     picture, change = without_surroundings(grey), gradient(grey)
     texture = structure(change)
     matches, known = match(there, back, before.kept, before.picture, before.matches, camera)
-    found = localize(matches, texture, known, camera, before.is_scaled)
+    found = localize(matches, texture, known, camera, before.is_scaled, before.focal)
     is_matched = matches.trust[0] > 0
     moves = found.has_parallax
     pose = found.pose.map(lambda value: value[0])
@@ -127,10 +139,12 @@ def go_on(
     contradictions = (before.contradictions + 1) * found.is_contradicted
     near = torch.maximum(_nearest(shown), _FADE * before.near)
     is_scaled = before.is_scaled | moves
-    following = FrameDepth(shown, kept, picture, matches, is_scaled, near, contradictions)
+    following = FrameDepth(
+        shown, kept, picture, matches, is_scaled, near, contradictions, found.focal
+    )
     is_other = is_matched.float().mean() < _SMALLEST_OVERLAP
     begins = is_other | (contradictions > _MOST_CONTRADICTIONS)
-    return where_needed(begins, lambda: _begun(alone(), picture), following)
+    return where_needed(begins, lambda: _begun(alone(), picture, found.focal), following)
 
 
 def _nearest(depth: DepthMap) -> Float[Tensor, ""]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -14,11 +14,12 @@ from torch import Tensor
 
 from core.depth.motion.camera import Camera
 from core.depth.motion.depth_map import DepthMap
-from core.depth.motion.field_of_view import USUAL_FOV
+from core.depth.motion.focal_length import AngleOfView
 from core.depth.motion.frame_depth import FrameDepth, begin, go_on
 from core.depth.motion.picture import Grey, Picture
 from core.geometry.optical_flow import grey_flow
 
+_UNKNOWN = AngleOfView()
 _NEAREST, _FARTHEST = 0.8, 0.2
 """Relative inverse depths at the bottom and at the top of a picture that nothing is known of."""
 
@@ -37,6 +38,8 @@ class MotionState:
     """The newest key frame."""
     found: FrameDepth | None = None
     """Its depth."""
+    angle: AngleOfView = _UNKNOWN
+    """Of the camera."""
 
     @property
     def is_scaled(self) -> bool:
@@ -51,22 +54,27 @@ class MotionDepth:
     state changes slowly.
 
     Args:
-        fov: Angle of view along the longer side of the frames, degrees.
+        fov: Angle of view along the longer side of the frames, degrees. By default it is estimated
+            from the matches, from a usual one on, and then kept.
         flow: Gives the flow between two grey pictures. By default a session takes that of its
             network's matcher, if it has one, and everything else OpenCV's DIS.
     """
 
-    def __init__(self, *, fov: float = USUAL_FOV, flow: EstimateFlow | None = None) -> None:
+    def __init__(self, *, fov: float | None = None, flow: EstimateFlow | None = None) -> None:
         self.fov = fov
-        """Angle of view along the longer side of the frames, degrees."""
+        """As given."""
         self.flow = flow
         """As given."""
-        self.state = MotionState()
+        self.state = MotionState(angle=AngleOfView(fov))
         """May be set to what it was before."""
 
     def reset(self) -> None:
-        """Forget what came before: the next key frame begins a new shot."""
-        self.state = MotionState()
+        """Forget what came before: the next key frame may be that of another camera."""
+        self.state = MotionState(angle=AngleOfView(self.fov))
+
+    def end_shot(self) -> None:
+        """Forget all but a guess of the angle of view: the next key frame begins a new shot."""
+        self.state = MotionState(angle=self.state.angle.after_cut())
 
     def push(
         self, picture: Picture, single: SinglePicture | None = None
@@ -101,14 +109,18 @@ class MotionDepth:
             return torch.from_numpy(small)
 
         grey, newest, found = picture.grey, self.state.newest, self.state.found
+        angle = self.state.angle
         if newest is None or found is None:
-            found = begin(alone(), picture.image)
+            found = begin(alone(), picture.image, angle.begun())
         else:
             flow = self.flow or grey_flow
             there, back = flow_of_maps(flow, grey, newest), flow_of_maps(flow, newest, grey)
-            camera = Camera.of_fov(height, width, self.fov)
+            camera = Camera.of_fov(height, width, angle.supposed)
             found = go_on(found, there, back, picture.image, alone, camera)
-        self.state = MotionState(grey, found)
+            angle = angle.after(found.focal)
+            if angle.fov is not None:
+                found = replace(found, focal=None)
+        self.state = MotionState(grey, found, angle)
         return found.shown
 
 

@@ -173,7 +173,8 @@ class FastMatching:
     ) -> None:
         on_cuda = next(model.parameters()).is_cuda
         is_recorded = on_cuda and acceleration != "none"
-        self._compiles = on_cuda and acceleration == "compile"
+        self.compiles = on_cuda and acceleration == "compile"
+        """Whether :meth:`accelerate` compiles, which takes about a minute."""
 
         def fast(function: Callable[..., T]) -> Callable[..., T]:
             prepared = in_precision(function)
@@ -189,7 +190,7 @@ class FastMatching:
 
     def accelerate(self, work: Callable[..., R]) -> Callable[..., R]:
         """See :class:`~core.streaming.pair_model.MatchingModel`."""
-        return Recorded(Traced(work) if self._compiles else work)
+        return Recorded(Traced(work) if self.compiles else work)
 
 
 class FastDepth:

@@ -165,6 +165,11 @@ class MatchingNetwork(Network):
         """What a stream that finds depth from matches asks of a network."""
         return self
 
+    @property
+    def compiles(self) -> bool:
+        """Whether :meth:`accelerate` compiles."""
+        return False
+
     def accelerate(self, work: Callable[..., T]) -> Callable[..., T]:
         """Return other work on tensors of a stream, recorded on a GPU."""
         return Recorded(work)

@@ -23,7 +23,7 @@ _NEAR_PERCENTILE = 99.5
 
 
 def clip_depth(
-    pictures: Sequence[Picture], *, fov: float, flow: EstimateFlow
+    pictures: Sequence[Picture], *, fov: float | None = None, flow: EstimateFlow
 ) -> list[DepthMap] | None:
     """Return the depth of every frame of a clip, all in one unit.
 
@@ -34,7 +34,8 @@ def clip_depth(
 
     Args:
         pictures: As :func:`core.depth.motion.picture.working_picture` makes them.
-        fov: Angle of view along the longer side, degrees.
+        fov: Angle of view along the longer side, degrees. By default it is estimated from the
+            matches of the whole clip.
         flow: Gives the flow between two pictures.
 
     Returns:

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from core.depth.motion.camera import Camera
 from core.depth.motion.depth_map import DepthMap, fuse
+from core.depth.motion.field_of_view import USUAL_FOV
 from core.depth.motion.filling import fill
+from core.depth.motion.focal_length import FocalEstimate
 from core.depth.motion.frame_depth import FrameDepth, begin, go_on, grey_levels
 from core.depth.motion.matching import direct_matches, no_matches
 from core.depth.motion.picture import Picture
@@ -42,13 +44,16 @@ class ClipMotion:
 
     Args:
         pictures: The frames.
-        fov: Angle of view along the longer side, degrees.
+        fov: Angle of view along the longer side, degrees; None estimates it.
         flow: Gives the flow between two pictures; each pair is asked for once.
     """
 
-    def __init__(self, pictures: Sequence[Picture], *, fov: float, flow: EstimateFlow) -> None:
+    def __init__(
+        self, pictures: Sequence[Picture], *, fov: float | None, flow: EstimateFlow
+    ) -> None:
         self._pictures = pictures
-        self._camera = Camera.of_fov(*pictures[0].map_size, fov)
+        self._camera = Camera.of_fov(*pictures[0].map_size, fov or USUAL_FOV)
+        self._focal = FocalEstimate.usual() if fov is None else None
         self._estimate = flow
         self._flows: dict[tuple[int, int], Float[Tensor, "2 h w"]] = {}
 
@@ -58,6 +63,8 @@ class ClipMotion:
     ) -> tuple[list[Seen], FrameDepth]:
         """Return the depth of frames, each from those before; of the last one all that is known.
 
+        An angle of view that is estimated becomes better from time to time.
+
         Args:
             order: Places of the frames, one beside the other.
             start: Depth of the first one; by default, and where it does not come from motion, a
@@ -65,7 +72,7 @@ class ClipMotion:
         """
         alone = slope(*self._pictures[0].map_size).contiguous()
         if start is None or not start.is_scaled:
-            found = begin(alone, self._pictures[order[0]].image)
+            found = begin(alone, self._pictures[order[0]].image, self._focal)
         else:
             found = replace(start, matches=no_matches(len(start.matches.trust), alone))
         results = [Seen(found.shown, bool(found.is_scaled))]
@@ -74,6 +81,7 @@ class ClipMotion:
             image = self._pictures[now].image
             found = go_on(found, there, back, image, lambda: alone, self._camera)
             results.append(Seen(found.shown, bool(found.is_scaled)))
+        self._focal = found.focal
         return results, found
 
     @torch.inference_mode()
@@ -96,12 +104,13 @@ class ClipMotion:
         matches = matches.select((matches.trust > 0).float().mean(dim=(1, 2)) > _SMALLEST_OVERLAP)
         if not len(matches.trust):
             return known
+        camera = self._camera if self._focal is None else self._camera.scaled(self._focal.ratio)
         grey = self._grey(place)
         picture, change = without_surroundings(grey), gradient(grey)
         texture = structure(change)
-        pose = locate(matches, texture, known, self._camera)
-        matched = triangulate(matches, texture, pose, self._camera)
-        seen = fuse(known, refine(matched, matches, pose, picture, change, self._camera))
+        pose = locate(matches, texture, known, camera)
+        matched = triangulate(matches, texture, pose, camera)
+        seen = fuse(known, refine(matched, matches, pose, picture, change, camera))
         return fill(seen, halve(self._pictures[place].image))
 
     def _grey(self, place: int) -> Float[Tensor, "h w"]:

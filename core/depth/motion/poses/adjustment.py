@@ -13,9 +13,9 @@ from core.depth.motion.least_squares import fit_robustly, identity, solve
 from core.depth.motion.pose import NEAREST_Z, OUTLIER_PX, Pose, generators, turn
 from core.types import TensorDataclass
 
-_SMALLEST = 1e-4
+SMALLEST = 1e-4
 """Inverse depth that points keep at least."""
-_SMALLEST_CERTAINTY = 1e-6
+SMALLEST_CERTAINTY = 1e-6
 _DAMPING, _SMALLEST_DAMPING = 1e-4, 1e-9
 """Added to the diagonal, which the unit of all translations would leave singular; the first one as
 a share of it."""
@@ -94,21 +94,9 @@ def adjust(
     count = len(points.seen)
     lines = points.lines(focal)
     lines = lines.expand(*pose.translation.shape[:-1], *lines.shape[1:])
-    blocks, ridge = _blocks(count, rho.dtype, rho.device)
-    certainty = points.certainty + _SMALLEST_CERTAINTY
+    certainty = points.certainty + SMALLEST_CERTAINTY
     for _ in range(rounds):
-        rotated = pose.rotation @ points.rays  # (*batch, p, 3, n)
-        y = torch.addcmul(rotated, rho[..., None, None, :], pose.translation[..., None])
-        turned = torch.linalg.cross(rotated[..., None, :].expand_as(lines), lines, dim=-3)
-        moved = rho[..., None, None, None, :] * lines
-        by_depth = (lines * pose.translation[..., None, None]).sum(dim=-3, keepdim=True)
-        error = (lines * y[..., None, :]).sum(dim=-3, keepdim=True)
-        z = y[..., 2:, :].clamp_min(NEAREST_Z)[..., None, :]
-        # Derivatives by the pose (a rotation from the left and a translation) and by the inverse
-        # depth, and the error: (*batch, p, 8, 2, n).
-        rows = torch.cat((turned, moved, by_depth, error), dim=-3) / z
-        squared = rows[..., 7, :, :].square().sum(dim=-2)
-        weight = points.trust / (1 + squared / OUTLIER_PX**2).square()
+        rows, weight, _ = linearized(points, rho, pose, lines)
         weighted = rows * weight[..., None, None, :]
         normal = weighted[..., :6, :, :].flatten(-2) @ rows.flatten(-2).mT  # (*batch, p, 6, 8)
         by_point = (weighted * rows[..., 6:7, :, :]).sum(dim=-2)  # (*batch, p, 8, n)
@@ -118,14 +106,46 @@ def adjust(
         mixed = by_point[..., :6, :].flatten(-3, -2)  # (*batch, 6 p, n)
         shared = mixed / curvature[..., None, :]
         # Partners share inverse depths only.
-        left = (normal[..., :6].unsqueeze(-2) * blocks).flatten(-4, -3).flatten(-2) + ridge
-        left = left - shared @ mixed.mT
+        left = on_diagonal(normal[..., :6]) - shared @ mixed.mT
         right = (shared @ slope[..., None])[..., 0] - normal[..., 7].flatten(-2)
         step = solve(left, right)
         rho = rho - (slope + (step[..., None, :] @ mixed)[..., 0, :]) / curvature
-        rho = rho.clamp_min(_SMALLEST)
+        rho = rho.clamp_min(SMALLEST)
         pose = pose.moved(step.unflatten(-1, (count, 6)))
     return rho, pose
+
+
+def linearized(
+    points: Points,
+    rho: Float[Tensor, "*batch n"],
+    pose: Pose,
+    lines: Float[Tensor, "*batch p 3 2 n"],
+) -> tuple[
+    Float[Tensor, "*batch p 8 2 n"], Float[Tensor, "*batch p n"], Float[Tensor, "*batch p 3 n"]
+]:
+    """Return errors in pixels and what they change by, their weights, and the points moved.
+
+    Args:
+        points: The points.
+        rho: Inverse depths.
+        pose: From the key frame to each partner.
+        lines: Of :meth:`Points.lines`.
+
+    Returns:
+        Derivatives by the pose (a rotation from the left and a translation) and by the inverse
+        depth, and the errors; the weights of matches; the points as each partner sees
+        them, times ``rho``.
+    """
+    rotated = pose.rotation @ points.rays  # (*batch, p, 3, n)
+    y = torch.addcmul(rotated, rho[..., None, None, :], pose.translation[..., None])
+    turned = torch.linalg.cross(rotated[..., None, :].expand_as(lines), lines, dim=-3)
+    moved = rho[..., None, None, None, :] * lines
+    by_depth = (lines * pose.translation[..., None, None]).sum(dim=-3, keepdim=True)
+    error = (lines * y[..., None, :]).sum(dim=-3, keepdim=True)
+    z = y[..., 2:, :].clamp_min(NEAREST_Z)[..., None, :]
+    rows = torch.cat((turned, moved, by_depth, error), dim=-3) / z
+    squared = rows[..., 7, :, :].square().sum(dim=-2)
+    return rows, points.trust / (1 + squared / OUTLIER_PX**2).square(), y
 
 
 def robust_turn(
@@ -153,6 +173,12 @@ def robust_turn(
     is_seen = points.trust > 0
     g, squared = fit_robustly(rows, is_seen.to(rows.dtype), deviation_px, rounds, is_seen)
     return Pose(turn(2 * g), torch.zeros_like(g)), squared.sqrt()
+
+
+def on_diagonal(matrices: Float[Tensor, "*batch p 6 6"]) -> Float[Tensor, "*batch k k"]:
+    """Return the matrices of the partners on the diagonal of one, damped."""
+    blocks, ridge = _blocks(matrices.shape[-3], matrices.dtype, matrices.device)
+    return (matrices.unsqueeze(-2) * blocks).flatten(-4, -3).flatten(-2) + ridge
 
 
 @lru_cache(maxsize=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,13 +11,15 @@ from torch import Tensor
 
 from core.depth.motion.camera import Camera
 from core.depth.motion.carrying import carry
-from core.depth.motion.deciding import select
+from core.depth.motion.deciding import select, where_needed
 from core.depth.motion.depth_map import DepthMap
+from core.depth.motion.focal_length import FocalEstimate
 from core.depth.motion.least_squares import masked_median
 from core.depth.motion.matching import Matches
 from core.depth.motion.pose import Pose
 from core.depth.motion.poses.adjustment import Points, adjust, adjust_poses, robust_turn
 from core.depth.motion.poses.parallax import border_cells, border_of, border_parallax
+from core.depth.motion.poses.self_calibration import recalibrate
 from core.depth.motion.poses.translation_search import find_translation
 from core.depth.motion.texture import Structure, corners
 from core.types import TensorDataclass
@@ -48,6 +51,8 @@ class Localized(TensorDataclass):
     """Whether the camera moved before a static world; if not, translations are 0."""
     is_contradicted: Bool[Tensor, ""]
     """Whether something moved that no pose explains."""
+    focal: FocalEstimate | None
+    """What is known of the focal length now; None where it was known before."""
 
 
 def localize(
@@ -56,6 +61,7 @@ def localize(
     there: DepthMap,
     camera: Camera,
     is_scaled: Bool[Tensor, ""],
+    estimate: FocalEstimate | None = None,
 ) -> Localized:
     """Find the poses of partners from matches.
 
@@ -70,6 +76,7 @@ def localize(
         there: Depth of the key frame before, read where the matches lead.
         camera: The camera of all.
         is_scaled: Whether that depth comes from motion; if not, more proof is asked for.
+        estimate: What is known of the focal length; by default that of the camera is the true one.
     """
     step = _step(camera)
     there = replace(there, certainty=there.certainty * (matches.trust[0] > 0))
@@ -112,9 +119,11 @@ def localize(
     smallest = torch.where(is_scaled, _PARALLAX_PX, _FIRST_PARALLAX_PX)
     moves = (left.amax() >= smallest) & ~found.is_absent & (is_scaled | found.is_enough)
     has_parallax = moves & ~found.is_contradicted
-    return Localized(
-        select(has_parallax, found.pose, turned), has_parallax, moves & found.is_contradicted
-    )
+    pose = select(has_parallax, found.pose, turned)
+    if estimate is not None:
+        work = partial(recalibrate, points, pose, focal, estimate)
+        estimate = where_needed(has_parallax, work, estimate)
+    return Localized(pose, has_parallax, moves & found.is_contradicted, estimate)
 
 
 def locate(matches: Matches, texture: Structure, known: DepthMap, camera: Camera) -> Pose:
