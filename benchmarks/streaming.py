@@ -40,6 +40,7 @@ from core.command_line import parse
 from core.depth import CONFIGS, DepthAnythingV2
 from core.depth.motion import MotionDepth
 from core.depth.motion.field_of_view import USUAL_FOV
+from core.depth.motion.focal_length import FocalEstimate
 from core.depth.motion.frame_depth import begin
 from core.devices import choose_device
 from core.geometry.fit import FrameFit
@@ -200,10 +201,16 @@ def time_condition(model: StreamSplat, half: bool, recorded: bool, count: int) -
     return 1000 * float(np.median(timer.seconds()["condition"]))
 
 
-def time_motion(model: FastModel, frame: np.ndarray, count: int) -> float:
+def time_motion(model: FastModel, frame: np.ndarray, count: int, *, estimates_angle: bool) -> float:
     """Return the median time of finding depth from matches that are there, milliseconds.
 
     NaN for a network without a matcher. Frames alternate, so that the camera seems to move.
+
+    Args:
+        model: The network.
+        frame: What it sees.
+        count: Key frames that are timed.
+        estimates_angle: Estimate the angle of view, too.
     """
     if model.matching is None:
         return float("nan")
@@ -216,7 +223,8 @@ def time_motion(model: FastModel, frame: np.ndarray, count: int) -> float:
         flow = model.matching.match(*features).flow
         own = model.matching.own_inverse_depths(features[1])
         steps = model.matching.accelerate(motion_steps(FrameFit(size, size), USUAL_FOV))
-        found = begin(own[0, 0].float(), images[0][0])
+        focal = FocalEstimate.usual(model.device) if estimates_angle else None
+        found = begin(own[0, 0].float(), images[0][0], focal)
         steps(found, flow, images[1], own)
         for _ in range(count):
             with timer.stage("motion"):
@@ -283,7 +291,8 @@ def main() -> None:
     if isinstance(network, StreamSplat) and network.dino is not None:
         half = precision == "bfloat16"
         parts["condition"] = time_condition(network, half, recorded, min(keys, 50))
-    parts["motion"] = time_motion(fast, frames[0], min(keys, 50))
+    for name, estimates in (("motion", False), ("motion, angle of view estimated", True)):
+        parts[name] = time_motion(fast, frames[0], min(keys, 50), estimates_angle=estimates)
     print("\n| part | median |\n|---|---:|")
     for name, value in parts.items():
         if np.isfinite(value):
