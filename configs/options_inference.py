@@ -75,7 +75,7 @@ class InferenceOptions:
     """Number type of the networks' matrix products."""
     acceleration: Literal["auto", "none", "graphs", "compile"] = "auto"
     """How the networks run: as they are (none), as recorded CUDA graphs (seconds to start), or
-    compiled in parts, too (about a minute to start, fastest). auto takes graphs on a GPU, and none
+    compiled in parts, too (a minute or two to start, fastest). auto takes graphs on a GPU, and none
     elsewhere."""
     fit: Literal["stretch", "crop", "pad"] = "stretch"
     """How frames that are not 16:9 enter the model: changed in proportion, cut or padded. What is
