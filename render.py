@@ -20,9 +20,9 @@ def run(options: RenderOptions) -> None:
 
     from core.devices import choose_device
     from core.outputs.file_names import PLAYER
-    from core.outputs.scene_pictures import write_pictures, write_videos
-    from core.outputs.scene_view import SceneView
     from core.outputs.staging import staged_outputs
+    from core.outputs.views.scene import SceneView
+    from core.outputs.views.scene_pictures import write_pictures, write_videos
     from core.rendering.device import check_rasterizer
     from core.scene_file import open_scene
     from core.scene_file.hub import find_scene

@@ -51,18 +51,18 @@ PARTS = (
     ("networks", "core.streaming.session", "Session", "end_shot"),
     ("render", "core.streaming.session", "Session", "render_interval"),
     ("render", "core.streaming.session", "Session", "start_interval"),
-    ("pictures", "core.outputs.sinks", "FramesSink", "write"),
-    ("orbit", "core.outputs.sinks", "OrbitSink", "write"),
-    ("orbit", "core.outputs.sinks", "OrbitSink", "finish"),
-    ("overview", "core.outputs.sinks", "OverviewSink", "finish"),
-    ("metrics", "core.outputs.frame_metrics", "MetricsSink", "write"),
-    ("scene", "core.outputs.scene_sink", "SceneSink", "write"),
-    ("PLY", "core.outputs.ply_sink", "PlySink", "_write"),
-    ("encode scene", "core.outputs.scene_sink", "SceneSink", "_append"),
+    ("pictures", "core.outputs.sinks.frames", "FramesSink", "write"),
+    ("orbit", "core.outputs.sinks.frames", "OrbitSink", "write"),
+    ("orbit", "core.outputs.sinks.frames", "OrbitSink", "finish"),
+    ("overview", "core.outputs.sinks.frames", "OverviewSink", "finish"),
+    ("metrics", "core.outputs.sinks.metrics", "MetricsSink", "write"),
+    ("scene", "core.outputs.sinks.scene", "SceneSink", "write"),
+    ("PLY", "core.outputs.sinks.ply", "PlySink", "_write"),
+    ("encode scene", "core.outputs.sinks.scene", "SceneSink", "_append"),
     ("encode {path.stem}", "core.io.video.encoding", "VideoWriter", "write"),
     ("end of {path.stem}", "core.io.video.encoding", "VideoWriter", "__exit__"),
     ("send scene", "core.scene_file.writer_beside", "SceneWriterBeside", "put"),
-    ("end of scene", "core.outputs.scene_sink", "SceneSink", "finish"),
+    ("end of scene", "core.outputs.sinks.scene", "SceneSink", "finish"),
     ("send {path.stem}", "core.io.video.encoding_beside", "VideoBeside", "write_all"),
     ("end of {path.stem}", "core.io.video.encoding_beside", "VideoBeside", "__exit__"),
     ("start of processes", "core.io.processes.beside", "Beside", "__enter__"),
@@ -173,7 +173,7 @@ def measure(result: Path, bare: bool) -> None:
             owner = getattr(owner, kind) if kind else owner
             setattr(owner, name, _timed(clock, part, getattr(owner, name)))
     if bare:
-        metrics = importlib.import_module("core.outputs.frame_metrics")
+        metrics = importlib.import_module("core.outputs.sinks.metrics")
         setattr(metrics, "compare", _no_scores)  # noqa: B010 (a name that type checkers know not)
     sys.argv = ["splat_inference.py", *sys.argv[1:]]
     with suppress(SystemExit):

@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from core.io.chunks.depth import depth_chunk_path, write_depth_chunk
-from core.io.images import write_png
+from core.io.stills.images import write_png
 
 FRAMES = 16
 """Frames of a sequence in the benchmark of speed."""

@@ -26,7 +26,7 @@ from core.geometry.cameras import Lens, fit_orbit
 from core.geometry.lift import lift
 from core.geometry.motion import freeze_at
 from core.io.atomic import write_bytes
-from core.io.sheets import Panel, color_inverse_depth, draw_sheet
+from core.io.stills.sheets import Panel, color_inverse_depth, draw_sheet
 from core.models import Network, load_model
 from core.outputs.pictures import seen_inverse_depth
 from core.rendering import render

@@ -18,10 +18,10 @@ from core.depth.motion.picture import working_picture
 from core.depth.writing import Advance, Report
 from core.geometry.optical_flow import fine_flow
 from core.io.background import map_ahead
-from core.io.depth_maps import write_depth_png16
-from core.io.focal_length import field_of_view_of_image
-from core.io.images import read_image, write_png
 from core.io.layouts import Siblings
+from core.io.stills.depth_maps import write_depth_png16
+from core.io.stills.focal_length import field_of_view_of_image
+from core.io.stills.images import read_image, write_png
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ from core.depth.writing import Advance, Report, write_chunk_maps, write_png_maps
 from core.devices import choose_device
 from core.io.chunks.depth import depth_chunk_path, is_whole_depth_chunk
 from core.io.collisions import refuse_overwriting
-from core.io.images import is_whole_png
 from core.io.layouts import (
     CO3D_IMAGES,
     JPEG_IMAGES,
@@ -35,6 +34,7 @@ from core.io.layouts import (
     find_co3d_images,
     find_jpeg_images,
 )
+from core.io.stills.images import is_whole_png
 from core.logging import get_logger
 
 T = TypeVar("T")

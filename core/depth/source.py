@@ -19,7 +19,7 @@ from core.depth import (
 )
 from core.geometry.resample import resize
 from core.io import DepthFolder, Frame, FrameSource
-from core.io.depth_maps import check_orientation
+from core.io.stills.depth_maps import check_orientation
 from core.logging import get_logger
 
 DepthChoice = Literal["auto", "folder", "model", "motion", "none"]

@@ -17,8 +17,8 @@ from core.checks import UserError
 from core.depth.estimation import Engine, Estimated, estimate_maps
 from core.io.chunks.depth import write_depth_chunk
 from core.io.chunks.images import ChunkSequence, read_image_chunk
-from core.io.depth_maps import quantize_inverse_depth, write_depth_png16
-from core.io.images import decode_image, read_image
+from core.io.stills.depth_maps import quantize_inverse_depth, write_depth_png16
+from core.io.stills.images import decode_image, read_image
 
 Advance = Callable[[float], object]
 """Called with the number of images or chunks just finished; a fraction for part of a chunk."""

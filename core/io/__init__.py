@@ -10,10 +10,10 @@ from core.lazy import offer
 
 if TYPE_CHECKING:
     from core.io.atomic import atomic_path, write_bytes
-    from core.io.depth_maps import DepthFolder, read_depth, write_depth_png16
     from core.io.frame_source import Frame, FrameSource
     from core.io.frames import open_frames
-    from core.io.images import list_frames, read_image, write_png
+    from core.io.stills.depth_maps import DepthFolder, read_depth, write_depth_png16
+    from core.io.stills.images import list_frames, read_image, write_png
     from core.io.weights import read_tensors
 
 __all__ = [
@@ -35,10 +35,10 @@ __getattr__ = offer(
     __name__,
     {
         "core.io.atomic": ["atomic_path", "write_bytes"],
-        "core.io.depth_maps": ["DepthFolder", "read_depth", "write_depth_png16"],
+        "core.io.stills.depth_maps": ["DepthFolder", "read_depth", "write_depth_png16"],
         "core.io.frame_source": ["Frame", "FrameSource"],
         "core.io.frames": ["open_frames"],
-        "core.io.images": ["list_frames", "read_image", "write_png"],
+        "core.io.stills.images": ["list_frames", "read_image", "write_png"],
         "core.io.weights": ["read_tensors"],
     },
 )

@@ -7,9 +7,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from core.checks import UserError
-from core.io.focal_length import field_of_view_of_image
 from core.io.frame_source import Frame, FrameSource, OnError
-from core.io.images import IMAGE_EXTENSIONS, list_frames, read_image
+from core.io.stills.focal_length import field_of_view_of_image
+from core.io.stills.images import IMAGE_EXTENSIONS, list_frames, read_image
 from core.io.streams.network import STANDARD_INPUT, NetworkSource, is_url
 from core.io.streams.webcam import WebcamSource
 from core.io.video import VideoSource

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from core.checks import UserError
-from core.io.images import IMAGE_EXTENSIONS, check_stems, list_files, natural_key
+from core.io.stills.images import IMAGE_EXTENSIONS, check_stems, list_files, natural_key
 
 DEPTH_SUFFIX = "_pred"
 """What the name of a depth map adds to that of its image."""

@@ -33,11 +33,11 @@ from core.outputs.file_names import (
     SCENE,
     SIDE_BY_SIDE,
 )
-from core.outputs.frame_metrics import ClipMetrics, Role
 from core.outputs.options import ExportOptions, OutputOptions
 from core.outputs.page import Page, ScoreRow, Video, write_page
-from core.outputs.ply_sink import ExportedScene
 from core.outputs.scene_exports import check_format, export_scene
+from core.outputs.sinks.metrics import ClipMetrics, Role
+from core.outputs.sinks.ply import ExportedScene
 from core.outputs.staging import Staging
 from core.scene_file import open_scene
 from core.streaming.reconstruct import ClipReconstructor, RenderedFrame

@@ -27,19 +27,15 @@ from core.outputs.file_names import (
     SCENE,
     SIDE_BY_SIDE,
 )
-from core.outputs.frame_metrics import MetricsSink
 from core.outputs.metrics_plot import plot_psnr
 from core.outputs.options import OutputOptions
-from core.outputs.orbit_view import OrbitView
 from core.outputs.pictures import (
     depth_pictures,
     input_pictures,
     rendered_pictures,
     side_by_side_pictures,
 )
-from core.outputs.ply_sink import PlySink
-from core.outputs.scene_sink import SceneSink
-from core.outputs.sinks import (
+from core.outputs.sinks.frames import (
     DrawFrames,
     FrameSink,
     FramesSink,
@@ -48,6 +44,10 @@ from core.outputs.sinks import (
     OverviewSink,
     PictureQueue,
 )
+from core.outputs.sinks.metrics import MetricsSink
+from core.outputs.sinks.ply import PlySink
+from core.outputs.sinks.scene import SceneSink
+from core.outputs.views.orbit import OrbitView
 from core.streaming import Session
 
 Step = Callable[[], None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.io import atomic_path
-from core.outputs.frame_metrics import ClipMetrics
+from core.outputs.sinks.metrics import ClipMetrics
 
 _LINE, _KEY, _GRID = "#5b7fb5", "#d9822b", "#8888884d"
 _TEXT = "#777777"

@@ -16,7 +16,7 @@ from core.checks import UserError
 from core.geometry.canonical import normalize_inverse_depth
 from core.geometry.fit import FitMode, FrameFit
 from core.geometry.resample import resize
-from core.io.depth_maps import check_orientation
+from core.io.stills.depth_maps import check_orientation
 from core.recording import Recorded
 from core.streaming.upload import Uploader
 

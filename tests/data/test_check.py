@@ -17,7 +17,7 @@ from core.data.check.layout_guess import Guess, guess_layout
 from core.data.check.picture import draw_samples, overlay_depth, overlay_mask
 from core.data.datasets import open_dataset
 from core.data.miniature import LAYOUTS, write_miniature
-from core.io.png import read_png_values
+from core.io.stills.png import read_png_values
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from core.checks import UserError
 from core.data.miniature import LAYOUTS, count_clips, write_miniature
 from core.data.miniature.__main__ import MiniatureOptions, write
 from core.io.chunks.depth import DepthChunk, depth_chunk_path
-from core.io.images import read_image
+from core.io.stills.images import read_image
 
 SMALL = {"sequences": 3, "frames": 3, "image_size": (32, 48)}
 

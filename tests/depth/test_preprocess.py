@@ -18,7 +18,7 @@ from core.depth import CONFIGS, preprocess
 from core.depth.dataset_maps import Share
 from core.io import write_png
 from core.io.chunks.depth import DepthChunk
-from core.io.images import is_whole_png
+from core.io.stills.images import is_whole_png
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 import core
-from core.io.depth_maps import DepthFolder, read_depth
+from core.io.stills.depth_maps import DepthFolder, read_depth
 from core.io.video import read_video
 from tools.demo_clip.__main__ import DemoClipOptions, write_demo_clip
 

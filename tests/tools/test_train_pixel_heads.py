@@ -10,7 +10,7 @@ import torch
 
 from core.data.layered import TextureBank
 from core.data.randomness.scene_random import SceneRandom
-from core.io.images import write_png
+from core.io.stills.images import write_png
 from core.models import MatchingConfig, build_model, load_model, save_model
 from core.models.matching.network import MatchingNetwork
 from core.rendering import render

@@ -23,7 +23,7 @@ from core.geometry.lift import lift
 from core.geometry.motion import freeze_at
 from core.geometry.surfaces import surface_slopes
 from core.io.video import VideoWriter
-from core.outputs.scene_view import SceneView
+from core.outputs.views.scene import SceneView
 from core.rendering.perspective import render_perspective
 from core.scene_file import open_scene
 from core.streaming import StoredScene

@@ -12,7 +12,7 @@ from einops import rearrange
 from core.checks import cli_errors
 from core.command_line import parse
 from core.geometry.canonical import normalize_inverse_depth
-from core.io.depth_maps import write_depth_png16
+from core.io.stills.depth_maps import write_depth_png16
 from core.io.video import VideoWriter
 from core.logging import configure_logging, get_logger
 from tools.demo_clip.scene import build_demo_scene

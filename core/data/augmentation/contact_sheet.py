@@ -21,8 +21,8 @@ from core.data.layered import LayeredOptions, LayeredSource, TextureBank
 from core.data.procedural import ProceduralOptions, ProceduralSource
 from core.data.sampling.scene_clips import SceneClips, SceneSource
 from core.data.sampling.sequence_source import SequenceSource
-from core.io.images import write_png
-from core.io.sheets import Panel, color_inverse_depth, color_motion, draw_sheet
+from core.io.stills.images import write_png
+from core.io.stills.sheets import Panel, color_inverse_depth, color_motion, draw_sheet
 from core.logging import configure_logging, get_logger
 from core.types import ClipBatch
 

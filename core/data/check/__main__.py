@@ -74,7 +74,7 @@ def run(options: CheckOptions) -> int:
     from core.data.check.findings import summarize
     from core.data.check.inspection import inspect, plan_frames
     from core.data.check.picture import draw_samples
-    from core.io.images import write_png
+    from core.io.stills.images import write_png
 
     dataset = _open(options)
     coverage = dataset.coverage()

@@ -7,7 +7,7 @@ from jaxtyping import UInt8, UInt16
 
 from core.checks import UserError
 from core.data.datasets.sequence_set import RawClip, SequenceSet
-from core.io.sheets import Panel, color_inverse_depth, draw_sheet
+from core.io.stills.sheets import Panel, color_inverse_depth, draw_sheet
 
 _PANEL_WIDTH = 320
 _MASK_COLOR = np.array([255, 40, 160], np.uint8)

@@ -10,10 +10,10 @@ from jaxtyping import UInt8, UInt16
 
 from core.checks import UserError
 from core.data.datasets.resizing import covering_size, resize
-from core.io.depth_maps import check_orientation
-from core.io.images import decode_image
-from core.io.png import read_png_values
+from core.io.stills.depth_maps import check_orientation
 from core.io.stills.headers import jpeg_size
+from core.io.stills.images import decode_image
+from core.io.stills.png import read_png_values
 
 _REDUCTIONS = (8, 4, 2)
 _UINT8_TO_UINT16 = 257
@@ -26,7 +26,7 @@ def decode_image_covering(
 
     A JPEG that is at least twice as large is decoded at a half, a quarter or an eighth of its size.
     An image that does not cover ``at_least`` keeps its size. Grey, CMYK and EXIF orientation are
-    handled as by :func:`core.io.images.read_image`.
+    handled as by :func:`core.io.stills.images.read_image`.
 
     Args:
         data: The content of the file.

@@ -22,9 +22,9 @@ from core.data.datasets.index import FolderListings
 from core.data.datasets.names import DatasetName
 from core.data.datasets.resizing import resize
 from core.data.datasets.sequence_set import Coverage, Issue, RawClip
-from core.io.images import IMAGE_EXTENSIONS, check_stems
 from core.io.layouts import DEPTH_SUFFIX
 from core.io.reading import read_file
+from core.io.stills.images import IMAGE_EXTENSIONS, check_stems
 
 _NUMBER = re.compile(r"(\d+)\D*$")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from core.checks import UserError
 from core.io.atomic import write_bytes
-from core.io.images import sort_naturally
+from core.io.stills.images import sort_naturally
 from core.logging import get_logger
 
 CACHE_VARIABLE = "STREAMSPLAT_CACHE"

@@ -30,7 +30,7 @@ from core.data.datasets.sequence_set import MAX_EXAMPLES, Coverage, Issue, RawCl
 from core.io.chunks.depth import DepthChunk, depth_chunk_path
 from core.io.chunks.images import ChunkSequence, read_image_chunk
 from core.io.chunks.pickled_depth import PickledDepthChunk, PickleRefusedError
-from core.io.images import list_files
+from core.io.stills.images import list_files
 
 REACH = 15
 PICKLED_SUFFIX = ".pt"

@@ -17,7 +17,7 @@ from torch import Tensor
 from core.data.miniature.clips import MAX_SEQUENCES, Draw, MiniatureClip, Recipe
 from core.data.procedural.imaging.motion import FOCAL
 from core.io.chunks.depth import depth_chunk_path, write_depth_chunk
-from core.io.images import write_png
+from core.io.stills.images import write_png
 
 _SEQUENCES_PER_CHUNK = 2
 _CO3D_CATEGORIES = ("apple", "teddybear")

@@ -18,7 +18,7 @@ from core.data.datasets.sequence_set import SequenceSet
 from core.io import Frame
 from core.io.frames import open_frames
 from core.io.layouts import JPEG_IMAGES
-from core.io.png import read_png_values
+from core.io.stills.png import read_png_values
 
 _OWN_SIZE = (1 << 16, 1 << 16)
 """More than any frame covers, so that readers return frames as they are."""

@@ -18,7 +18,7 @@ from core.evaluation.data.images import at_network_size
 from core.evaluation.data.pair import read_pair
 from core.evaluation.measure import NETWORK, Measurement
 from core.io import write_png
-from core.io.sheets import Panel, color_inverse_depth, draw_sheet
+from core.io.stills.sheets import Panel, color_inverse_depth, draw_sheet
 
 _LARGEST_ERROR = 0.25
 """Mean absolute error of a pixel that is shown brightest."""

@@ -1,1 +1,1 @@
-"""Formats of single images: what their headers say, and decoders that print nothing."""
+"""Images and depth maps as files, and sheets of labelled images."""

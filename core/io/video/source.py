@@ -10,9 +10,9 @@ import av.error
 from av.container import InputContainer
 
 from core.checks import UserError
-from core.io.focal_length import field_of_view_of_video
 from core.io.frame_source import Frame, FrameSource, OnError
 from core.io.reading import one_line_errors, require_regular
+from core.io.stills.focal_length import field_of_view_of_video
 from core.io.video.clock import FrameClock
 from core.io.video.decoding import VideoDecoder
 from core.io.video.opening import find_video, is_other_format, open_container, reason_of

@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from core.geometry.motion import displace_means
-from core.io.sheets import Panel, draw_sheet
+from core.io.stills.sheets import Panel, draw_sheet
 from core.metrics import psnr
 from core.rendering import render
 from core.training.reporting.validation import evaluating

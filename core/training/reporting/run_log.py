@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from core.checks import UserError
 from core.io.atomic import write_bytes
-from core.io.images import write_png
+from core.io.stills.images import write_png
 from core.logging import get_logger
 from core.training.reporting.trackers import log_metrics, log_picture
 from core.training.workspace.resuming import SAMPLES

@@ -15,7 +15,7 @@ from core.data.augmentation.options import AugmentationOptions
 from core.data.miniature import write_miniature
 from core.data.procedural import ProceduralOptions, ProceduralSource
 from core.data.sampling.scene_clips import SceneClips
-from core.io.png import read_png_values
+from core.io.stills.png import read_png_values
 
 SMALL = {"samples": 2, "num_frames": 3, "height": 32, "width": 48}
 _GAP, _LABEL, _HEIGHT, _WIDTH = 6, 24, 4 * 32, 4 * 48  # enlarged to at least 160 pixels

@@ -8,7 +8,7 @@ import torch
 
 from core.checks import UserError
 from core.data.layered import TextureBank
-from core.io.images import read_image, write_png
+from core.io.stills.images import read_image, write_png
 
 
 def write_pictures(folder: Path, count: int, size: tuple[int, int] = (20, 30)) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from core.checks import UserError
-from core.io.images import decode_image, decode_values
+from core.io.stills.images import decode_image, decode_values
 
 PICTURE = cv2.GaussianBlur(
     np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8), (5, 5), 0

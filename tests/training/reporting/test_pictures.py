@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from core.io.sheets import Panel
+from core.io.stills.sheets import Panel
 from core.training.reporting.pictures import color_panel, depth_panel, shrink
 
 

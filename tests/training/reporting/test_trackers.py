@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from core.checks import UserError
-from core.io.images import read_image
+from core.io.stills.images import read_image
 from core.training import train
 from core.training.reporting.trackers import require_tracker
 from core.training.workspace.checkpoints import LATEST

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from core.io.images import decode_png, decode_values, open_png
 from core.io.reading import read_file
 from core.io.stills.headers import PNG_SIGNATURE
+from core.io.stills.images import decode_png, decode_values, open_png
 from core.io.stills.png_stream import GREY, PALETTE, PngStream
 
 _SUB, _UP = 1, 2

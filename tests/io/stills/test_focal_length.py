@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.io.focal_length import field_of_view
 from core.io.frames import open_frames
+from core.io.stills.focal_length import field_of_view
 
 PHONE = 67.3
 """Degrees along the longer side of a picture of 4 by 3 by a lens of 26 mm on film."""

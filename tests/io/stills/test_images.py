@@ -9,7 +9,7 @@ import pytest
 from core.checks import UserError
 from core.io import list_frames, read_image, write_png
 from core.io.frames import FolderSource
-from core.io.images import is_whole_png
+from core.io.stills.images import is_whole_png
 
 _RED, _GREEN = (220, 10, 30), (10, 200, 60)
 

@@ -20,9 +20,9 @@ from core.io import write_png
 from core.io.background import Worker
 from core.io.video import VideoWriter
 from core.io.video.encoding_beside import VideoBeside
-from core.outputs.frame_metrics import MetricsSink
-from core.outputs.orbit_view import OrbitView
 from core.outputs.pictures import FrameImages, Pictures, depth_pictures, side_by_side_pictures
+from core.outputs.sinks.metrics import MetricsSink
+from core.outputs.views.orbit import OrbitView
 from core.recording import Recorded
 from core.streaming.reconstruct import RenderedFrame
 

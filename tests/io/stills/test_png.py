@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from core.checks import UserError
-from core.io import png
-from core.io.png import read_png_values
+from core.io.stills import png
+from core.io.stills.png import read_png_values
 
 RNG = np.random.default_rng(0)
 SMOOTH = np.add.outer(np.arange(37) * 900, np.arange(53) * 300).astype(np.uint16)

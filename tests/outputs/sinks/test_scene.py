@@ -11,7 +11,7 @@ import torch
 from core.checks import UserError
 from core.geometry.fit import FrameFit
 from core.io import Frame
-from core.outputs.scene_sink import SceneSink
+from core.outputs.sinks.scene import SceneSink
 from core.scene_file import GRADES, open_scene
 from core.streaming import StoredScene, render_interval
 from core.streaming.reconstruct import ClipReconstructor, RenderedFrame

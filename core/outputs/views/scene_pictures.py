@@ -11,7 +11,7 @@ from tqdm import tqdm
 from core.io import write_depth_png16, write_png
 from core.io.video import VideoWriter
 from core.outputs.pictures import to_8bit
-from core.outputs.scene_view import ScenePicture, SceneView
+from core.outputs.views.scene import ScenePicture, SceneView
 from core.streaming import StoredScene
 
 VIDEO, DEPTH_VIDEO = "video.mp4", "video_depth.mp4"

@@ -1,6 +1,6 @@
 import numpy as np
 
-from core.io.sheets import Panel, color_inverse_depth, color_motion, draw_sheet
+from core.io.stills.sheets import Panel, color_inverse_depth, color_motion, draw_sheet
 
 
 def test_a_sheet_shows_every_pixel_of_every_panel():

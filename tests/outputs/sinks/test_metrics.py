@@ -8,9 +8,9 @@ import torch
 
 from core.geometry.fit import FrameFit
 from core.io import read_image
-from core.outputs.frame_metrics import MetricsSink
 from core.outputs.metrics_plot import plot_psnr
 from core.outputs.pictures import FrameImages
+from core.outputs.sinks.metrics import MetricsSink
 from core.streaming import Interval
 from core.streaming.reconstruct import RenderedFrame
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from core.geometry.cameras import Lens, fit_orbit, look_at
 from core.geometry.fit import FrameFit, Window
 from core.outputs.options import CameraName
-from core.outputs.orbit_view import OrbitView
 from core.outputs.pictures import depth_in_colors, seen_inverse_depth
+from core.outputs.views.orbit import OrbitView
 from core.rendering.footprints import render_enlarged
 from core.rendering.perspective import render_perspective
 from core.scene_file import SceneHeader

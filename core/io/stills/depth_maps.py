@@ -15,8 +15,8 @@ from jaxtyping import Float, Float32, UInt16
 from torch import Tensor
 
 from core.checks import UserError
-from core.io.images import decode_values, list_files, write_png
 from core.io.reading import one_line_errors, read_file, require_regular
+from core.io.stills.images import decode_values, list_files, write_png
 from core.io.stills.size_limit import check_size
 from core.logging import get_logger
 

@@ -11,7 +11,7 @@ import torch
 
 from core.checks import UserError
 from core.io import DepthFolder, read_depth, write_depth_png16, write_png
-from core.io.depth_maps import check_orientation
+from core.io.stills.depth_maps import check_orientation
 
 _RAMP = np.linspace(0.25, 5, 6 * 8, dtype=np.float32).reshape(6, 8)
 

@@ -6,7 +6,7 @@ import torch
 
 from core.geometry.cameras import Lens
 from core.geometry.fit import FrameFit
-from core.outputs.orbit_view import OrbitView
+from core.outputs.views.orbit import OrbitView
 from core.streaming.reconstruct import ClipReconstructor
 
 

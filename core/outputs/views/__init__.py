@@ -1,0 +1,1 @@
+"""Scenes from places where the input camera never was, and pictures of them."""
