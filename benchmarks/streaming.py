@@ -39,8 +39,8 @@ from core.checks import UserError, cli_errors
 from core.command_line import parse
 from core.depth import CONFIGS, DepthAnythingV2
 from core.depth.motion import MotionDepth
-from core.depth.motion.field_of_view import USUAL_FOV
-from core.depth.motion.focal_length import FocalEstimate
+from core.depth.motion.camera.field_of_view import USUAL_FOV
+from core.depth.motion.camera.focal_length import FocalEstimate
 from core.depth.motion.frame_depth import begin
 from core.devices import choose_device
 from core.geometry.fit import FrameFit

@@ -9,7 +9,7 @@ from typing import Literal
 import tyro
 
 from core.checks import UserError
-from core.depth.motion.field_of_view import check_fov
+from core.depth.motion.camera.field_of_view import check_fov
 from core.outputs.options import OutputOptions
 
 EMBEDDED_MODEL = Path(__file__).parents[1] / "core" / "assets" / "streamsplat-tiny"

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 
-from core.depth.motion.camera import Camera
+from core.depth.motion.camera.pinhole import Camera
 
 _LEAN = 0.7
 _HALF_ROOM = 1.1

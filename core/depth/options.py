@@ -10,7 +10,7 @@ import tyro
 
 from core.checks import UserError
 from core.depth.config import Encoder
-from core.depth.motion.field_of_view import check_fov
+from core.depth.motion.camera.field_of_view import check_fov
 
 Layout = Literal["davis", "vos", "co3d", "re10k", "frames"]
 

@@ -12,8 +12,8 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from core.depth.motion import MotionDepth
-from core.depth.motion.camera import Camera
-from core.depth.motion.focal_length import AngleOfView
+from core.depth.motion.camera.focal_length import AngleOfView
+from core.depth.motion.camera.pinhole import Camera
 from core.depth.motion.frame_depth import FrameDepth, begin, go_on
 from core.depth.motion.picture import working_picture, working_size
 from core.depth.motion.stream import slope

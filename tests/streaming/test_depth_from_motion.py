@@ -12,7 +12,8 @@ import torch
 
 from configs.options_inference import EMBEDDED_MODEL
 from core.checks import UserError
-from core.depth.motion import MotionDepth, focal_length
+from core.depth.motion import MotionDepth
+from core.depth.motion.camera import focal_length
 from core.depth.motion.stream import MotionState
 from core.geometry.fit import FrameFit
 from core.models import build_model, load_model

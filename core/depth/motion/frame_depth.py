@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.depth.motion.camera import Camera
+from core.depth.motion.camera.focal_length import FocalEstimate
+from core.depth.motion.camera.pinhole import Camera
 from core.depth.motion.carrying import carry
 from core.depth.motion.deciding import where_needed
 from core.depth.motion.depth_map import DepthMap, fuse
 from core.depth.motion.filling import complete, fill, guess, keep
-from core.depth.motion.focal_length import FocalEstimate
 from core.depth.motion.matching import Matches, match, no_matches
 from core.depth.motion.poses.localization import localize
 from core.depth.motion.refinement import refine, without_surroundings

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.depth.motion.camera import Camera
+from core.depth.motion.camera.pinhole import Camera
 from core.depth.motion.deciding import select
 from core.depth.motion.depth_map import DepthMap
 from core.types import TensorDataclass

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from core.depth.motion.camera import Camera
+from core.depth.motion.camera.pinhole import Camera
 from core.depth.motion.depth_map import DepthMap
 from core.depth.motion.matching import Matches, follow
 from core.depth.motion.pose import NEAREST_Z, Pose

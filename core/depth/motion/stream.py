@@ -12,9 +12,9 @@ from einops import rearrange
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from core.depth.motion.camera import Camera
+from core.depth.motion.camera.focal_length import AngleOfView
+from core.depth.motion.camera.pinhole import Camera
 from core.depth.motion.depth_map import DepthMap
-from core.depth.motion.focal_length import AngleOfView
 from core.depth.motion.frame_depth import FrameDepth, begin, go_on
 from core.depth.motion.picture import Grey, Picture
 from core.geometry.optical_flow import grey_flow

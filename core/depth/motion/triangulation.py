@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from core.depth.motion.camera import Camera
+from core.depth.motion.camera.pinhole import Camera
 from core.depth.motion.depth_map import DepthMap
 from core.depth.motion.matching import Matches
 from core.depth.motion.pose import NEAREST_Z, OUTLIER_PX, Pose

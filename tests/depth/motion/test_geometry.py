@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.depth.motion.camera import Camera
+from core.depth.motion.camera.pinhole import Camera
 from core.depth.motion.depth_map import DepthMap, fuse
 from core.depth.motion.least_squares import solve
 from core.depth.motion.matching import Matches, follow

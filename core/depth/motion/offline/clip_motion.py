@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.depth.motion.camera import Camera
+from core.depth.motion.camera.field_of_view import USUAL_FOV
+from core.depth.motion.camera.focal_length import FocalEstimate
+from core.depth.motion.camera.pinhole import Camera
 from core.depth.motion.depth_map import DepthMap, fuse
-from core.depth.motion.field_of_view import USUAL_FOV
 from core.depth.motion.filling import fill
-from core.depth.motion.focal_length import FocalEstimate
 from core.depth.motion.frame_depth import FrameDepth, begin, go_on, grey_levels
 from core.depth.motion.matching import direct_matches, no_matches
 from core.depth.motion.picture import Picture

@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.depth.motion.camera import Camera
+from core.depth.motion.camera.focal_length import FocalEstimate
+from core.depth.motion.camera.pinhole import Camera
 from core.depth.motion.carrying import carry
 from core.depth.motion.deciding import select, where_needed
 from core.depth.motion.depth_map import DepthMap
-from core.depth.motion.focal_length import FocalEstimate
 from core.depth.motion.least_squares import masked_median
 from core.depth.motion.matching import Matches
 from core.depth.motion.pose import Pose

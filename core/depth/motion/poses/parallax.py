@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.depth.motion.camera import Camera
+from core.depth.motion.camera.pinhole import Camera
 from core.depth.motion.least_squares import fit_robustly
 from core.depth.motion.pose import Pose, skew
 from core.types import TensorDataclass

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.depth.motion.focal_length import FocalEstimate
+from core.depth.motion.camera.focal_length import FocalEstimate
 from core.depth.motion.least_squares import solve
 from core.depth.motion.pose import NEAREST_Z, Pose
 from core.depth.motion.poses.adjustment import (

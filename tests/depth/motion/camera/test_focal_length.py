@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from core.depth.motion import MotionDepth
-from core.depth.motion.camera import Camera
-from core.depth.motion.focal_length import AngleOfView, FocalEstimate
+from core.depth.motion.camera.focal_length import AngleOfView, FocalEstimate
+from core.depth.motion.camera.pinhole import Camera
 from core.depth.motion.offline.clip_depth import clip_depth
 from core.depth.motion.picture import working_picture
 from core.depth.motion.pose import Pose, turn

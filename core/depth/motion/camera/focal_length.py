@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.depth.motion.field_of_view import USUAL_FOV
+from core.depth.motion.camera.field_of_view import USUAL_FOV
 from core.types import TensorDataclass
 
 _SHARE = 0.05
