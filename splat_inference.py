@@ -100,6 +100,12 @@ def _reconstruct(options: InferenceOptions, follow: Follow | None) -> None:
         if follow is not None:
             player = partial(write_player, device=device, tracks=follow(staging.folder / SCENE))
         write_outputs(reconstructor, source, fit, options.outputs, staging, facts, player)
+        if (estimated := session.estimated_fov) is not None:
+            _logger.info(
+                "camera: an angle of view of %.0f degrees along the longer side, estimated from "
+                "its motion; --camera_fov gives the true one.",
+                estimated,
+            )
     _logger.info("%s", options.output_dir / PAGE)
     export_outputs(options.output_dir, options.outputs)
 

@@ -203,6 +203,11 @@ class Session(Generic[EncodedT]):
         return self._intake.fit
 
     @property
+    def estimated_fov(self) -> float | None:
+        """Angle of view along the longer side, degrees, that ``motion_depth`` has estimated."""
+        return None if self._motion is None else self._motion.state.angle.estimated
+
+    @property
     def intervals(self) -> tuple[Interval, ...]:
         """The last two intervals that are final, in order, and a key frame without any as yet."""
         return self._timeline.intervals

@@ -123,10 +123,11 @@ def test_a_shot_starts_from_the_angle_of_view_of_the_one_before() -> None:
             session.push(_rgb(picture))
         session.end_shot()
         assert motion.state.found is None
-        assert motion.state.angle.estimate is not None
-        assert motion.state.angle.estimate.fov > 65
+        assert session.estimated_fov is not None
+        assert session.estimated_fov > 65
         session.reset()
         assert motion.state == MotionState()
+        assert session.estimated_fov is None
 
 
 def test_depth_comes_from_one_source() -> None:

@@ -78,6 +78,12 @@ class AngleOfView:
         """Angle of view that estimates refer to, degrees; the true one where that is known."""
         return self.fov or USUAL_FOV
 
+    @property
+    def estimated(self) -> float | None:
+        """Degrees, as matches have told them; None where they told nothing or need not."""
+        found = self.estimate
+        return None if found is None or found.log_ratio == 0 else found.fov
+
     def begun(self, device: torch.device | str = "cpu") -> FocalEstimate | None:
         """Return what a shot begins with; None where the angle is known."""
         return None if self.fov is not None else self.estimate or FocalEstimate.usual(device)
