@@ -103,7 +103,7 @@ def _reconstruct(options: InferenceOptions, follow: Follow | None) -> None:
         if (estimated := session.estimated_fov) is not None:
             _logger.info(
                 "camera: an angle of view of %.0f degrees along the longer side, estimated from "
-                "its motion; --camera_fov gives the true one.",
+                "its motion; if you know the true one, give it as --camera_fov.",
                 estimated,
             )
     _logger.info("%s", options.output_dir / PAGE)

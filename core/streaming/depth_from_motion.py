@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch.nn.functional as F
@@ -22,8 +22,6 @@ from core.geometry.resample import resize
 from core.streaming.key_frames import Seen
 from core.streaming.pair_model import MatchingModel
 from core.types import TensorDataclass
-
-_UNKNOWN = AngleOfView()
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class MatchedState:
     """What is matched of the newest key frame."""
     found: FrameDepth | None = None
     """Its depth."""
-    angle: AngleOfView = _UNKNOWN
+    angle: AngleOfView = field(default_factory=AngleOfView)
     """Of the camera."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -19,7 +19,6 @@ from core.depth.motion.frame_depth import FrameDepth, begin, go_on
 from core.depth.motion.picture import Grey, Picture
 from core.geometry.optical_flow import grey_flow
 
-_UNKNOWN = AngleOfView()
 _NEAREST, _FARTHEST = 0.8, 0.2
 """Relative inverse depths at the bottom and at the top of a picture that nothing is known of."""
 
@@ -38,7 +37,7 @@ class MotionState:
     """The newest key frame."""
     found: FrameDepth | None = None
     """Its depth."""
-    angle: AngleOfView = _UNKNOWN
+    angle: AngleOfView = field(default_factory=AngleOfView)
     """Of the camera."""
 
     @property
