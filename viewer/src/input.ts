@@ -34,6 +34,8 @@ export class InputFrames {
     if (video.hidden || video.seeking || !video.readyState || this.sought === wanted) return;
     this.sought = wanted;
     video.currentTime = Math.min(wanted, video.duration);
+    // Of two seeks in a row Chromium may leave the first one's frame standing, but if it is asked for the next.
+    video.requestVideoFrameCallback?.(() => undefined);
   }
 
   /** Lays out the picture within a stage, and the input with it; returns where the picture is. */
